@@ -1,0 +1,62 @@
+# The only door: a person and the continuous integration call the same targets.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+SHELL := /bin/bash
+BIN := .venv/bin
+
+.PHONY: help
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: .venv/installed node_modules/.package-lock.json  ## everything into this folder: .venv and node_modules
+
+.PHONY: demo
+demo: install  ## the local cloud, the stack, a set of pictures, a table; PICTURES=folder for your own
+	@$(BIN)/darkroom demo $(if $(PICTURES),"$(PICTURES)")
+
+.PHONY: up down
+up: install  ## the local cloud and the stack, without the pictures
+	@$(BIN)/darkroom up
+down:  ## stops the local cloud
+	@$(BIN)/darkroom down
+
+.PHONY: test
+test: install  ## all tests
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+.PHONY: check
+check: install  ## format, lint, strict types, synth, cfn-lint
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@node_modules/.bin/cdk synth --quiet --no-notices
+	@$(BIN)/cfn-lint --ignore-checks W3005 -- cdk.out/Darkroom.template.json  # W3005: the CDK's own DependsOn
+
+.PHONY: deploy
+deploy: install  ## into the AWS account of your environment, after asking
+	@account=$$($(BIN)/aws sts get-caller-identity --query Account --output text) \
+		&& read -r -p "Deploy Darkroom into AWS account $$account? [y/N] " answer && test "$$answer" = y \
+		&& node_modules/.bin/cdk deploy --require-approval broadening
+
+.PHONY: lock
+lock: install  ## the newest versions that pyproject.toml allows, into the lock files
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
+		--python-version 3.11 --group test --group check pyproject.toml --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
+		--python-version 3.11 --constraint requirements.txt functions/requirements.in --output-file functions/requirements.txt
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "darkroom needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
+	@command -v npm >/dev/null || { echo "darkroom needs node 20 or newer, and npm is not on the PATH" >&2; exit 1; }
+	@echo "Installing the Python packages into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.txt)"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+node_modules/.package-lock.json: package-lock.json
+	@echo "Installing the CDK command line into node_modules"
+	@npm ci --silent
