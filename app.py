@@ -1,0 +1,16 @@
+"""The CDK app: settings in, one stack out. No AWS call, no Docker, no credentials."""
+
+import sys
+
+from aws_cdk import App
+
+from stacks.pipeline import Pipeline
+from stacks.settings import SettingsError, read_settings
+
+app = App()
+try:
+    settings = read_settings(app.node.get_all_context())
+except SettingsError as wrong:
+    sys.exit(f"darkroom: {wrong}")
+Pipeline(app, "Darkroom", settings=settings)
+app.synth()

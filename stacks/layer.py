@@ -1,0 +1,69 @@
+"""The dependency layer: what `functions/` needs beyond the Lambda runtime, built without Docker from the lock file."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from stacks.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "functions" / "requirements.txt"
+BUILD = ROOT / "build" / "layer"
+
+# Lambda's Amazon Linux 2023 has glibc 2.34. `manylinux2014` would be accepted too, and silently give an older Pillow.
+PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+
+
+class DependencyLayer(Construct):
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id)
+        folder = build_layer(architecture=settings.architecture, python_version=settings.python_version)
+        self.layer = lambda_.LayerVersion(
+            self,
+            "Dependencies",
+            description="Pillow and Powertools, as locked in functions/requirements.txt",
+            code=lambda_.Code.from_asset(str(folder)),
+            compatible_architectures=[architecture(settings)],
+            compatible_runtimes=[runtime(settings)],
+        )
+
+
+def runtime(settings: Settings) -> lambda_.Runtime:
+    return lambda_.Runtime(f"python{settings.python_version}", lambda_.RuntimeFamily.PYTHON)
+
+
+def architecture(settings: Settings) -> lambda_.Architecture:
+    return lambda_.Architecture.ARM_64 if settings.architecture == "arm64" else lambda_.Architecture.X86_64
+
+
+def build_layer(*, architecture: str, python_version: str) -> Path:
+    """Install the locked wheels for that machine into `build/layer/…` once; the folder's name carries the lock's hash.
+
+    Raises RuntimeError with the installer's own words if a wheel is missing for that machine.
+    """
+    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
+    folder = BUILD / f"python{python_version}-{architecture}-{lock}"
+    if folder.exists():
+        return folder
+    unfinished = folder.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    install = subprocess.run(
+        [
+            *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:"),
+            *("--requirement", str(LOCK), "--target", str(unfinished / "python")),
+            *("--python-platform", PLATFORMS[architecture], "--python-version", python_version),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if install.returncode:
+        raise RuntimeError(f"the layer for {architecture} Python {python_version} cannot be built: {install.stderr}")
+    shutil.rmtree(unfinished / "python" / "bin", ignore_errors=True)
+    unfinished.rename(folder)
+    return folder

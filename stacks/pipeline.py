@@ -1,0 +1,31 @@
+"""The one stack, as a parts list in the order the data travels."""
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from stacks.intake import Intake
+from stacks.settings import Settings
+from stacks.steps import Steps
+from stacks.storage import Storage
+from stacks.workflow import Workflow
+
+
+class Pipeline(Stack):
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description="Darkroom: an upload becomes renditions and one row that says what happened to it",
+            termination_protection=settings.removal_policy == "retain",
+        )
+        storage = Storage(self, "Storage", settings=settings)
+        steps = Steps(self, "Steps", settings=settings, storage=storage)
+        workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
+        Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
+
+        CfnOutput(self, "UploadsBucketName", value=storage.uploads.bucket_name)
+        CfnOutput(self, "UploadPrefix", value=settings.upload_prefix)
+        CfnOutput(self, "RenditionsBucketName", value=storage.renditions.bucket_name)
+        CfnOutput(self, "ResultsTableName", value=storage.results.table_name)
+        CfnOutput(self, "StateMachineArn", value=workflow.machine.state_machine_arn)
+        CfnOutput(self, "DeadLetterQueueUrl", value=storage.dead_letters.queue_url)

@@ -1,0 +1,161 @@
+"""The Lambda functions, one per step that touches pixels. Each has its own role, which begins with nothing."""
+
+import json
+from pathlib import Path
+
+from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from stacks.grants import accept, allow
+from stacks.layer import DependencyLayer, architecture, runtime
+from stacks.settings import Function, Settings
+from stacks.storage import Storage
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Longer than the largest picture takes to decode and encode; the state machine's tasks wait 90 s for it.
+TIMEOUT = Duration.seconds(60)
+
+
+class Step(Construct):
+    """One function. `invoked` is what the workflow calls: its alias where concurrency is provisioned."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        does: str,
+        sizing: Function,
+        settings: Settings,
+        layer: DependencyLayer,
+        environment: dict[str, str],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        name = construct_id.lower()
+        self.log_group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
+        set_retention(self.log_group, settings.log_retention_days)
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.log_group.grant_write(self.role)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description=does,
+            handler=f"functions.{name}.handler",
+            code=lambda_.Code.from_asset(
+                str(ROOT), exclude=["/*", "!/functions", "__pycache__"], ignore_mode=IgnoreMode.GIT
+            ),
+            layers=[layer.layer],
+            runtime=runtime(settings),
+            architecture=architecture(settings),
+            role=self.role,
+            memory_size=sizing.memory,
+            timeout=TIMEOUT,
+            reserved_concurrent_executions=sizing.reserved_concurrency,
+            environment={
+                "POWERTOOLS_SERVICE_NAME": name,
+                "POWERTOOLS_METRICS_NAMESPACE": "Darkroom",
+                **environment,
+            },
+            log_group=self.log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+        )
+        self.invoked: lambda_.IFunction = self.function
+        if sizing.provisioned_concurrency:
+            self.invoked = lambda_.Alias(
+                self,
+                "Warm",
+                alias_name="warm",
+                version=self.function.current_version,
+                provisioned_concurrent_executions=sizing.provisioned_concurrency,
+            )
+        accept(self.role, "AwsSolutions-IAM5[Resource::*]", because="X-Ray has no resources to name")
+
+
+class Steps(Construct):
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage) -> None:
+        super().__init__(scope, construct_id)
+        layer = DependencyLayer(self, "Layer", settings=settings)
+        originals = storage.uploads.arn_for_objects(f"{settings.upload_prefix}*")
+        any_upload = "the originals under the upload prefix, whose names are not known before"
+
+        self.validate = Step(
+            self,
+            "Validate",
+            does="Decodes a picture once and says whether it is accepted, and which renditions to make",
+            sizing=settings.functions.validate_,
+            settings=settings,
+            layer=layer,
+            environment={
+                "UPLOAD_PREFIX": settings.upload_prefix,
+                "MAX_BYTES": str(settings.limits.max_bytes),
+                "MAX_PIXELS": str(settings.limits.max_pixels),
+                "RENDITIONS": json.dumps(
+                    [{"name": name, **rendition.model_dump()} for name, rendition in settings.renditions.items()]
+                ),
+                "QUALITY": settings.quality.model_dump_json(),
+                "BACKGROUND": settings.background,
+            },
+        )
+        # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due.
+        allow(self.validate.role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
+        allow(self.validate.role, "s3:GetObject", "s3:GetObjectVersion", on=[originals], because=any_upload)
+
+        self.resize = Step(
+            self,
+            "Resize",
+            does="Makes one rendition of a validated picture",
+            sizing=settings.functions.resize,
+            settings=settings,
+            layer=layer,
+            environment={"RENDITIONS_BUCKET": storage.renditions.bucket_name},
+        )
+        allow(self.resize.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
+        allow(
+            self.resize.role,
+            "s3:PutObject",
+            on=[storage.renditions.arn_for_objects("*")],
+            because="renditions are named after uploads, whose names are not known before",
+        )
+
+        self.caption = Step(
+            self,
+            "Caption",
+            does="Asks a Bedrock model for the alt text of a validated picture",
+            sizing=settings.functions.caption,
+            settings=settings,
+            layer=layer,
+            environment={"CAPTIONS": settings.captions.model_dump_json(exclude={"enabled"}, exclude_none=True)},
+        )
+        allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
+        allow(
+            self.caption.role,
+            "bedrock:InvokeModel",
+            on=model_arns(self, settings.captions.model_id),
+            because="a cross-region inference profile sends to whichever region of its geography has room",
+        )
+
+
+def model_arns(scope: Construct, model_id: str) -> list[str]:
+    """The model; for a cross-region inference profile (`eu.…`), that profile and the model in each of its regions.
+
+    https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html
+    """
+    stack = Stack.of(scope)
+    geography, _, model = model_id.partition(".")
+    if geography not in {"us", "eu", "apac", "us-gov", "global", "jp", "au", "ca"}:
+        return [f"arn:{Aws.PARTITION}:bedrock:{stack.region}::foundation-model/{model_id}"]
+    return [
+        f"arn:{Aws.PARTITION}:bedrock:{stack.region}:{stack.account}:inference-profile/{model_id}",
+        f"arn:{Aws.PARTITION}:bedrock:*::foundation-model/{model}",
+    ]
+
+
+def set_retention(log_group: logs.LogGroup, days: int) -> None:
+    """The L2 property takes an enumeration; CloudFormation takes the number of days that the setting is."""
+    resource = log_group.node.default_child
+    assert isinstance(resource, logs.CfnLogGroup)
+    resource.retention_in_days = days

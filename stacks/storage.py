@@ -1,0 +1,88 @@
+"""Where pictures, renditions and results live, and the letters of those that failed: all that outlives the code."""
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from stacks.grants import accept
+from stacks.settings import Settings
+
+
+class Storage(Construct):
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id)
+        self.removal_policy = RemovalPolicy.RETAIN if settings.removal_policy == "retain" else RemovalPolicy.DESTROY
+
+        self.access_logs = self._bucket("AccessLogs", lifecycle=s3.LifecycleRule(expiration=Duration.days(90)))
+        self.uploads = self._bucket(
+            "Uploads",
+            versioned=True,
+            logs=self.access_logs,
+            lifecycle=s3.LifecycleRule(
+                abort_incomplete_multipart_upload_after=Duration.days(7),
+                expired_object_delete_marker=True,
+                noncurrent_version_expiration=Duration.days(settings.old_versions_days),
+            ),
+        )
+        self.renditions = self._bucket("Renditions", logs=self.access_logs)
+        self.results = self._results()
+        self.dead_letters = sqs.Queue(
+            self,
+            "DeadLetters",
+            enforce_ssl=True,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            retention_period=Duration.days(14),  # the longest SQS keeps a message
+            removal_policy=self.removal_policy,
+        )
+        accept(self.dead_letters, "AwsSolutions-SQS3", because="it is the dead-letter queue")
+
+        # The L2 property `event_bridge_enabled` deploys a custom-resource Lambda for what CloudFormation does itself.
+        uploads = self.uploads.node.default_child
+        assert isinstance(uploads, s3.CfnBucket)
+        uploads.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+
+    def _bucket(
+        self,
+        construct_id: str,
+        *,
+        versioned: bool = False,
+        logs: s3.IBucket | None = None,
+        lifecycle: s3.LifecycleRule | None = None,
+    ) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            construct_id,
+            versioned=versioned,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            server_access_logs_bucket=logs,
+            server_access_logs_prefix=f"{construct_id.lower()}/" if logs else None,
+            lifecycle_rules=[lifecycle] if lifecycle else [],
+            removal_policy=self.removal_policy,
+        )
+
+    def _results(self) -> dynamodb.Table:
+        table = dynamodb.Table(
+            self,
+            "Results",
+            partition_key=dynamodb.Attribute(name="key", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.AWS_MANAGED,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=self.removal_policy,
+        )
+        table.add_global_secondary_index(
+            index_name="by-status",
+            partition_key=dynamodb.Attribute(name="status", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="updated_at", type=dynamodb.AttributeType.STRING),
+        )
+        return table

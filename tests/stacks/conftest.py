@@ -1,0 +1,38 @@
+"""The synthesised stack, as `cdk synth` makes it, once for every set of settings a test asks for."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App
+from aws_cdk.assertions import Template
+
+from stacks.pipeline import Pipeline
+from stacks.settings import read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+Synth = Callable[..., Template]
+
+
+def context(**settings: Any) -> dict[str, Any]:
+    """What `cdk.json` says, with some settings changed."""
+    return {**json.loads((ROOT / "cdk.json").read_text())["context"], **settings}
+
+
+@cache
+def _synthesised(settings: str) -> Template:
+    chosen = context(**json.loads(settings))
+    return Template.from_stack(Pipeline(App(context=chosen), "Darkroom", settings=read_settings(chosen)))
+
+
+@pytest.fixture
+def synth() -> Synth:
+    return lambda **settings: _synthesised(json.dumps(settings))
+
+
+@pytest.fixture
+def template(synth: Synth) -> Template:
+    return synth()

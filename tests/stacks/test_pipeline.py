@@ -1,0 +1,234 @@
+"""The template: what is asserted here is what neither local engine can show (docs/fidelity.md)."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Validations
+from aws_cdk.assertions import Match, Template
+from cdk_nag import AwsSolutionsChecks
+from cfnlint.api import ManualArgs, lint
+
+from stacks.pipeline import Pipeline
+from stacks.settings import read_settings
+from tests.stacks.conftest import ROOT, context
+
+# The CDK writes DependsOn where a reference already says it.
+CDKS_OWN_HABITS = ["W3005"]
+
+EVERY_SETTING = {
+    "captions": {"enabled": True, "model_id": "eu.amazon.nova-lite-v1:0"},
+    "functions": {"resize": {"reserved_concurrency": 20, "provisioned_concurrency": 2}},
+}
+
+
+def resources(template: Template, kind: str) -> list[dict]:
+    return list(template.find_resources(kind).values())
+
+
+@pytest.mark.parametrize("settings", [{}, EVERY_SETTING], ids=["as it comes", "everything on"])
+def test_cdk_nag_finds_nothing_that_has_no_reason(settings, tmp_path):
+    """The AwsSolutions pack passes; each accepted finding carries its reason where it is granted."""
+    chosen = context(**settings)
+    app = App(context=chosen, outdir=str(tmp_path))
+    nag = AwsSolutionsChecks(app)
+    Validations.of(app).add_plugins(nag)
+    Pipeline(app, "Darkroom", settings=read_settings(chosen))
+    try:
+        app.synth()
+    except RuntimeError:
+        report = json.loads((tmp_path / "validation-report.json").read_text())
+        pytest.fail(json.dumps(report["pluginReports"][0]["violations"], indent=1))
+
+
+@pytest.mark.parametrize("settings", [{}, EVERY_SETTING], ids=["as it comes", "everything on"])
+def test_cfn_lint_finds_nothing(synth, settings):
+    """CloudFormation would take the template, the state machine's definition included."""
+    found = lint(
+        json.dumps(synth(**settings).to_json()),
+        config=ManualArgs(regions=["eu-west-1", "us-east-1"], ignore_checks=CDKS_OWN_HABITS),
+    )
+    assert [f"{one.rule.id} {one.message}" for one in found] == []
+
+
+def test_nothing_is_custom(template):
+    """No custom resource: no Lambda of the CDK's own runs in the account."""
+    kinds = {resource["Type"] for resource in template.to_json()["Resources"].values()}
+    assert not [kind for kind in kinds if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource"]
+    assert len(resources(template, "AWS::Lambda::Function")) == 3
+
+
+def test_what_is_deployed_is_the_file(template):
+    """The state machine's definition is the ASL file, letter by letter."""
+    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
+    assert machine["Properties"]["DefinitionString"] == (ROOT / "statemachine/image_pipeline.asl.json").read_text()
+
+
+def test_every_placeholder_is_filled(template):
+    """Each `${…}` of the file has a substitution, and none is left over."""
+    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
+    placeholders = set(re.findall(r"\$\{(\w+)\}", machine["Properties"]["DefinitionString"]))
+    assert placeholders == set(machine["Properties"]["DefinitionSubstitutions"])
+
+
+def test_the_rule_is_the_file(template):
+    """The rule's pattern is the JSON file with this stack's bucket and prefix in it."""
+    [rule] = resources(template, "AWS::Events::Rule")
+    [bucket] = [
+        name
+        for name, one in template.find_resources("AWS::S3::Bucket").items()
+        if "NotificationConfiguration" in one["Properties"]
+    ]
+    pattern = json.loads((ROOT / "statemachine/upload_rule.json").read_text().replace("${UploadPrefix}", "raw/"))
+    assert pattern["detail"]["bucket"]["name"] == ["${UploadsBucket}"]
+    pattern["detail"]["bucket"]["name"] = [{"Ref": bucket}]
+    assert rule["Properties"]["EventPattern"] == pattern
+
+
+def test_an_event_that_cannot_be_delivered_becomes_a_letter(template):
+    """The rule's target has the dead-letter queue, and the queue lets just that rule write."""
+    [rule_name] = template.find_resources("AWS::Events::Rule")
+    [queue_name] = template.find_resources("AWS::SQS::Queue")
+    [target] = template.find_resources("AWS::Events::Rule")[rule_name]["Properties"]["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue_name, "Arn"]}}
+    template.has_resource_properties(
+        "AWS::SQS::QueuePolicy",
+        {
+            "PolicyDocument": Match.object_like(
+                {
+                    "Statement": Match.array_with(
+                        [
+                            Match.object_like(
+                                {
+                                    "Effect": "Allow",
+                                    "Principal": {"Service": "events.amazonaws.com"},
+                                    "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [rule_name, "Arn"]}}},
+                                }
+                            )
+                        ]
+                    )
+                }
+            )
+        },
+    )
+
+
+def test_buckets_are_closed(template):
+    """Every bucket is encrypted, refuses public access and ACLs, and takes TLS only."""
+    buckets = template.find_resources("AWS::S3::Bucket")
+    assert len(buckets) == 3
+    for bucket in buckets.values():
+        properties = bucket["Properties"]
+        assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+        assert properties["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+        assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    policies = resources(template, "AWS::S3::BucketPolicy")
+    insecure = {"Bool": {"aws:SecureTransport": "false"}}
+    for policy in policies:
+        denials = [one for one in policy["Properties"]["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
+        assert insecure in [one["Condition"] for one in denials]
+    assert {policy["Properties"]["Bucket"]["Ref"] for policy in policies} == set(buckets)
+
+
+def test_old_uploads_are_kept_for_a_while(synth):
+    """Uploads are versioned, and a version that was overwritten goes after the days set."""
+    synth(old_versions_days=9).has_resource_properties(
+        "AWS::S3::Bucket",
+        {
+            "VersioningConfiguration": {"Status": "Enabled"},
+            "LifecycleConfiguration": {
+                "Rules": [Match.object_like({"NoncurrentVersionExpiration": {"NoncurrentDays": 9}})]
+            },
+        },
+    )
+
+
+@pytest.mark.parametrize(("policy", "deletion"), [("retain", "Retain"), ("destroy", "Delete")])
+def test_data_outlives_the_stack_unless_told_otherwise(synth, policy, deletion):
+    """`removal_policy` rules over buckets, table and queue."""
+    template = synth(removal_policy=policy)
+    for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SQS::Queue"):
+        assert {one["DeletionPolicy"] for one in resources(template, kind)} == {deletion}
+
+
+def test_the_index_by_status_is_the_contracts(template):
+    """Partition `status`, sort `updated_at`, whole rows."""
+    template.has_resource_properties(
+        "AWS::DynamoDB::Table",
+        {
+            "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
+            "GlobalSecondaryIndexes": [
+                {
+                    "IndexName": "by-status",
+                    "KeySchema": [
+                        {"AttributeName": "status", "KeyType": "HASH"},
+                        {"AttributeName": "updated_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        },
+    )
+
+
+def test_everything_is_logged_for_the_days_set(synth):
+    """Each function and the state machine have a log group with that retention, and write to no other."""
+    groups = resources(synth(log_retention_days=60), "AWS::Logs::LogGroup")
+    assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 4
+
+
+def test_everything_is_traced(template):
+    """X-Ray follows a picture through the state machine and every function."""
+    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
+    assert machine["Properties"]["TracingConfiguration"] == {"Enabled": True}
+    for function in resources(template, "AWS::Lambda::Function"):
+        assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_functions_run_on_graviton_and_the_newest_python(template):
+    """arm64 and python3.14, for which every wheel of the layer was found."""
+    for function in resources(template, "AWS::Lambda::Function"):
+        assert function["Properties"]["Architectures"] == ["arm64"]
+        assert function["Properties"]["Runtime"] == "python3.14"
+
+
+def test_the_functions_share_one_asset(template):
+    """Our own code ships once."""
+    assert len({json.dumps(one["Properties"]["Code"]) for one in resources(template, "AWS::Lambda::Function")}) == 1
+
+
+def test_warm_functions_are_called_by_their_alias(synth):
+    """Provisioned concurrency belongs to an alias; the state machine must call that and may call only that."""
+    template = synth(**EVERY_SETTING)
+    [alias] = template.find_resources("AWS::Lambda::Alias")
+    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
+    assert machine["Properties"]["DefinitionSubstitutions"]["ResizeFunction"] == {"Ref": alias}
+    template.has_resource_properties("AWS::Lambda::Function", {"ReservedConcurrentExecutions": 20})
+
+
+@pytest.mark.parametrize(("enabled", "text"), [(True, "true"), (False, "false")])
+def test_captions_are_a_switch_of_the_workflow(synth, enabled, text):
+    """Off, no execution calls the model."""
+    [machine] = resources(synth(captions={"enabled": enabled}), "AWS::StepFunctions::StateMachine")
+    assert machine["Properties"]["DefinitionSubstitutions"]["CaptionsEnabled"] == text
+
+
+def test_no_file_of_the_code_asset_is_foreign():
+    """Only `functions/` is shipped: no tests, no settings, no local state."""
+    shipped = Path(asset_of_the_code())
+    assert {path.name for path in shipped.iterdir()} == {"functions"}
+    assert not list(shipped.rglob("__pycache__"))
+
+
+def asset_of_the_code() -> str:
+    app = App(context=context())
+    Pipeline(app, "Darkroom", settings=read_settings(context()))
+    assembly = app.synth()
+    manifest = json.loads(Path(assembly.directory, "Darkroom.assets.json").read_text())
+    [folder] = [
+        str(Path(assembly.directory, one["source"]["path"]))
+        for one in manifest["files"].values()
+        if one["source"]["packaging"] == "zip" and Path(assembly.directory, one["source"]["path"], "functions").exists()
+    ]
+    return folder

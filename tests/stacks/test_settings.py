@@ -1,0 +1,69 @@
+"""The settings: `cdk.json` and `-c` in, checked values or a line that says what is wrong out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.settings import Settings, SettingsError, read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_what_cdk_json_says_is_the_default():
+    """The file shows the values that hold without it, so that reading it is enough."""
+    assert read_settings(json.loads((ROOT / "cdk.json").read_text())["context"]) == Settings()
+
+
+def test_the_cdks_own_context_is_left_alone():
+    """`aws:…` and `@aws-cdk/…` are not misspelt settings."""
+    theirs = {"aws:cdk:version-reporting": True, "@aws-cdk/core:checkSecretUsage": True, "cli-telemetry": False}
+    assert read_settings(theirs) == Settings()
+
+
+def test_the_command_line_reaches_into_a_group():
+    """`-c captions.enabled=true` changes that and leaves the rest of the group, wherever the group was written."""
+    settings = read_settings(
+        {"captions": {"max_tokens": 7}, "captions.enabled": "true", "functions.resize.memory": "3008"}
+    )
+    assert (settings.captions.enabled, settings.captions.max_tokens) == (True, 7)
+    assert settings.functions.resize.memory == 3008
+
+
+def test_a_group_may_be_given_as_json():
+    """`-c renditions='{…}'` arrives as text."""
+    settings = read_settings({"renditions": '{"hero": {"width": 1600, "height": 900, "formats": ["avif", "webp"]}}'})
+    assert settings.renditions["hero"].formats == ("avif", "webp")
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"upload_prefix": "raw"}, "upload_prefix = \"raw\": a prefix ends with '/'"),
+    ({"upload_prefix": "/raw/"}, "upload_prefix = \"/raw/\": a prefix ends with '/'"),
+    ({"renditions": {}}, "renditions = {}: Dictionary should have at least 1 item"),
+    ({"renditions": {"a": {"width": 0, "height": 9}}}, "renditions.a.width = 0: should be greater than or equal to 1"),
+    ({"renditions": {"a": {"width": 9}}}, "renditions.a.height"),
+    ({"renditions": {"a_b": {"width": 9, "height": 9}}}, "the name 'a_b' is not 1 to 32 lower-case letters"),
+    (
+        {"renditions": {"a": {"width": 9, "height": 9, "formats": ["gif"]}}},
+        "renditions.a.formats.0 = \"gif\": should be 'webp', 'jpeg', 'png' or 'avif'",
+    ),
+    ({"quality": {"webp": 101}}, "quality.webp = 101: should be less than or equal to 100"),
+    ({"limits": {"max_bytes": 0}}, "limits.max_bytes = 0: should be greater than or equal to 1"),
+    ({"limits.max_pixels": "many"}, 'limits.max_pixels = "many": should be a valid integer'),
+    ({"captions.temperature": "1.5"}, 'captions.temperature = "1.5": should be less than or equal to 1'),
+    ({"functions": {"resize": {"memory": 64}}}, "functions.resize.memory = 64: should be greater than or equal to 128"),
+    ({"log_retention_days": 31}, "log_retention_days = 31: CloudWatch Logs takes only 1, 3, 5, 7, 14, 30"),
+    ({"removal_policy": "snapshot"}, "removal_policy = \"snapshot\": should be 'retain' or 'destroy'"),
+    ({"rendition": {}}, "rendition: there is no such setting"),
+    ({"captions.enable": "true"}, "captions.enable: there is no such setting"),
+    ({"renditions": "{oops"}, "renditions = '{oops': is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("context", "line"), WRONG, ids=[line for _, line in WRONG])
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(context, line):
+    """The synth ends with a line a person can act on."""
+    with pytest.raises(SettingsError) as wrong:
+        read_settings(context)
+    assert line in str(wrong.value)
