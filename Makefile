@@ -4,6 +4,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 SHELL := /bin/bash
 BIN := .venv/bin
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20,21,22,23  # their age is for whoever installs node to judge
 
 .PHONY: help
 help:  ## this list

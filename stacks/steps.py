@@ -57,7 +57,6 @@ class Step(Construct):
             reserved_concurrent_executions=sizing.reserved_concurrency,
             environment={
                 "POWERTOOLS_SERVICE_NAME": name,
-                "POWERTOOLS_METRICS_NAMESPACE": "Darkroom",
                 **environment,
             },
             log_group=self.log_group,
@@ -133,7 +132,8 @@ class Steps(Construct):
         allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
         allow(
             self.caption.role,
-            "bedrock:InvokeModel",
+            # AWS asks for InvokeModel when Converse is called; the local cloud asks for an action of that name.
+            "bedrock:Converse" if settings.local_cloud else "bedrock:InvokeModel",
             on=model_arns(self, settings.captions.model_id),
             because="a cross-region inference profile sends to whichever region of its geography has room",
         )

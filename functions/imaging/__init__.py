@@ -1,0 +1,25 @@
+"""The pictures themselves, bytes in and bytes out: Validate examines and plans, Resize renders, Caption wants a JPEG.
+
+Pillow lives here and nowhere else. In the order of a picture's way: `formats` recognises and opens it (`tags`
+reads what is written about it), `examine` decodes it once and gives the verdict with its `placeholder`, `plan`
+says what to make, `render` makes it, and `color` sees to it that every screen shows the same.
+"""
+
+from functions.imaging.errors import Rejected
+from functions.imaging.examine import Facts, Limits, examine
+from functions.imaging.plan import PlannedRendition, RenditionSetting, plan
+from functions.imaging.render import Rendered, Target, for_caption, render
+
+__all__ = [
+    "Facts",
+    "Limits",
+    "PlannedRendition",
+    "Rejected",
+    "Rendered",
+    "RenditionSetting",
+    "Target",
+    "examine",
+    "for_caption",
+    "plan",
+    "render",
+]

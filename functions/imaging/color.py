@@ -1,0 +1,123 @@
+"""Brings decoded pixels to sRGB: what every rendition, placeholder and dominant colour is made of."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageChops
+
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
+
+# The first four bytes of each are what an ICC header (ICC.1:2022, 7.2.8) says the profile is about.
+_SPACE = slice(16, 20)
+_MODES = {b"RGB ": {"RGB", "RGBA", "RGBX", "YCbCr", "L", "LA"}, b"GRAY": {"L", "LA"}, b"CMYK": {"CMYK"}}
+
+_PLAIN_TWINS = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}  # TIFF alone can bring the first two
+
+
+def straight(picture: Image.Image) -> Image.Image:
+    """The same pixels with 8 bits a channel and transparency as a channel, so that they can be scaled.
+
+    Result modes: L, LA, RGB, RGBA, RGBX, CMYK, YCbCr, LAB.
+    """
+    mode = picture.mode
+    if mode == "1":
+        return picture.convert("L")
+    if mode.startswith("I;16"):
+        return _from_16_bits(picture)
+    if mode in ("I", "F"):
+        return _from_wide(picture)
+    if mode in ("P", "PA"):
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if mode in ("L", "RGB") and "transparency" in picture.info:
+        return _with_alpha(picture)
+    return picture.convert(_PLAIN_TWINS[mode]) if mode in _PLAIN_TWINS else picture
+
+
+def _from_16_bits(picture: Image.Image) -> Image.Image:
+    wide = picture if picture.mode == "I;16" else picture.convert("I")
+    grey = wide.point(lambda value: value * (1 / 257) + 0.5).convert("L")  # 65535 / 257 = 255; convert alone would clip
+    if "transparency" in picture.info:
+        return Image.merge("LA", (grey, picture.convert("LA").getchannel("A")))
+    return grey
+
+
+def _from_wide(picture: Image.Image) -> Image.Image:
+    """32-bit integers and floats do not say what white is: the first of 1, 255, 65535 that holds every pixel."""
+    extrema = picture.getextrema()
+    low, high = min(0.0, float(extrema[0])), float(extrema[1])  # type: ignore[arg-type]
+    white = next((white for white in (1.0, 255.0, 65535.0) if high <= white), high)
+    scale = 255 / (white - low)
+    return picture.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def _with_alpha(picture: Image.Image) -> Image.Image:
+    """Of a PNG with 16 bits a channel Pillow keeps the upper 8, but of its transparent colour all 16."""
+    colour = picture.info["transparency"]
+    if isinstance(colour, tuple) and max(colour) > 255:
+        picture.info["transparency"] = tuple(value >> 8 for value in colour)
+    return picture.convert("LA" if picture.mode == "L" else "RGBA")
+
+
+def to_srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:
+    """L, LA, RGB or RGBA in sRGB, and a note where the profile was broken or of another kind: ignored."""
+    if not profile:
+        return _plain(picture), None
+    if profile[_SPACE] == b"GRAY" and picture.mode == "RGBA" and _is_grey(picture):
+        picture = picture.convert("LA")  # Pillow gives a PNG of 16-bit grey with alpha as RGBA
+    if picture.mode not in _MODES.get(profile[_SPACE], ()):
+        return _plain(picture), "ICC profile ignored: it does not describe this kind of picture"
+    from PIL import ImageCms  # only pictures with a profile pay for the import of LittleCMS
+
+    try:
+        return _converted(picture, profile), None
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return _plain(picture), "ICC profile ignored: it is broken"
+
+
+def _converted(picture: Image.Image, profile: bytes) -> Image.Image:
+    if profile[_SPACE] == b"RGB ":
+        picture = _plain(picture if picture.mode not in ("L", "LA") else picture.convert("RGB" + picture.mode[1:]))
+    colours = picture.convert(picture.mode[:-1]) if picture.mode in ("LA", "RGBA") else picture
+    transform = _to_srgb_from(profile, colours.mode)
+    if colours.mode == "RGB" and _changes_nothing(transform):
+        return picture
+    converted: Image.Image = transform.apply(colours)
+    if colours is not picture:
+        converted.putalpha(picture.getchannel("A"))
+    return converted
+
+
+@lru_cache(maxsize=8)  # one camera, one profile: the next picture in a warm function has the same
+def _to_srgb_from(profile: bytes, mode: str) -> ImageCmsTransform:
+    """Relative colorimetric, as libvips does: what sRGB can show stays exactly as it is."""
+    from PIL import ImageCms
+
+    source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    target = ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(source, target, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC)
+
+
+def _changes_nothing(transform: ImageCmsTransform) -> bool:
+    """Most profiles are sRGB under one of its many names: those that move no colour by more than 1 of 255."""
+    moved = ImageChops.difference(_every_17th_colour(), transform.apply(_every_17th_colour()))
+    return all(high <= 1 for _, high in moved.getextrema())  # type: ignore[misc]
+
+
+@cache
+def _every_17th_colour() -> Image.Image:
+    steps = range(0, 256, 17)  # 0, 17 … 255: 16 of each channel, and 16**3 = 64**2
+    return Image.frombytes("RGB", (64, 64), bytes(v for r in steps for g in steps for b in steps for v in (r, g, b)))
+
+
+def _is_grey(picture: Image.Image) -> bool:
+    red, green, blue, _ = picture.split()
+    return not (ImageChops.difference(red, green).getbbox() or ImageChops.difference(red, blue).getbbox())
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """Without a profile: CMYK as ink on white paper, the rest as sRGB."""
+    return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")

@@ -1,0 +1,116 @@
+"""Validate's question: is this a picture we take, and what is it? Every pixel is decoded once, at the least cost."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import Image
+
+from functions.imaging.color import straight, to_srgb
+from functions.imaging.errors import Rejected
+from functions.imaging.formats import frames, load, open_picture, orientation, recognise, shrink
+from functions.imaging.placeholder import dominant_color, thumbhash
+from functions.imaging.plan import fit_inside
+from functions.imaging.render import upright
+
+# A progressive JPEG paints the picture again with each scan; 10 are usual. A small file can ask for thousands,
+# each as dear as a whole picture.
+MAX_SCANS = 100
+
+SAMPLE = 256  # pixels a side looked at for placeholder and colour, taken evenly, ...
+GLANCE = 24  # ... and then averaged to this: three times what the 7 cosine terms of a ThumbHash can show
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a picture may cost. `heic`: whether the optional decoder for HEIC is there."""
+
+    max_bytes: int
+    max_pixels: int
+    heic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Width and height are those a person sees. `notes` say what was wrong but did not matter."""
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    placeholder: str
+    color: str
+    notes: tuple[str, ...] = ()
+
+
+def examine(data: bytes, limits: Limits) -> Facts:
+    """Raises Rejected, and nothing else, whatever the bytes are."""
+    name = _accepted_format(data, limits)
+    with _decoding(name):
+        picture = open_picture(data, name)
+        _check_pixels(*picture.size, limits)
+        count, largest = frames(data, name, picture)
+        _check_pixels(*largest, limits)
+        if name == "jpeg":
+            _check_scans(data)
+        width, height = picture.size
+        shrink(picture, 8)
+        decoded = load(picture)
+        turn = orientation(picture)
+        glance, note = _glance(decoded)
+    if turn >= 5:
+        width, height = height, width
+    glance = upright(glance, turn).convert("RGBA")
+    return Facts(name, width, height, count, thumbhash(glance), dominant_color(glance), (note,) if note else ())
+
+
+def _accepted_format(data: bytes, limits: Limits) -> str:
+    if not data:
+        raise Rejected("empty", "0 bytes")
+    if len(data) > limits.max_bytes:
+        raise Rejected("too_large", f"{len(data):,} bytes, limit {limits.max_bytes:,} bytes")
+    name = recognise(data)
+    if name is None:
+        raise Rejected("unsupported_format", "not JPEG, PNG, GIF, WebP, TIFF, BMP or AVIF by its content")
+    if name == "heic" and not limits.heic:
+        raise Rejected("unsupported_format", "HEIC is taken only where the setting `heic` is on")
+    return name
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Whatever a decoder raises is a verdict on the picture. Seen: ValueError, SyntaxError, TypeError, KeyError,
+    IndexError, struct.error, MemoryError, OSError, zlib.error, EOFError; the next one is not known yet."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow finds odd but can read, we take
+            yield
+    except Rejected:
+        raise
+    except Exception as fault:
+        reason = " ".join(str(fault).split())[:200] or type(fault).__name__
+        raise Rejected("corrupt", f"{name.upper()} that cannot be decoded: {reason}") from fault
+
+
+def _check_pixels(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        measured, limit = width * height / 1_000_000, limits.max_pixels / 1_000_000
+        raise Rejected("too_many_pixels", f"{width}x{height} = {measured:.1f} MP, limit {limit:g} MP")
+
+
+def _check_scans(data: bytes) -> None:
+    """0xFFDA starts a scan and appears nowhere else in one: a 0xFF among the pixels is followed by 0."""
+    scans = data.count(b"\xff\xda")
+    if scans > MAX_SCANS:
+        raise Rejected("corrupt", f"JPEG of {scans} scans, limit {MAX_SCANS}")
+
+
+def _glance(picture: Image.Image) -> tuple[Image.Image, str | None]:
+    """A few pixels of the picture in sRGB."""
+    sample = picture.resize(fit_inside(*picture.size, SAMPLE, SAMPLE), Image.Resampling.NEAREST)
+    sample.info = picture.info
+    glance = straight(sample).resize(fit_inside(*picture.size, GLANCE, GLANCE), Image.Resampling.BOX)
+    return to_srgb(glance, picture.info.get("icc_profile"))

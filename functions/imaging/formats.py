@@ -1,0 +1,207 @@
+"""Says by its content what a picture is and opens it with the one decoder for that: Validate and Resize begin here."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+from collections.abc import Iterator
+from io import BytesIO
+from typing import cast
+
+from PIL import Image, ImageFile
+
+from functions.imaging import tags
+
+# Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
+Image.MAX_IMAGE_PIXELS = None
+
+# Constructing the class, instead of asking Image.open, keeps every other decoder of Pillow out of reach, and
+# importing it only when needed keeps it out of the cold start. HEIC needs the optional package pillow-heif.
+_DECODERS = {
+    "jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "png": ("PIL.PngImagePlugin", "PngImageFile"),
+    "gif": ("PIL.GifImagePlugin", "GifImageFile"),
+    "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "heic": ("pillow_heif", "HeifImageFile"),
+}
+
+_SIGNATURES = {
+    b"\xff\xd8\xff": "jpeg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",  # BigTIFF
+    b"MM\0+": "tiff",
+    b"BM": "bmp",
+}
+
+# The brands that carry HEVC pictures: ISO/IEC 23008-12, annex B; https://mp4ra.org/registered-types/brands
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+# The markers that start a frame (ITU T.81, table B.1); C4, C8 and CC between them are tables.
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+LOSSLESS = 0xC3
+
+
+def recognise(data: bytes) -> str | None:
+    """The format, or None for what is none of ours. `heic` is recognised whether or not it can be decoded."""
+    for signature, name in _SIGNATURES.items():
+        if data.startswith(signature):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[4:8] == b"ftyp":
+        return _brand(data)
+    return None
+
+
+def _brand(data: bytes) -> str | None:
+    """AVIF and HEIC share their container; the major brand decides, then the compatible ones behind it."""
+    length = min(int.from_bytes(data[:4], "big"), 256)
+    brands = [data[8:12], *(data[at : at + 4] for at in range(16, length, 4))]
+    for brand in brands:
+        if brand in _AVIF_BRANDS:
+            return "avif"
+        if brand in _HEIC_BRANDS:
+            return "heic"
+    return None
+
+
+def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
+    """Read the header; no pixel is decoded yet. Raises whatever the decoder raises."""
+    module, decoder = _DECODERS[name]
+    picture = getattr(importlib.import_module(module), decoder)(BytesIO(data))
+    picture.decodermaxblock = len(data)  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
+    return cast(ImageFile.ImageFile, picture)
+
+
+def shrink(picture: ImageFile.ImageFile, part: int, *, in_planes: bool = False) -> int:
+    """Have a JPEG decoded at 1/2, 1/4 or 1/8: all of its entropy code is read, but only that many pixels are made.
+
+    Returns by how much it will be: a lossless JPEG, and any other format, cannot. `in_planes` leaves YCbCr as it is.
+    """
+    if picture.format != "JPEG" or _jpeg_frame(_bytes(picture), 0)[0] == LOSSLESS:
+        return 1
+    mode = "YCbCr" if in_planes and _is_ycc(picture) else None
+    picture.draft(mode, (max(1, picture.width // part), max(1, picture.height // part)))
+    return part
+
+
+def _is_ycc(jpeg: ImageFile.ImageFile) -> bool:
+    """Whether libjpeg takes its three components for Y, Cb and Cr, by the rules of default_decompress_parms()."""
+    components: list[tuple[int, ...]] = jpeg.layer  # type: ignore[attr-defined]
+    if len(components) != 3:
+        return False
+    if "jfif" in jpeg.info:
+        return True
+    if "adobe_transform" in jpeg.info:
+        return bool(jpeg.info["adobe_transform"] == 1)
+    return [component[0] for component in components] == [1, 2, 3]
+
+
+def _bytes(picture: ImageFile.ImageFile) -> bytes:
+    return cast(BytesIO, picture.fp).getvalue()  # no copy: BytesIO shares the bytes it was made from
+
+
+def load(picture: ImageFile.ImageFile) -> Image.Image:
+    """Decode every pixel of the first frame."""
+    if picture.format != "WEBP":
+        picture.load()
+        return picture
+    # Pillow's load() holds libwebp's two canvases, the frame's bytes and the picture at once: 16 bytes a pixel,
+    # 1.6 GB at 100 MP. Taking the bytes, letting go of the canvases and using the bytes as the picture: 12.
+    pixels, _, _ = picture._get_next()  # type: ignore[attr-defined]
+    picture._decoder = None  # type: ignore[attr-defined]
+    raw = cast(str, picture.rawmode)  # type: ignore[attr-defined]
+    decoded = Image.frombuffer(raw, picture.size, pixels, "raw", raw, 0, 1)
+    decoded.info = picture.info
+    return decoded
+
+
+def orientation(picture: ImageFile.ImageFile) -> int:
+    """EXIF orientation, 1 to 8; anything else counts as 1."""
+    if picture.format == "PNG":
+        picture.load()  # it may stand behind the pixels
+    value = tags.first_directory(_exif(picture), {tags.ORIENTATION}).get(tags.ORIENTATION)
+    return value if value in range(1, 9) else 1  # type: ignore[return-value]
+
+
+def copyright_tags(picture: Image.Image) -> tags.Tags:
+    wanted = {tags.ARTIST, tags.COPYRIGHT}
+    if picture.format == "TIFF":
+        held = picture.tag_v2  # type: ignore[attr-defined]
+        return {tag: str(held[tag]).encode() for tag in wanted if tag in held}
+    return tags.first_directory(_exif(picture), wanted)
+
+
+def _exif(picture: Image.Image) -> bytes:
+    """Pillow turns a TIFF upright by itself while it decodes, so that there is nothing left to ask."""
+    return b"" if picture.format == "TIFF" else picture.info.get("exif") or b""
+
+
+def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, tuple[int, int]]:
+    """How many frames, pages or pictures a file has, and the largest one's size, without decoding any of them."""
+    others = {"gif": _gif_frames, "tiff": _tiff_pages, "jpeg": _jpeg_pictures}.get(name)
+    sizes = list(others(data, picture)) if others else []
+    count = len(sizes) if others else getattr(picture, "n_frames", 1)
+    return max(1, count), max([picture.size, *sizes], key=lambda size: size[0] * size[1])
+
+
+def _gif_frames(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:
+    """The canvas each image descriptor needs: https://www.w3.org/Graphics/GIF/spec-gif89a.txt, section 20."""
+    at = 13 + _gif_palette(data[10])
+    while data[at : at + 1] in (b",", b"!"):
+        if data[at] == ord("!"):  # an extension: its label, then blocks
+            at += 2
+        elif at + 11 > len(data):
+            return
+        else:
+            left, top, width, height, flags = struct.unpack_from("<4HB", data, at + 1)
+            yield left + width, top + height
+            at += 11 + _gif_palette(flags)  # 10 bytes of descriptor, 1 of LZW code size
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+
+
+def _gif_palette(flags: int) -> int:
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _tiff_pages(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:
+    for page in tags.directories(data, {tags.WIDTH, tags.HEIGHT}):
+        width, height = page.get(tags.WIDTH, 0), page.get(tags.HEIGHT, 0)
+        if isinstance(width, int) and isinstance(height, int):
+            yield width, height
+
+
+def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:
+    """The picture itself, and those an MPO (CIPA DC-007) appends: a second eye, a gain map, a preview."""
+    yield picture.size
+    index: bytes = picture.info.get("mp", b"")
+    entries = tags.first_directory(index, {tags.MP_ENTRIES}).get(tags.MP_ENTRIES)
+    if not isinstance(entries, bytes):
+        return
+    order = "<" if index[:2] == b"II" else ">"
+    for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
+        (offset,) = struct.unpack_from(order + "L", entries, at + 8)
+        _, size = _jpeg_frame(data, picture.info["mpoffset"] + offset)
+        yield size
+
+
+def _jpeg_frame(data: bytes, at: int) -> tuple[int, tuple[int, int]]:
+    """The marker and the size of the first frame of the JPEG at that place; zeros if there is none."""
+    at += 2
+    while data[at : at + 1] == b"\xff" and at + 9 <= len(data):
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in FRAMES:
+            height, width = struct.unpack_from(">2H", data, at + 5)
+            return marker, (width, height)
+        at += 2 + length
+    return 0, (0, 0)

@@ -1,0 +1,39 @@
+"""Log lines and metrics of every step.
+
+Traces come from Lambda's and Step Functions' own active tracing. Powertools' Tracer would add the segments of each AWS
+call, but its SDK costs a cold start more than boto3 does (docs/decisions.md).
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit, single_metric
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+__all__ = ["NAMESPACE", "LambdaContext", "MetricUnit", "logger", "metrics", "single_metric", "step"]
+
+Answer = TypeVar("Answer")
+
+NAMESPACE = "Darkroom"
+
+logger = Logger()
+metrics = Metrics(namespace=NAMESPACE)
+
+# A step that fails before its first measurement has none to publish; its error is the line worth reading.
+warnings.filterwarnings("ignore", "No application metrics to publish")
+
+
+def step(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Put the picture's key and the execution on every log line of a handler, and publish its metrics when it ends."""
+
+    @logger.inject_lambda_context(clear_state=True)
+    @metrics.log_metrics
+    @wraps(handler)
+    def logged(event: dict[str, Any], context: LambdaContext, *services: Any) -> Answer:
+        logger.append_keys(key=event["source"]["key"], execution=event["execution"])
+        return handler(event, context, *services)
+
+    return logged

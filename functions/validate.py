@@ -1,0 +1,109 @@
+"""Decode a picture once and return the verdict: accepted with a plan of its renditions, or rejected with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, TypedDict
+
+from functions.imaging import Limits, PlannedRendition, Rejected, RenditionSetting, examine, plan
+from functions.storage import Source, Storage, storage
+from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
+
+LONGEST_KEY = 1024  # bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+
+
+class ValidateRequest(TypedDict):
+    source: Source
+    execution: str
+
+
+class Verdict(TypedDict, total=False):
+    accepted: bool
+    source: Source
+    picture: dict[str, Any]
+    renditions: list[dict[str, Any]]
+    error: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the stack put into the environment."""
+
+    upload_prefix: str
+    limits: Limits
+    renditions: tuple[RenditionSetting, ...]
+    quality: dict[str, int]
+    background: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        return cls(
+            upload_prefix=environment["UPLOAD_PREFIX"],
+            limits=Limits(max_bytes=int(environment["MAX_BYTES"]), max_pixels=int(environment["MAX_PIXELS"])),
+            renditions=tuple(RenditionSetting(**setting) for setting in json.loads(environment["RENDITIONS"])),
+            quality=json.loads(environment["QUALITY"]),
+            background=environment["BACKGROUND"],
+        )
+
+
+@cache
+def settings() -> Settings:
+    return Settings.read(os.environ)
+
+
+@step
+def handler(event: ValidateRequest, context: LambdaContext, originals: Storage | None = None) -> Verdict:
+    source = event["source"]
+    metrics.add_metric("Pictures", MetricUnit.Count, 1)
+    try:
+        original = (originals or storage()).read(source, at_most=settings().limits.max_bytes)
+        source = {**source, "version_id": original.version_id}
+        metrics.add_metric("BytesIn", MetricUnit.Bytes, len(original.data))
+        facts = examine(original.data, settings().limits)
+    except Rejected as rejected:
+        return _rejection(source, rejected)
+    picture = {
+        "size": len(original.data),
+        "content_hash": hashlib.sha256(original.data).hexdigest(),
+        **asdict(facts),
+    }
+    renditions = _renditions(source["key"], picture, settings())
+    logger.info("accepted", extra={"picture": picture, "renditions": [rendition["name"] for rendition in renditions]})
+    return {"accepted": True, "source": source, "picture": picture, "renditions": renditions}
+
+
+def _rejection(source: Source, rejected: Rejected) -> Verdict:
+    logger.info("rejected", extra={"code": rejected.code, "reason": rejected.message})
+    with single_metric("Rejected", MetricUnit.Count, 1, namespace=NAMESPACE) as metric:
+        metric.add_dimension("code", rejected.code)
+    error = {"code": rejected.code, "message": rejected.message}
+    return {"accepted": False, "source": source, "picture": {}, "error": error}
+
+
+def _renditions(key: str, picture: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    """What each Resize is told. The keys change with the content and with the settings, so that a URL is immutable."""
+    planned = plan(picture["width"], picture["height"], settings.renditions)
+    recipe = [picture["content_hash"], settings.quality, settings.background, *(asdict(one) for one in planned)]
+    version = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]  # 64 bits tell the versions of one key apart
+    return [
+        {
+            **asdict(one),
+            "key": rendition_key(key.removeprefix(settings.upload_prefix), version, one),
+            "quality": settings.quality.get(one.format),
+            "background": settings.background,
+        }
+        for one in planned
+    ]
+
+
+def rendition_key(key: str, version: str, rendition: PlannedRendition) -> str:
+    """`<key>/<version>/<rendition>.<format>`. A key too long for that to fit gives way to its own SHA-256."""
+    file = f"{version}/{rendition.file_name}"
+    if len(f"{key}/{file}".encode()) > LONGEST_KEY:
+        key = hashlib.sha256(key.encode()).hexdigest()
+    return f"{key}/{file}"

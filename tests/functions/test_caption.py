@@ -1,0 +1,103 @@
+"""Caption: one question to the model, and an answer whatever happens."""
+
+import io
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.stub import ANY, Stubber
+from PIL import Image
+
+from darkroom.pictures import photo
+from functions import caption
+from functions.storage import storage
+
+
+def answer(text: str, stop: str = "end_turn") -> dict[str, Any]:
+    return {
+        "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
+        "stopReason": stop,
+        "usage": {"inputTokens": 1200, "outputTokens": 12, "totalTokens": 1212},
+        "metrics": {"latencyMs": 5},
+    }
+
+
+@pytest.fixture
+def model():
+    """Bedrock's client, its answers stubbed: it checks each request against the service's own model."""
+    client = boto3.client("bedrock-runtime", config=Config(retries={"total_max_attempts": 1}))
+    with Stubber(client) as stub:
+        yield stub
+
+
+@pytest.fixture
+def ask(upload, call, model):
+    def asked(data: bytes = b"") -> Any:
+        return call(caption, upload("raw/cat.jpg", data or photo(300, 200)), storage(), model.client)
+
+    return asked
+
+
+def test_it_asks_with_a_small_picture_and_the_settings(ask, model):
+    """A JPEG of at most 1568 px and 3.75 MB; prompt, model and inference settings as set, none that was not."""
+    asked: dict[str, Any] = {}
+    model.client.meta.events.register(
+        "provide-client-params.bedrock-runtime.Converse", lambda params, **_: asked.update(params)
+    )
+    model.add_response("converse", answer("A cat."), {"modelId": ANY, "messages": ANY, "inferenceConfig": ANY})
+    ask(photo(2000, 1000))
+    assert asked["modelId"] == "a.model-v1:0"
+    assert asked["inferenceConfig"] == {"maxTokens": 50, "topP": 0.9}
+    image, text = asked["messages"][0]["content"]
+    assert text == {"text": "Say what you see."}
+    sent = image["image"]["source"]["bytes"]
+    assert len(sent) <= 3_750_000
+    with Image.open(io.BytesIO(sent)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (1568, 784))
+
+
+def test_the_text_comes_back_with_its_tokens(ask, model, log_lines):
+    """What the row holds, and what the metrics count."""
+    model.add_response("converse", answer("A cat."))
+    assert ask() == {
+        "status": "OK",
+        "model": "a.model-v1:0",
+        "text": "A cat.",
+        "input_tokens": 1200,
+        "output_tokens": 12,
+    }
+    [metrics] = [line for line in log_lines() if "CaptionInputTokens" in line]
+    assert (metrics["CaptionInputTokens"], metrics["CaptionOutputTokens"]) == ([1200.0], [12.0])
+
+
+def test_the_text_is_one_bounded_line(ask, model):
+    """Whatever a picture makes a model say is stored as plain text of at most 1,000 characters."""
+    model.add_response("converse", answer("A\ncat\x00 \x1b[31m" + "x" * 5000))
+    text = ask()["text"]
+    assert text.startswith("A cat [31mxxx")
+    assert len(text) == 1000
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ModelTimeoutException"])
+def test_a_model_that_refuses_is_recorded(ask, model, code):
+    """The failure is an answer, with its reason; nothing is raised."""
+    model.add_client_error("converse", code, "not now")
+    failed = ask()
+    assert failed["status"] == "FAILED"
+    assert failed["model"] == "a.model-v1:0"
+    assert code in failed["reason"]
+
+
+@pytest.mark.parametrize(("text", "stop"), [("", "end_turn"), ("blocked", "guardrail_intervened")])
+def test_an_answer_that_is_none_is_a_failed_caption(ask, model, text, stop):
+    """Neither an empty text nor a guardrail's notice becomes alt text."""
+    model.add_response("converse", answer(text, stop))
+    assert ask() == {"status": "FAILED", "model": "a.model-v1:0", "reason": f"the model gave no text: {stop}"}
+
+
+def test_throttling_is_retried_by_its_own_client():
+    """Four attempts, each short enough that all fit into the function's timeout."""
+    config = caption.bedrock().meta.config
+    assert config.retries["total_max_attempts"] == 4
+    assert 4 * (config.connect_timeout + config.read_timeout) < 60

@@ -1,0 +1,64 @@
+"""Resize: one rendition, written with its headers."""
+
+import io
+
+import pytest
+from botocore.exceptions import ClientError
+from PIL import Image
+
+from darkroom.pictures import photo
+from functions import resize, validate
+from tests.functions.conftest import RENDITIONS
+
+
+@pytest.fixture
+def validated(upload, call):
+    return call(validate, upload("raw/cat.jpg", photo(900, 600)))
+
+
+def test_it_writes_what_was_planned(s3, call, validated):
+    """The object has the size, type and cache headers of the contract, and the answer says the same of it."""
+    for planned in validated["renditions"]:
+        answer = call(resize, validated["source"], rendition=planned)
+        stored = s3.get_object(Bucket=RENDITIONS, Key=planned["key"])
+        body = stored["Body"].read()
+        assert answer == {
+            "name": planned["name"],
+            "key": planned["key"],
+            "format": planned["format"],
+            "content_type": stored["ContentType"],
+            "width": planned["width"],
+            "height": planned["height"],
+            "bytes": len(body),
+        }
+        assert stored["ContentType"] == f"image/{planned['format']}"
+        assert stored["CacheControl"] == "public, max-age=31536000, immutable"
+        with Image.open(io.BytesIO(body)) as picture:
+            assert (picture.format, picture.size) == (planned["format"].upper(), (planned["width"], planned["height"]))
+
+
+def test_doing_it_again_changes_nothing(s3, call, validated):
+    """A retried task writes the same bytes under the same key."""
+    [planned, *_] = validated["renditions"]
+    first = call(resize, validated["source"], rendition=planned)
+    etag = s3.head_object(Bucket=RENDITIONS, Key=planned["key"])["ETag"]
+    assert call(resize, validated["source"], rendition=planned) == first
+    assert s3.head_object(Bucket=RENDITIONS, Key=planned["key"])["ETag"] == etag
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_a_bucket_that_refuses_is_a_failure(call, validated, monkeypatch):
+    """What is not the picture's fault is raised, for the state machine to retry."""
+    monkeypatch.setenv("RENDITIONS_BUCKET", "nowhere")
+    resize.renditions_bucket.cache_clear()
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        call(resize, validated["source"], rendition=validated["renditions"][0])
+
+
+def test_metrics_say_how_long_each_rendition_took(call, validated, log_lines):
+    """Milliseconds and bytes out, by rendition."""
+    call(resize, validated["source"], rendition=validated["renditions"][0])
+    [metrics] = [line for line in log_lines() if "RenderTime" in line]
+    assert metrics["rendition"] == "thumb"
+    assert metrics["RenderTime"][0] > 0
+    assert metrics["BytesOut"][0] > 0

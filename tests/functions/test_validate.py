@@ -1,0 +1,118 @@
+"""Validate: the verdict and the plan."""
+
+import hashlib
+
+import pytest
+
+from darkroom.pictures import corrupt_jpeg, photo
+from functions import validate
+from functions.imaging import plan
+from functions.validate import rendition_key, settings
+
+
+def test_an_accepted_picture_comes_with_its_facts_and_plan(upload, call):
+    """The answer holds what Record writes and what each Resize is told; never pixels."""
+    data = photo(900, 600)
+    verdict = call(validate, upload("raw/cat.jpg", data))
+    assert verdict["accepted"] is True
+    picture = verdict["picture"]
+    assert (picture["format"], picture["width"], picture["height"], picture["frames"]) == ("jpeg", 900, 600, 1)
+    assert picture["size"] == len(data)
+    assert picture["content_hash"] == hashlib.sha256(data).hexdigest()
+    planned = [(one["name"], one["format"], one["width"], one["height"]) for one in verdict["renditions"]]
+    assert planned == [("thumb", "webp", 128, 128), ("small", "webp", 480, 320), ("small_png", "png", 480, 320)]
+    assert [one["key"].rsplit("/", 1)[1] for one in verdict["renditions"]] == ["thumb.webp", "small.webp", "small.png"]
+
+
+def test_it_reads_the_version_of_the_event(upload, call):
+    """An overwrite between the event and the read does not change what is read."""
+    first = upload("raw/cat.jpg", photo(900, 600))
+    upload("raw/cat.jpg", photo(60, 90))
+    assert call(validate, first)["picture"]["width"] == 900
+
+
+def test_it_pins_the_version_where_the_event_named_none(upload, call):
+    """Without a version id the ETag decides, and the version that was read is handed on."""
+    source = upload("raw/cat.jpg", photo(90, 60))
+    verdict = call(validate, {**source, "version_id": "null"})
+    assert verdict["source"] == source
+
+
+def test_another_content_under_the_key_is_not_what_the_event_meant(upload, call):
+    """Without a version id, an overwritten picture is gone; the newer event brings the newer one."""
+    first = upload("raw/cat.jpg", photo(90, 60))
+    upload("raw/cat.jpg", photo(60, 90))
+    assert call(validate, {**first, "version_id": "null"})["error"]["code"] == "gone"
+
+
+def test_a_picture_deleted_before_it_was_read_is_gone(s3, upload, call):
+    """A verdict, not a failure: there is nothing to retry."""
+    source = upload("raw/cat.jpg", photo(90, 60))
+    s3.delete_object(Bucket=source["bucket"], Key=source["key"], VersionId=source["version_id"])
+    verdict = call(validate, source)
+    assert (verdict["accepted"], verdict["error"]["code"]) == (False, "gone")
+    assert "raw/cat.jpg" in verdict["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        (b"", "empty", ""),
+        (b"only words", "unsupported_format", ""),
+        (corrupt_jpeg(), "corrupt", ""),
+        (photo(2500, 1800), "too_many_pixels", "2500x1800 = 4.5 MP, limit 4 MP"),
+        (bytes(1_000_001), "too_large", "1,000,001 bytes, limit 1,000,000 bytes"),
+    ],
+    ids=["empty", "unsupported_format", "corrupt", "too_many_pixels", "too_large"],
+)
+def test_bad_input_is_rejected_with_what_was_measured(upload, call, data, code, says):
+    """Every reject code comes back as data, with the measured value and the limit; nothing is raised."""
+    verdict = call(validate, upload("raw/bad.jpg", data))
+    assert (verdict["accepted"], verdict["error"]["code"]) == (False, code)
+    assert says in verdict["error"]["message"]
+
+
+def test_the_keys_change_with_content_and_settings_only(upload, call, monkeypatch):
+    """The same bytes give the same keys, other bytes or another quality other ones: a URL never changes its picture."""
+
+    def keys(data: bytes) -> list[str]:
+        return [one["key"] for one in call(validate, upload("raw/cat.jpg", data))["renditions"]]
+
+    once = keys(photo(90, 60))
+    assert keys(photo(90, 60)) == once
+    assert keys(photo(91, 60)) != once
+    monkeypatch.setenv("QUALITY", '{"webp": 60, "jpeg": 80, "avif": 50}')
+    settings.cache_clear()
+    assert keys(photo(90, 60)) != once
+
+
+def test_a_key_too_long_for_s3_gives_way_to_its_hash():
+    """An upload's key may have 1,024 bytes; its renditions' keys may not have more."""
+    [thumb] = plan(90, 60, settings().renditions[:1])
+    assert rendition_key("é" * 400, "0" * 16, thumb) == "é" * 400 + "/" + "0" * 16 + "/thumb.webp"
+    long = rendition_key("é" * 510, "0" * 16, thumb)
+    assert long == hashlib.sha256(("é" * 510).encode()).hexdigest() + "/" + "0" * 16 + "/thumb.webp"
+
+
+def test_log_lines_name_the_picture_and_metrics_count_it(upload, call, log_lines):
+    """Key and execution on every line; pictures, bytes in, and rejects by code as metrics."""
+    call(validate, upload("raw/cat.jpg", photo(90, 60)))
+    call(validate, upload("raw/dog.jpg", b"words"))
+    lines = log_lines()
+    said = [line for line in lines if "message" in line]
+    assert [(line["message"], line["key"], line["execution"]) for line in said] == [
+        ("accepted", "raw/cat.jpg", "arn:execution"),
+        ("rejected", "raw/dog.jpg", "arn:execution"),
+    ]
+    metrics = [line for line in lines if "_aws" in line]
+    assert any("Pictures" in line and "BytesIn" in line for line in metrics)
+    assert any(line.get("Rejected") == [1.0] and line.get("code") == "unsupported_format" for line in metrics)
+
+
+@pytest.mark.parametrize("missing", ["UPLOAD_PREFIX", "MAX_BYTES", "RENDITIONS"])
+def test_a_setting_that_is_missing_is_named(monkeypatch, missing):
+    """A stack that forgot a variable fails with its name, not with a default nobody chose."""
+    monkeypatch.delenv(missing)
+    settings.cache_clear()
+    with pytest.raises(KeyError, match=missing):
+        settings()
