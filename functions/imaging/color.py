@@ -41,8 +41,15 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
     wide = picture if picture.mode == "I;16" else picture.convert("I")
     grey = wide.point(lambda value: value * (1 / 257) + 0.5).convert("L")  # 65535 / 257 = 255; convert alone would clip
     if "transparency" in picture.info:
-        return Image.merge("LA", (grey, picture.convert("LA").getchannel("A")))
+        return Image.merge("LA", (grey, _differs_from(picture.info["transparency"], picture.convert("I"))))
     return grey
+
+
+def _differs_from(value: int, wide: Image.Image) -> Image.Image:
+    """255 wherever a pixel is not that value: there is more of it, or less. Pillow compares only 8 of the 16 bits."""
+    more = wide.point(lambda pixel: pixel * 1 - value).convert("L")
+    less = wide.point(lambda pixel: pixel * -1 + value).convert("L")
+    return ImageChops.add(more, less).point(lambda pixel: 255 if pixel else 0)
 
 
 def _from_wide(picture: Image.Image) -> Image.Image:
@@ -63,7 +70,7 @@ def _with_alpha(picture: Image.Image) -> Image.Image:
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:
-    """L, LA, RGB or RGBA in sRGB, and a note where the profile was broken or of another kind: ignored."""
+    """L, LA, RGB, RGBA or YCbCr in sRGB, and a note where the profile was broken or of another kind: ignored."""
     if not profile:
         return _plain(picture), None
     if profile[_SPACE] == b"GRAY" and picture.mode == "RGBA" and _is_grey(picture):
@@ -80,12 +87,11 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, s
 
 def _converted(picture: Image.Image, profile: bytes) -> Image.Image:
     if profile[_SPACE] == b"RGB ":
-        picture = _plain(picture if picture.mode not in ("L", "LA") else picture.convert("RGB" + picture.mode[1:]))
+        if _changes_nothing(_to_srgb_from(profile, "RGB")):
+            return _plain(picture)
+        picture = picture.convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB")
     colours = picture.convert(picture.mode[:-1]) if picture.mode in ("LA", "RGBA") else picture
-    transform = _to_srgb_from(profile, colours.mode)
-    if colours.mode == "RGB" and _changes_nothing(transform):
-        return picture
-    converted: Image.Image = transform.apply(colours)
+    converted: Image.Image = _to_srgb_from(profile, colours.mode).apply(colours)
     if colours is not picture:
         converted.putalpha(picture.getchannel("A"))
     return converted
@@ -120,4 +126,4 @@ def _is_grey(picture: Image.Image) -> bool:
 
 def _plain(picture: Image.Image) -> Image.Image:
     """Without a profile: CMYK as ink on white paper, the rest as sRGB."""
-    return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
+    return picture if picture.mode in ("L", "LA", "RGB", "RGBA", "YCbCr") else picture.convert("RGB")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import cast
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageChops, ImageFile
 
 from functions.imaging import tags
 
@@ -81,28 +81,37 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     return cast(ImageFile.ImageFile, picture)
 
 
-def shrink(picture: ImageFile.ImageFile, part: int, *, in_planes: bool = False) -> int:
+def shrink(picture: ImageFile.ImageFile, part: int, mode: str | None = None) -> int:
     """Have a JPEG decoded at 1/2, 1/4 or 1/8: all of its entropy code is read, but only that many pixels are made.
 
-    Returns by how much it will be: a lossless JPEG, and any other format, cannot. `in_planes` leaves YCbCr as it is.
+    Returns by how much it will be: a lossless JPEG, and any other format, cannot. `mode` may be `YCbCr`, to leave the
+    colours as they are stored, or `L`, for their brightness alone; it counts only where they are stored so.
     """
-    if picture.format != "JPEG" or _jpeg_frame(_bytes(picture), 0)[0] == LOSSLESS:
+    if picture.format != "JPEG" or _is_lossless(picture):
         return 1
-    mode = "YCbCr" if in_planes and _is_ycc(picture) else None
-    picture.draft(mode, (max(1, picture.width // part), max(1, picture.height // part)))
+    picture.draft(mode if is_ycc(picture) else None, (max(1, picture.width // part), max(1, picture.height // part)))
     return part
 
 
-def _is_ycc(jpeg: ImageFile.ImageFile) -> bool:
-    """Whether libjpeg takes its three components for Y, Cb and Cr, by the rules of default_decompress_parms()."""
-    components: list[tuple[int, ...]] = jpeg.layer  # type: ignore[attr-defined]
-    if len(components) != 3:
+def is_ycc(picture: ImageFile.ImageFile) -> bool:
+    """Whether libjpeg takes a JPEG's components for Y, Cb and Cr, by the rules of its default_decompress_parms()."""
+    components: list[tuple[int, ...]] = getattr(picture, "layer", [])
+    if len(components) != 3 or _is_lossless(picture):
         return False
-    if "jfif" in jpeg.info:
+    if "jfif" in picture.info:
         return True
-    if "adobe_transform" in jpeg.info:
-        return bool(jpeg.info["adobe_transform"] == 1)
+    if "adobe_transform" in picture.info:
+        return bool(picture.info["adobe_transform"] == 1)
     return [component[0] for component in components] == [1, 2, 3]
+
+
+def _is_lossless(jpeg: ImageFile.ImageFile) -> bool:
+    return _jpeg_frame(_bytes(jpeg), 0)[0] == LOSSLESS
+
+
+def again(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:
+    """The same JPEG, to be decoded a second time."""
+    return open_picture(_bytes(picture), "jpeg")
 
 
 def _bytes(picture: ImageFile.ImageFile) -> bytes:
@@ -113,7 +122,9 @@ def load(picture: ImageFile.ImageFile) -> Image.Image:
     """Decode every pixel of the first frame."""
     if picture.format != "WEBP":
         picture.load()
-        return picture
+        # Pillow takes every CMYK JPEG for one of Adobe's, whose inks are stored inverted.
+        inverted = picture.format == "JPEG" and picture.mode == "CMYK" and "adobe" not in picture.info
+        return ImageChops.invert(picture) if inverted else picture
     # Pillow's load() holds libwebp's two canvases, the frame's bytes and the picture at once: 16 bytes a pixel,
     # 1.6 GB at 100 MP. Taking the bytes, letting go of the canvases and using the bytes as the picture: 12.
     pixels, _, _ = picture._get_next()  # type: ignore[attr-defined]

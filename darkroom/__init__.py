@@ -1,0 +1,1 @@
+"""The operator's tool: the command line and the local cloud."""

@@ -1,0 +1,312 @@
+"""The command `darkroom`: each of its commands begins a picture's way, or looks at some part of it."""
+
+import shlex
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from darkroom import cloud
+from darkroom.errors import DarkroomError, explained
+from darkroom.terminal import say, show_json, show_table, step
+
+if TYPE_CHECKING:
+    from darkroom.target import Target
+
+
+class OneLineErrors(TyperGroup):
+    """An error a person can do something about is one line on stderr and exit code 1, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            line = explained(error)
+            if line is None:
+                raise
+            say(f"darkroom: {line}")
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Run Darkroom on this machine, and look after its pictures here or on AWS.",
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    aws: bool
+    stack: str
+
+    def target(self) -> "Target":
+        """The cloud to talk to, named on stderr."""
+        from darkroom.target import choose
+
+        target = choose(aws=self.aws, stack=self.stack, home=cloud.home_folder())
+        say(target.name)
+        return target
+
+
+class Status(StrEnum):
+    PROCESSING = "PROCESSING"
+    SUCCEEDED = "SUCCEEDED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    DELETED = "DELETED"
+
+
+class ExecutionStatus(StrEnum):
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+
+
+class Reason(StrEnum):
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+    STALLED = "STALLED"
+    UNDELIVERED = "UNDELIVERED"
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+
+
+@app.callback()
+def main(
+    ctx: typer.Context,
+    aws: Annotated[bool, typer.Option("--aws", help="Talk to the AWS account of your environment.")] = False,
+    stack: Annotated[str, typer.Option(help="The name of the stack.")] = "Darkroom",
+) -> None:
+    ctx.obj = Choice(aws, stack)
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Instead of the last one, 4566 or any free one.")
+    ] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, as in cdk.json: captions.enabled=true"),
+    ] = None,
+    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack into it.")] = True,
+) -> None:
+    """Start the local cloud and deploy into it what changed."""
+    from darkroom import deploy as stack
+
+    settings = dict(_setting(text) for text in chosen or [])
+    home = cloud.home_folder()
+    if deploy:
+        stack.check_tools()
+    if (before := cloud.running(home)) is not None:
+        say(f"The local cloud runs already, since {before.since}")
+        running = cloud.start(home, port=port)
+    else:
+        with step("Starting the local cloud"):
+            running = cloud.start(home, port=port, say=say)
+    if deploy:
+        stack.deploy(running, settings)
+    say(f'The local cloud is up at {running.endpoint}. To point any AWS tool at it: eval "$(darkroom env)"')
+
+
+@app.command()
+def down() -> None:
+    """Stop the local cloud. It keeps its pictures, rows and stack for the next `darkroom up`."""
+    home = cloud.home_folder()
+    if cloud.running(home) is None:
+        say("The local cloud is not running")
+        return
+    with step("Stopping the local cloud"):
+        cloud.stop(home)
+
+
+@app.command()
+def env() -> None:
+    """Print what points any AWS tool at the local cloud: eval "$(darkroom env)"."""
+    running = _running()
+    typer.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
+    for name, value in running.variables().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Say whether the local cloud runs, where, since when, and what is deployed in it."""
+    from darkroom.errors import TargetError
+    from darkroom.target import local
+
+    running = cloud.running(cloud.home_folder())
+    outputs = None
+    if running is not None:
+        try:
+            outputs = local(running).outputs
+        except TargetError:
+            outputs = None  # it runs with nothing in it
+    facts: dict[str, Any] = {"running": running is not None}
+    if running is not None:
+        facts |= {
+            "endpoint": running.endpoint,
+            "since": running.since,
+            "pid": running.pid,
+            "log": str(running.log),
+        }
+    if as_json:
+        show_json({**facts, "stack": outputs})
+    elif running is None:
+        say("The local cloud is not running: `darkroom up` starts it")
+    else:
+        show_table(("", ""), [*facts.items(), *(outputs or {"stack": "not deployed: `darkroom up`"}).items()])
+    if running is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def upload(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow each picture to its end.")] = True,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to follow them at most.")] = 300,
+    as_json: Json = False,
+) -> None:
+    """Upload pictures and follow each to its end. Exit code 1 if one failed, or has not ended in time."""
+    from darkroom import uploads
+
+    target: Target = ctx.obj.target()
+    files = uploads.keys(paths, target.upload_prefix)
+    if not files:
+        raise DarkroomError(f"there is no file in {', '.join(map(str, paths))}")
+    sent, ended = [], []
+    if wait:
+        with step(f"Uploading {_pictures(len(files))} and following each to its end") as news:
+            for end in uploads.send_and_follow(target, files, timeout):
+                ended.append(end)
+                news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
+    else:
+        with step(f"Uploading {_pictures(len(files))}") as news:
+            for one in uploads.send(target, files):
+                sent.append(one)
+                news(f"{len(sent)} of {len(files)}: {one.key}")
+    if as_json:
+        show_json([one.document() for one in (ended if wait else sent)])
+    elif wait:
+        show_table(uploads.COLUMNS, map(uploads.line, sorted(ended, key=lambda end: end.upload.key)))
+    else:
+        show_table(("picture", "version"), [(one.key, one.version_id) for one in sent])
+    if not all(end.fine for end in ended):
+        raise typer.Exit(1)
+
+
+@app.command()
+def results(
+    ctx: typer.Context,
+    key: Annotated[str | None, typer.Argument(help="One picture, with or without the upload prefix.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only pictures of this status.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the rows of the results table, newest first, or all of one picture's row."""
+    from darkroom import results
+
+    target: Target = ctx.obj.target()
+    if key is not None:
+        row = results.row(target, key)
+        if status is not None and row["status"] != status:
+            raise DarkroomError(f"{row['key']} is {row['status']}, not {status}")
+        if as_json:
+            show_json(row)
+        else:
+            show_table(("", ""), results.facts(row))
+        return
+    rows = list(results.rows(target, status))
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(results.COLUMNS, map(results.line, rows))
+
+
+@app.command()
+def executions(
+    ctx: typer.Context,
+    status: Annotated[ExecutionStatus | None, typer.Option(help="Only executions of this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show the newest executions of the state machine."""
+    from darkroom import executions
+
+    found = executions.recent(ctx.obj.target(), status=status, limit=limit)
+    if as_json:
+        show_json(found)
+    else:
+        show_table(executions.COLUMNS, map(executions.line, found))
+
+
+@app.command()
+def inspect(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(help="A picture, with or without the upload prefix.")],
+    as_json: Json = False,
+) -> None:
+    """Show how a picture went its way: each state with its duration, input, retries and error."""
+    from darkroom import executions
+
+    found = executions.inspect(ctx.obj.target(), key)
+    if as_json:
+        show_json(found)
+    else:
+        executions.show(found)
+
+
+@app.command()
+def redrive(
+    ctx: typer.Context,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Only these pictures.")] = None,
+    status: Annotated[Reason | None, typer.Option(help="Only letters with this reason.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start again the pictures in the dead letters: each from its original event."""
+    from darkroom import letters
+
+    done = []
+    target: Target = ctx.obj.target()
+    with step("Reading the dead letters") as news:
+        for one in letters.redrive(target, keys or (), status):
+            done.append(one)
+            news(f"{len(done)}: {one.get('key', one.get('problem'))}")
+    if as_json:
+        show_json(done)
+    else:
+        show_table(letters.COLUMNS, map(letters.line, done))
+    missing = [key for key in keys or [] if not {key, target.upload_prefix + key} & {one.get("key") for one in done}]
+    if missing:
+        raise DarkroomError(f"no dead letter for {', '.join(missing)}")
+    if not all(one["redriven"] for one in done):
+        raise typer.Exit(1)
+
+
+def _running() -> cloud.Cloud:
+    running = cloud.running(cloud.home_folder())
+    if running is None:
+        raise DarkroomError("no local cloud is running: `darkroom up` starts it")
+    return running
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+    return name, value
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"

@@ -1,0 +1,322 @@
+"""The local cloud: one MiniStack process that stands in for AWS on every step of a picture's way.
+
+It listens on 127.0.0.1 only, speaks TLS and enforces IAM. Everything it keeps is in one folder, its home:
+
+    cloud.json   what runs, or ran last: pid, port, since when
+    lock         held by the process as long as it lives
+    tls/         certificate, its key, and the authority that signed it
+    data/        pictures at once; rows, executions and stacks when it is stopped
+    cloud.log    what the process printed
+"""
+
+import asyncio.constants
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from darkroom.errors import CloudError
+
+PROJECT = Path(__file__).resolve().parent.parent
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+LOOPBACK = "127.0.0.1"
+USUAL_PORT = 4566  # MiniStack's own
+
+# MiniStack takes the key it is started with for the account's root. No key of AWS looks like this one, so AWS
+# refuses a command that goes there by mistake.
+ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+START_SECONDS = 60  # 2 on two idle cores
+STOP_SECONDS = 60  # 1 with a few hundred pictures: it writes its data on the way out
+
+# What the emulator, and with it every function, gets of the caller's environment: no more, or a function might
+# work here only by a variable of somebody's shell.
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_",
+    "TZ",
+    "SSL_CERT_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "MINISTACK_",
+    "SFN_",
+)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    home: Path
+    pid: int
+    port: int
+    since: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "cloud.log"
+
+    def variables(self) -> dict[str, str]:
+        """What points any AWS tool at this cloud."""
+        return _variables(self.home, self.port)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a program that is to use this cloud and no other."""
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost,127.0.0.1"]))
+        return {**theirs, **self.variables(), "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+
+    def healthy(self) -> bool:
+        trust = ssl.create_default_context(cafile=self.variables()["AWS_CA_BUNDLE"])
+        direct = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+        )
+        try:
+            with direct.open(f"{self.endpoint}/_ministack/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:  # urllib's own errors are among them
+            return False
+
+
+def _variables(home: Path, port: int) -> dict[str, str]:
+    authority = str(home / "tls" / "authority.pem")
+    return {
+        "AWS_ENDPOINT_URL": f"https://localhost:{port}",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        **ROOT,
+        "AWS_CA_BUNDLE": authority,
+        "NODE_EXTRA_CA_CERTS": authority,
+    }
+
+
+def home_folder() -> Path:
+    """`DARKROOM_HOME`, or `.darkroom` in the project: a test runs its own cloud beside a person's."""
+    return Path(os.environ.get("DARKROOM_HOME") or PROJECT / ".darkroom").resolve()
+
+
+def running(home: Path) -> Cloud | None:
+    """The cloud of this home, if its process lives. Its pid alone would not say: pids are given out again."""
+    if not (home / "lock").exists():
+        return None
+    lock = _take_lock(home)
+    if lock is not None:
+        os.close(lock)
+        return None
+    return _last_noted(home)
+
+
+def start(
+    home: Path,
+    *,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+    say: Callable[[str], object] = str,
+) -> Cloud:
+    """Start the cloud of this home, or return the one that runs; healthy in both cases.
+
+    Without a port it takes the one it had before, then 4566, then any free one. Data that an unclean end left
+    incomplete is thrown away. `env` stands for the caller's environment. Raises CloudError.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    lock = _take_lock(home)
+    if lock is None:
+        return _already_running(home, port)
+    try:
+        _forget_unclean_end(home, say)
+        port = _free_port(_last_noted(home)) if port is None else _checked(port)
+        cloud = _note(_spawn(home, port, os.environ if env is None else env, lock))
+    finally:
+        os.close(lock)  # the process has it now
+    try:
+        return _when_healthy(cloud)
+    except BaseException:
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(cloud.pid, signal.SIGKILL)
+        raise
+
+
+def stop(home: Path) -> Cloud | None:
+    """Stop the cloud of this home and wait until its port is free. None if none ran. Raises CloudError."""
+    cloud = running(home)
+    if cloud is None:
+        return None
+    os.kill(cloud.pid, signal.SIGTERM)
+    for _ in _until(STOP_SECONDS):
+        if running(home) is None:
+            shutil.rmtree(home / "tmp", ignore_errors=True)  # a copy of the layer for every worker there was
+            return cloud
+    raise CloudError(f"process {cloud.pid} did not end in {STOP_SECONDS} s: see {cloud.log}")
+
+
+def _take_lock(home: Path) -> int | None:
+    """An open file that holds the home's lock, or None while another process holds it."""
+    lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _last_noted(home: Path) -> Cloud | None:
+    try:
+        return Cloud(home, **json.loads((home / "cloud.json").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def _note(cloud: Cloud) -> Cloud:
+    written = cloud.home / "cloud.json.new"
+    written.write_text(json.dumps({"pid": cloud.pid, "port": cloud.port, "since": cloud.since}))
+    written.replace(cloud.home / "cloud.json")  # whole or not at all
+    return cloud
+
+
+def _already_running(home: Path, port: int | None) -> Cloud:
+    cloud = _last_noted(home)
+    if cloud is None:
+        raise CloudError(f"another `darkroom up` is just starting the cloud of {home}: try again")
+    if port not in (None, cloud.port):
+        raise CloudError(f"the local cloud already runs on port {cloud.port}: `darkroom down` stops it")
+    return _when_healthy(cloud)
+
+
+def _forget_unclean_end(home: Path, say: Callable[[str], object]) -> None:
+    data = home / "data"
+    if data.exists() and not (data / "complete").exists():
+        say("The local cloud was killed before it could write its data: beginning empty")
+        shutil.rmtree(data)
+    shutil.rmtree(home / "tmp", ignore_errors=True)
+
+
+def _free_port(last: Cloud | None) -> int:
+    for port in (last.port if last else USUAL_PORT, USUAL_PORT):
+        if _bindable(port):
+            return port
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _checked(port: int) -> int:
+    if not _bindable(port):
+        raise CloudError(f"port {port} is taken: choose another, or none and darkroom finds a free one")
+    return port
+
+
+def _bindable(port: int) -> bool:
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except (OSError, OverflowError):  # an OverflowError is a number beyond 65535
+        return False
+    return True
+
+
+def _spawn(home: Path, port: int, env: Mapping[str, str], lock: int) -> Cloud:
+    """The process with its settings. They are MiniStack's: https://github.com/ministackorg/ministack."""
+    data = home / "data"
+    for folder in (data, home / "tmp"):
+        folder.mkdir(exist_ok=True)
+    (data / "complete").unlink(missing_ok=True)
+    _write_certificate(home / "tls")
+    settings = {
+        "AUTH": "true",
+        "USE_SSL": "1",
+        "MINISTACK_SSL_CERT": str(home / "tls" / "server.pem"),
+        "MINISTACK_SSL_KEY": str(home / "tls" / "server.key"),
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",  # no listener beside the one
+        "SFTP_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "DOCKER_HOST": f"unix://{home}/none",  # or it clears away containers that look like its own
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(data / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(data / "s3"),
+        "TMPDIR": str(home / "tmp"),
+    }
+    theirs = {name: value for name, value in env.items() if name.upper().startswith(PASSED_ON)}
+    with (home / "cloud.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "darkroom.cloud", str(home), str(port)],
+            env={**theirs, **_variables(home, port), **settings},
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the shell that started it is not meant for it
+            pass_fds=[lock],
+        )
+    return Cloud(home, process.pid, port, since=datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _write_certificate(folder: Path) -> None:
+    """A new authority for each start; its own key is kept nowhere, so it can sign nothing else."""
+    import trustme
+
+    folder.mkdir(mode=0o700, exist_ok=True)
+    authority = trustme.CA(organization_name="Darkroom's local cloud")
+    server = authority.issue_cert("localhost", "*.localhost", LOOPBACK)
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    server.private_key_and_cert_chain_pem.write_to_path(folder / "server.key")
+    (folder / "server.pem").write_bytes(b"".join(part.bytes() for part in server.cert_chain_pems))
+
+
+def _when_healthy(cloud: Cloud) -> Cloud:
+    for _ in _until(START_SECONDS):
+        if cloud.healthy():
+            return cloud
+        if running(cloud.home) is None:
+            last = cloud.log.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise CloudError(f"the local cloud ended at once: {last} (all of it: {cloud.log})")
+    raise CloudError(f"the local cloud does not answer at {cloud.endpoint}: see {cloud.log}")
+
+
+def _until(seconds: float) -> Iterator[None]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(0.1)
+
+
+def _serve(home: Path, port: int) -> None:
+    """What the process does. Not `python -m ministack`, which would listen on port 443 as well."""
+    from hypercorn.config import Config
+    from hypercorn.run import run
+
+    # seconds for a client to say farewell; with Python's own 30, each connection kept open would delay the end so long
+    asyncio.constants.SSL_SHUTDOWN_TIMEOUT = 1
+    config = Config()
+    config.application_path = "ministack.app:app"
+    config.bind = [f"{LOOPBACK}:{port}"]
+    config.certfile = os.environ["MINISTACK_SSL_CERT"]
+    config.keyfile = os.environ["MINISTACK_SSL_KEY"]
+    config.keep_alive_timeout = 75  # as MiniStack has it
+    config.workers = 0  # in this very process, so that its pid is the cloud's
+    run(config)  # until SIGTERM; it saves all data on its way out
+    (home / "data" / "complete").touch()
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), int(sys.argv[2]))

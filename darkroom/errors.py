@@ -1,0 +1,44 @@
+"""What the tool says, in one line, when it cannot do what was asked; nothing of the picture's way itself.
+
+DarkroomError        exit code 1
+  CloudError         the local cloud did not start, answer or stop
+  DeployError        the CDK command line is missing or ended with an error
+  TargetError        no cloud to talk to, no stack there, or no such picture
+"""
+
+
+class DarkroomError(Exception):
+    """Its text is the line a person reads: what is wrong, and what to run."""
+
+
+class CloudError(DarkroomError):
+    pass
+
+
+class DeployError(DarkroomError):
+    pass
+
+
+class TargetError(DarkroomError):
+    pass
+
+
+def explained(error: Exception) -> str | None:
+    """The line for an error of the AWS client, or None for an error that only its traceback explains."""
+    from botocore import exceptions as aws
+
+    if isinstance(error, DarkroomError):
+        return str(error)
+    if isinstance(error, (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError)):
+        return f"no usable AWS credentials ({error}): sign in, or set AWS_PROFILE"
+    if isinstance(error, (aws.ProfileNotFound, aws.TokenRetrievalError, aws.SSOError)):
+        return f"{error}: sign in again, or set AWS_PROFILE to a profile that exists"
+    if isinstance(error, aws.NoRegionError):
+        return "no AWS region is chosen: set AWS_REGION"
+    if isinstance(error, aws.SSLError):
+        return f'{error}: run eval "$(darkroom env)" again'
+    if isinstance(error, (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ReadTimeoutError)):
+        return f"{error}: is it running? `darkroom status` says so of the local cloud"
+    if isinstance(error, (aws.ClientError, aws.BotoCoreError)):
+        return str(error)
+    return None

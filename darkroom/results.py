@@ -1,0 +1,85 @@
+"""The end of a picture's way: its row in the results table, read."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from darkroom.errors import TargetError
+from darkroom.target import Target
+from darkroom.terminal import size
+
+Row = dict[str, Any]
+
+ENDED = ("SUCCEEDED", "REJECTED", "FAILED", "DELETED")
+
+COLUMNS = ("picture", "status", "pixels", "size", "renditions", "caption or error", "updated")
+
+
+def row(target: Target, key: str) -> Row:
+    """The row of this key, with or without the upload prefix. Raises TargetError if there is none."""
+    for candidate in (key, target.upload_prefix + key):
+        found = target.results.get_item(Key={"key": candidate}, ConsistentRead=True).get("Item")
+        if found is not None:
+            return found
+    raise TargetError(f"no row for {key!r} in {target.name}: `darkroom results` lists the pictures there are")
+
+
+def rows(target: Target, status: str | None = None) -> Iterator[Row]:
+    """All rows, or those of one status, newest first, by the index."""
+    from boto3.dynamodb.conditions import Key
+
+    if status is None:
+        yield from sorted((item for page in _pages(target.results.scan) for item in page), key=_updated, reverse=True)
+    else:
+        where = Key("status").eq(status)
+        for page in _pages(
+            target.results.query, IndexName="by-status", KeyConditionExpression=where, ScanIndexForward=False
+        ):
+            yield from page
+
+
+def line(found: Row) -> Sequence[object]:
+    """The row as a line of a table with COLUMNS."""
+    error = found.get("error")
+    caption = found.get("caption", {})
+    pixels = f"{found['width']}x{found['height']}" if "width" in found and "height" in found else ""
+    return (
+        found["key"],
+        found["status"],
+        pixels,
+        size(found.get("size")),
+        len(found["renditions"]) if found.get("renditions") else "",
+        f"{error['code']}: {error['message']}" if error else caption.get("text", ""),
+        found.get("updated_at", ""),
+    )
+
+
+def facts(found: Row) -> Iterator[tuple[str, object]]:
+    """Everything in the row, one line each; a map in it becomes `renditions.small.width` and so on."""
+    for name in sorted(found, key=_place):
+        yield from _flat(name, found[name])
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for member in sorted(value):
+            yield from _flat(f"{name}.{member}", value[member])
+    else:
+        yield name, value
+
+
+def _place(name: str) -> tuple[int, str]:
+    first = ("key", "status", "error")
+    return (first.index(name) if name in first else len(first), name)
+
+
+def _updated(found: Row) -> str:
+    return str(found.get("updated_at", ""))
+
+
+def _pages(read: Any, **arguments: Any) -> Iterator[list[Row]]:
+    while True:
+        page = read(**arguments)
+        yield page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return
+        arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]

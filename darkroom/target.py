@@ -1,0 +1,144 @@
+"""Which cloud the operator's commands talk to, and where in it a picture's upload, row and execution are."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkroom import cloud
+from darkroom.errors import TargetError
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb.service_resource import Table
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+STACK = "Darkroom"
+
+
+class Target:
+    """One deployed stack: its AWS clients, made when first used, and its outputs."""
+
+    def __init__(
+        self, session: "boto3.Session", *, name: str, deploy_with: str, stack: str = STACK, **options: Any
+    ) -> None:
+        """`options` go to each client. `deploy_with` is the command to run if the stack is not there."""
+        self.session, self.name, self.deploy_with, self.stack = session, name, deploy_with, stack
+        self._options = options
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        return self.session.client("s3", **self._options)
+
+    @cached_property
+    def states(self) -> "SFNClient":
+        return self.session.client("stepfunctions", **self._options)
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        return self.session.client("sqs", **self._options)
+
+    @cached_property
+    def stacks(self) -> "CloudFormationClient":
+        return self.session.client("cloudformation", **self._options)
+
+    @cached_property
+    def results(self) -> "Table":
+        return self.session.resource("dynamodb", **self._options).Table(self.output("ResultsTableName"))
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """Raises TargetError if the stack is not deployed."""
+        from botocore.exceptions import ClientError
+
+        try:
+            found = self.stacks.describe_stacks(StackName=self.stack)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            raise TargetError(f"no stack {self.stack} in {self.name}: run `{self.deploy_with}`") from None
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    def output(self, name: str) -> str:
+        """Raises TargetError if this stack is not one of Darkroom's, or not yet complete."""
+        if name not in self.outputs:
+            raise TargetError(f"stack {self.stack} in {self.name} has no output {name}: run `{self.deploy_with}`")
+        return self.outputs[name]
+
+    @property
+    def upload_prefix(self) -> str:
+        return self.outputs.get("UploadPrefix", "raw/")
+
+
+def choose(*, aws: bool, stack: str, home: Path) -> Target:
+    """AWS only when asked for; else `AWS_ENDPOINT_URL`; else the local cloud. Raises TargetError."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if aws and endpoint:
+        raise TargetError(f"--aws means AWS, but AWS_ENDPOINT_URL says {endpoint}: leave one of them out")
+    if aws:
+        return _account(stack)
+    if endpoint:
+        return _endpoint(endpoint, stack)
+    running = cloud.running(home)
+    if running is None:
+        raise TargetError("no local cloud is running: `darkroom up` starts it; --aws talks to your AWS account")
+    return local(running, stack)
+
+
+def local(running: cloud.Cloud, stack: str = STACK) -> Target:
+    """The local cloud, whatever the caller's AWS environment says, profile and config file included."""
+    import boto3
+    import botocore.session
+
+    nobodys = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
+    given = running.variables()
+    session = boto3.Session(
+        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+        region_name=given["AWS_REGION"],
+        botocore_session=botocore.session.Session(session_vars=nobodys),
+    )
+    return Target(
+        session,
+        name=f"local cloud at {running.endpoint}",
+        deploy_with="darkroom up",
+        stack=stack,
+        endpoint_url=running.endpoint,
+        verify=given["AWS_CA_BUNDLE"],
+        config=_patience(proxies={}),
+    )
+
+
+def _endpoint(endpoint: str, stack: str) -> Target:
+    import boto3
+
+    name = f"cloud at {endpoint} (AWS_ENDPOINT_URL)"
+    return Target(
+        boto3.Session(region_name=_region()), name=name, deploy_with="darkroom up", stack=stack, config=_patience()
+    )
+
+
+def _account(stack: str) -> Target:
+    import boto3
+
+    session = boto3.Session(region_name=_region())
+    if session.region_name is None:
+        raise TargetError("no AWS region is chosen: set AWS_REGION")
+    account = session.client("sts", config=_patience()).get_caller_identity()["Account"]
+    name = f"AWS account {account} in {session.region_name}"
+    return Target(session, name=name, deploy_with="make deploy", stack=stack, config=_patience())
+
+
+def _region() -> str | None:
+    """What the AWS command line and the other SDKs obey first; boto3 itself reads only AWS_DEFAULT_REGION."""
+    return os.environ.get("AWS_REGION")
+
+
+def _patience(**options: Any) -> Any:
+    from botocore.config import Config
+
+    # 16 connections: uploads run 8 at a time while their rows are read
+    return Config(connect_timeout=5, max_pool_connections=16, retries={"mode": "standard"}, **options)

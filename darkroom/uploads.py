@@ -1,0 +1,195 @@
+"""The first step of a picture's way, the upload, and the wait for its last, the row."""
+
+import mimetypes
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darkroom.errors import TargetError
+from darkroom.results import ENDED, Row
+from darkroom.target import Target
+from darkroom.terminal import seconds, size
+
+AT_ONCE = 8
+POLL_SECONDS = 0.3
+COLUMNS = ("picture", "status", "time", "renditions", "error")
+NO_VERSION = "null"  # S3's own word
+BATCH = 100  # keys: what DynamoDB's BatchGetItem takes at once
+
+
+@dataclass(frozen=True)
+class Upload:
+    path: Path
+    key: str
+    version_id: str
+    etag: str
+    at: float  # time.monotonic() when S3 had all of it
+    superseded: str | None  # the sequencer of the row that was there before
+
+    def document(self) -> dict[str, Any]:
+        return {"path": str(self.path), "key": self.key, "version_id": self.version_id}
+
+
+@dataclass(frozen=True)
+class Ended:
+    upload: Upload
+    status: str
+    row: Row | None  # None if the picture had none for this version when the time was over
+    seconds: float
+
+    @property
+    def fine(self) -> bool:
+        """A rejection is a verdict: the pipeline did what it is for."""
+        return self.status in ("SUCCEEDED", "REJECTED")
+
+    def document(self) -> dict[str, Any]:
+        return {
+            **self.upload.document(),
+            "status": self.status,
+            "seconds": round(self.seconds, 3),
+            "row": self.row,
+        }
+
+
+def keys(paths: Iterable[Path], prefix: str) -> dict[str, Path]:
+    """Each key and the file it is for. A file gets its name; files of a folder keep their place below it.
+
+    What has a name that begins with a dot is left out of a folder. Raises TargetError for a path that is not
+    there, a name that no key can carry, or two files for one key.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise TargetError(f"no such file or folder: {path}")
+        for file in _files(path):
+            key = prefix + (file.name if file == path else file.relative_to(path).as_posix())
+            if key in found:
+                raise TargetError(f"{found[key]} and {file} would both become {key}: upload them one by one")
+            _check(key, file)
+            found[key] = file
+    return found
+
+
+def send(target: Target, files: dict[str, Path]) -> Iterator[Upload]:
+    """Upload them, several at once; each is given back when S3 has it."""
+    with _sending(target, files) as sending:
+        for one in as_completed(sending):
+            yield one.result()
+
+
+def send_and_follow(target: Target, files: dict[str, Path], timeout: float) -> Iterator[Ended]:
+    """As `send` and `follow`, but the first are followed while the last are still sent."""
+    with _sending(target, files) as sending:
+        yield from _follow(target, [], sending, timeout)
+
+
+def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterator[Ended]:
+    """Each picture as its row says how it ended, for the version that was uploaded and for no other.
+
+    When for `timeout` seconds after the last upload it has not ended, it is given back with the status its row has
+    by then, or `WAITING`.
+    """
+    return _follow(target, uploads, [], timeout)
+
+
+def _follow(
+    target: Target, uploads: Iterable[Upload], sending: list[Future[Upload]], timeout: float
+) -> Iterator[Ended]:
+    waiting = {upload.key: upload for upload in uploads}
+    deadline = time.monotonic() + timeout
+    while waiting or sending:
+        if sending:
+            deadline = time.monotonic() + timeout
+        for one in [one for one in sending if one.done()]:
+            sending.remove(one)
+            waiting[one.result().key] = one.result()
+        late = not sending and time.monotonic() > deadline
+        for row in _rows(target, list(waiting)):
+            upload = waiting[row["key"]]
+            if _speaks_of(row, upload) and (row["status"] in ENDED or late):
+                del waiting[upload.key]
+                yield Ended(upload, row["status"], row, time.monotonic() - upload.at)
+        if late:
+            break
+        time.sleep(POLL_SECONDS)
+    for upload in waiting.values():
+        yield Ended(upload, "WAITING", None, time.monotonic() - upload.at)
+
+
+@contextmanager
+def _sending(target: Target, files: dict[str, Path]) -> Iterator[list[Future[Upload]]]:
+    """The uploads under way. What has not begun when the block is left, by Ctrl-C or an error, does not begin."""
+    bucket, s3 = target.output("UploadsBucketName"), target.s3
+    before = {row["key"]: row.get("sequencer") for row in _rows(target, list(files))}
+
+    def put(key: str, path: Path) -> Upload:
+        content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        with path.open("rb") as body:
+            answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+        etag = answer["ETag"].strip('"')
+        return Upload(path, key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
+
+    workers = ThreadPoolExecutor(AT_ONCE)
+    try:
+        yield [workers.submit(put, key, path) for key, path in files.items()]
+    finally:
+        workers.shutdown(cancel_futures=True)
+
+
+def line(ended: Ended) -> Sequence[object]:
+    """The picture as a line of a table with COLUMNS."""
+    row = ended.row or {}
+    renditions = row.get("renditions", {})
+    error = row.get("error")
+    return (
+        ended.upload.key,
+        ended.status,
+        seconds(ended.seconds),
+        ", ".join(f"{name} {size(made['bytes'])}" for name, made in sorted(renditions.items())),
+        f"{error['code']}: {error['message']}" if error else "",
+    )
+
+
+def _speaks_of(row: Row, upload: Upload) -> bool:
+    """Whether the row is about this very upload.
+
+    Events of a bucket without versions name none, nor do those of the local cloud: there it is the same content
+    claimed anew.
+    """
+    if row.get("version_id", NO_VERSION) != NO_VERSION:
+        return bool(row["version_id"] == upload.version_id)
+    return row.get("etag") == upload.etag and row.get("sequencer") != upload.superseded
+
+
+def _files(path: Path) -> Sequence[Path]:
+    if path.is_file():
+        return [path]
+    inside = sorted(path.rglob("*"))
+    return [
+        file
+        for file in inside
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
+
+
+def _check(key: str, file: Path) -> None:
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        raise TargetError(f"the name {str(file)!r} is not text in UTF-8, and S3 takes no other: rename it") from None
+    if length > 1024:  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+        raise TargetError(f"{file}: its key would be {length} bytes long, S3 takes 1024")
+
+
+def _rows(target: Target, wanted: list[str]) -> Iterator[Row]:
+    dynamodb = target.results.meta.client
+    table = target.results.name
+    for start in range(0, len(wanted), BATCH):
+        asked = [{"key": key} for key in wanted[start : start + BATCH]]
+        request: Any = {table: {"Keys": asked, "ConsistentRead": True}}
+        # What it leaves unprocessed under load is asked for again with the next poll.
+        yield from dynamodb.batch_get_item(RequestItems=request)["Responses"].get(table, [])

@@ -1,0 +1,97 @@
+"""A stack with Darkroom's outputs, in moto: what the operator's commands read, without the pipeline behind it."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from typer.testing import CliRunner, Result
+
+from darkroom.cli import app
+from darkroom.target import Target
+
+REGION = "eu-central-1"
+
+
+class Stacks:
+    """CloudFormation, as far as it is asked: moto's would bring a dozen packages for one call."""
+
+    def __init__(self) -> None:
+        self.deployed: dict[str, dict[str, str]] = {}
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        if StackName not in self.deployed:
+            error = {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}
+            raise ClientError({"Error": error}, "DescribeStacks")
+        outputs = self.deployed[StackName].items()
+        return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs]}]}
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reaches a cloud of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "DARKROOM_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stacks]:
+    """An empty AWS account, with credentials for it in the environment."""
+    for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": REGION}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    stacks = Stacks()
+    monkeypatch.setattr(Target, "stacks", stacks)
+    with mock_aws():
+        yield stacks
+
+
+@pytest.fixture
+def target(account: Stacks) -> Target:
+    target = Target(boto3.Session(), name="a cloud for tests", deploy_with="make deploy")
+    target.s3.create_bucket(Bucket="uploads", CreateBucketConfiguration={"LocationConstraint": REGION})
+    target.s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
+    target.session.client("dynamodb").create_table(
+        TableName="results",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("key", "status", "updated_at")
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-status",
+                "KeySchema": [
+                    {"AttributeName": "status", "KeyType": "HASH"},
+                    {"AttributeName": "updated_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    account.deployed["Darkroom"] = {
+        "UploadsBucketName": "uploads",
+        "RenditionsBucketName": "renditions",
+        "ResultsTableName": "results",
+        "UploadPrefix": "raw/",
+        "DeadLetterQueueUrl": target.sqs.create_queue(QueueName="letters")["QueueUrl"],
+        "StateMachineArn": target.states.create_state_machine(
+            name="pipeline",
+            definition=json.dumps({"StartAt": "Claim", "States": {"Claim": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::123456789012:role/pipeline",
+        )["stateMachineArn"],
+    }
+    return target
+
+
+def darkroom(*arguments: object) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])

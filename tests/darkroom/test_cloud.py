@@ -1,0 +1,243 @@
+"""The local cloud's life: real processes, each in a home of its own, beside whatever the person runs."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from darkroom import cloud, deploy
+from darkroom.cloud import Cloud
+from darkroom.errors import CloudError
+from darkroom.target import local
+from tests.darkroom.conftest import darkroom
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Also the home of the commands: `DARKROOM_HOME` names it."""
+    home = cloud.home_folder()
+    yield home
+    cloud.stop(home)
+
+
+@pytest.fixture
+def started(home: Path) -> Cloud:
+    return start(home)
+
+
+def start(home: Path, **options: object) -> Cloud:
+    home.mkdir(exist_ok=True)
+    return cloud.start(home, port=free_port(), **options)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def kill(running: Cloud) -> None:
+    os.kill(running.pid, signal.SIGKILL)
+    wait_for_end(running)
+
+
+def wait_for_end(running: Cloud) -> None:
+    deadline = time.monotonic() + 20
+    while cloud.running(running.home) is not None:
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.02)
+
+
+def test_it_answers_over_tls_and_says_where(started: Cloud):
+    assert started.healthy()
+    assert cloud.running(started.home) == started
+    assert started.endpoint.startswith("https://localhost:")
+
+
+def test_iam_is_enforced(started: Cloud):
+    """A user without any policy may do nothing; the account's root, whom the tool is, may."""
+    target = local(started)
+    options = {"endpoint_url": started.endpoint, "verify": started.variables()["AWS_CA_BUNDLE"]}
+    iam = target.session.client("iam", **options)
+    iam.create_user(UserName="nobody")
+    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    nobodys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        target.session.client("s3", **options, **nobodys).list_buckets()
+    assert target.s3.list_buckets()["Buckets"] == []
+
+
+def test_nobody_else_on_the_network_reaches_it(started: Cloud):
+    """A listener on all addresses would have this one too."""
+    addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for address in addresses - {"127.0.0.1"}:
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((address, started.port), timeout=2)
+
+
+def test_started_twice_it_is_one_cloud_and_says_so(started: Cloud):
+    result = darkroom("up", "--no-deploy")
+    assert result.exit_code == 0
+    assert f"The local cloud runs already, since {started.since}" in result.stderr
+    assert cloud.running(started.home) == started
+
+
+def test_the_wish_for_another_port_is_refused_while_it_runs(started: Cloud):
+    result = darkroom("up", "--no-deploy", "--port", str(free_port()))
+    assert result.exit_code == 1
+    assert f"already runs on port {started.port}" in result.stderr.splitlines()[-1]
+
+
+def test_a_port_that_is_taken_is_one_line(home: Path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        result = darkroom("up", "--no-deploy", "--port", other.getsockname()[1])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"darkroom: port {other_port(result.stderr)} is taken")
+    assert cloud.running(home) is None
+
+
+def other_port(text: str) -> str:
+    return text.split("port ")[1].split(" ")[0]
+
+
+def test_without_a_port_it_takes_its_last_one_or_else_a_free_one(home: Path):
+    first = start(home)
+    cloud.stop(home)
+    assert cloud.start(home).port == first.port
+    cloud.stop(home)
+    with socket.create_server(("127.0.0.1", first.port)):
+        assert cloud.start(home).port != first.port
+
+
+def test_what_it_held_is_there_after_down_and_up(started: Cloud):
+    """Pictures with all their versions, and the tables."""
+    s3 = local(started).s3
+    s3.create_bucket(Bucket="uploads")
+    s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
+    versions = [
+        s3.put_object(Bucket="uploads", Key="raw/a b+é.jpg", Body=body)["VersionId"] for body in (b"one", b"two")
+    ]
+    assert darkroom("down").exit_code == 0
+    s3 = local(start(started.home)).s3
+    found = [
+        s3.get_object(Bucket="uploads", Key="raw/a b+é.jpg", VersionId=version)["Body"].read() for version in versions
+    ]
+    assert found == [b"one", b"two"]
+
+
+def test_what_it_held_is_there_when_the_machine_was_shut_down_in_between(started: Cloud):
+    """The system ends it with SIGTERM, without `darkroom down`."""
+    local(started).s3.create_bucket(Bucket="uploads")
+    os.kill(started.pid, signal.SIGTERM)
+    wait_for_end(started)
+    assert [one["Name"] for one in local(start(started.home)).s3.list_buckets()["Buckets"]] == ["uploads"]
+
+
+def test_killed_it_starts_again_empty_and_says_so(started: Cloud):
+    local(started).s3.create_bucket(Bucket="uploads")
+    kill(started)
+    result = darkroom("up", "--no-deploy")
+    assert result.exit_code == 0
+    assert "killed before it could write its data: beginning empty" in result.stderr
+    again = cloud.running(started.home)
+    assert again.pid != started.pid
+    assert local(again).s3.list_buckets()["Buckets"] == []
+
+
+def test_another_process_with_its_pid_is_left_alone(started: Cloud):
+    """After a kill the system may have given the number to anybody; here it is this test's own."""
+    kill(started)
+    noted = started.home / "cloud.json"
+    noted.write_text(json.dumps(json.loads(noted.read_text()) | {"pid": os.getpid()}))
+    assert cloud.running(started.home) is None
+    result = darkroom("down")
+    assert (result.exit_code, result.stderr.strip()) == (0, "The local cloud is not running")
+
+
+def test_down_frees_the_port_soon_though_a_client_holds_a_connection(started: Cloud):
+    """An open page or program must not hold it up."""
+    s3 = local(started).s3
+    s3.list_buckets()
+    before = time.monotonic()
+    assert darkroom("down").exit_code == 0
+    assert time.monotonic() - before < 10
+    socket.create_server(("127.0.0.1", started.port)).close()
+    assert s3 is not None  # until here its connections were open
+
+
+def test_a_cloud_that_ends_at_once_says_where_to_look(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(CloudError, match=r"ended at once.*cloud\.log"):
+        start(home)
+    assert cloud.running(home) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads the environment of a process in /proc")
+def test_no_variable_of_the_shell_reaches_the_functions_unasked(home: Path):
+    """They inherit the emulator's environment. What steers the emulator itself is passed on."""
+    shell = {"PATH": os.environ["PATH"], "RENDITIONS": "[]", "AWS_PROFILE": "mine", "SFN_WAIT_SCALE": "0"}
+    started = start(home, env=shell)
+    environ = Path(f"/proc/{started.pid}/environ").read_bytes().split(b"\0")
+    assert b"SFN_WAIT_SCALE=0" in environ
+    assert not [one for one in environ if one.startswith((b"RENDITIONS=", b"AWS_PROFILE="))]
+
+
+@pytest.mark.usefixtures("started")
+def test_env_points_the_plain_aws_command_line_at_it():
+    """Also in a shell that is signed in elsewhere."""
+    tools = Path(sys.executable).parent
+    script = f'eval "$({tools}/darkroom env)" && {tools}/aws sts get-caller-identity --query Account --output text'
+    shell = {**os.environ, "AWS_PROFILE": "elsewhere", "AWS_SESSION_TOKEN": "somebodys"}
+    said = subprocess.run(["sh", "-c", script], env=shell, capture_output=True, text=True, check=False)
+    assert (said.stdout.strip(), said.returncode) == ("000000000000", 0), said.stderr
+
+
+def test_status_as_json_says_where_it_is_and_that_nothing_is_deployed(started: Cloud):
+    result = darkroom("status", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "running": True,
+        "endpoint": started.endpoint,
+        "since": started.since,
+        "pid": started.pid,
+        "log": str(started.log),
+        "stack": None,
+    }
+
+
+def test_without_a_cloud_every_command_says_what_to_run(home: Path):
+    status = darkroom("status", "--json")
+    assert (status.exit_code, json.loads(status.stdout)) == (1, {"running": False, "stack": None})
+    for command in (["env"], ["results"], ["executions"], ["redrive"], ["inspect", "a"], ["upload", "a"]):
+        result = darkroom(*command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "`darkroom up` starts it" in result.stderr
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"), [("cdk", "run `make install`"), ("node", "node is not installed")], ids=["cdk", "node"]
+)
+def test_a_missing_tool_is_said_before_anything_starts(
+    missing: str, said: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    if missing == "cdk":
+        monkeypatch.setattr(deploy, "CDK", tmp_path / "cdk")
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    result = darkroom("up")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert cloud.running(home) is None
+
+
+def test_a_setting_without_a_value_is_a_mistake_in_the_command():
+    assert darkroom("up", "--set", "captions.enabled").exit_code == 2

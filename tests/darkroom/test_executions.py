@@ -1,0 +1,118 @@
+"""An execution is read out of its history: which states, how long, what they were given, what went wrong.
+
+`histories/nested.json` was recorded from an engine that writes the events AWS does, inside Parallel and Map too;
+`histories/local.json` from the local cloud, which does not link them.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom.executions import State, read_history, state_line
+from darkroom.target import Target
+from tests.darkroom.conftest import darkroom
+
+
+def history(name: str) -> list[Any]:
+    events = json.loads((Path(__file__).parent / "histories" / f"{name}.json").read_text())
+    return [{**event, "timestamp": datetime.fromisoformat(event["timestamp"])} for event in events]
+
+
+@pytest.fixture
+def nested() -> list[State]:
+    return read_history(history("nested"))
+
+
+@pytest.fixture
+def local() -> list[State]:
+    return read_history(history("local"))
+
+
+def test_every_state_is_shown_inside_the_parallel_or_map_that_ran_it(nested: list[State]):
+    places = [(state.name, state.inside.name if state.inside else None, state.iteration) for state in nested]
+    assert places == [
+        ("Claim", None, None),
+        ("Derive", None, None),
+        ("Renditions", "Derive", None),
+        ("Caption", "Derive", None),
+        ("Resize", "Renditions", 0),
+        ("Resize", "Renditions", 1),
+        ("Note", "Renditions", 0),
+        ("Done", None, None),
+    ]
+
+
+def test_every_state_that_was_left_has_its_duration_and_output(nested: list[State]):
+    assert all(state.duration is not None and state.output is not None for state in nested)
+    derive, resize = nested[1], nested[4]
+    assert derive.duration > resize.duration > 1  # there was a retry after one second
+
+
+def test_retries_and_errors_belong_to_the_state_and_iteration_that_had_them(nested: list[State]):
+    assert [(state.retries, len(state.failures)) for state in nested if state.name == "Resize"] == [(1, 2), (0, 0)]
+    assert nested[4].failures[0]["error"] == "DynamoDb.ResourceNotFoundException"
+    assert not any(state.failures for state in nested if state.name != "Resize")
+
+
+def test_input_is_data_not_text(nested: list[State]):
+    assert nested[5].input == {"name": "small"}
+
+
+def test_the_local_clouds_history_shows_the_attempts_of_a_task(local: list[State]):
+    names = [state.name for state in local]
+    assert names[:2] == ["Claim", "Validate"]
+    validate = local[1]
+    assert (validate.retries, len(validate.failures)) == (2, 3)
+    assert validate.duration > 1
+
+
+def test_an_execution_that_failed_says_so_at_its_last_state(local: list[State]):
+    assert local[-1].failures[-1]["error"] == "RuntimeError"
+    assert local[-1].duration is None
+
+
+def test_the_line_of_a_state_says_the_error_in_words(local: list[State]):
+    line = state_line(local[1].document() | {"depth": local[1].depth})
+    assert line[3] == "RuntimeError: Worker init failed: No module named 'functions.imaging'"
+
+
+EVENT = {"detail": {"object": {"key": "raw/cat.jpg"}}}
+
+
+@pytest.fixture
+def execution(target: Target) -> str:
+    started = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input=json.dumps(EVENT))
+    return started["executionArn"]
+
+
+def test_executions_are_listed_with_their_pictures(execution: str):
+    result = darkroom("--aws", "executions", "--json")
+    assert result.exit_code == 0
+    [found] = json.loads(result.stdout)
+    assert (found["execution"], found["key"], found["redrive"]) == (execution, "raw/cat.jpg", False)
+    assert datetime.fromisoformat(found["started"]).tzinfo is not None
+
+
+@pytest.mark.usefixtures("execution")
+def test_the_number_of_executions_is_limited(target: Target):
+    for _ in range(2):
+        target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
+    assert len(json.loads(darkroom("--aws", "executions", "--limit", "2", "--json").stdout)) == 2
+
+
+def test_inspect_shows_the_row_and_the_execution_that_wrote_it(target: Target, execution: str):
+    target.results.put_item(Item={"key": "raw/cat.jpg", "status": "PROCESSING", "execution": execution})
+    found = json.loads(darkroom("--aws", "inspect", "cat.jpg", "--json").stdout)
+    assert found["row"]["status"] == "PROCESSING"
+    assert found["execution"]["execution"] == execution
+    table = darkroom("--aws", "inspect", "cat.jpg")
+    assert table.exit_code == 0
+    assert execution in table.stdout
+
+
+@pytest.mark.usefixtures("target")
+def test_inspect_of_an_unknown_picture_is_no_success():
+    assert darkroom("--aws", "inspect", "nowhere.jpg").exit_code == 1

@@ -1,0 +1,97 @@
+"""Which cloud a command talks to: never a real account unless asked."""
+
+from pathlib import Path
+
+import pytest
+
+from darkroom.cloud import Cloud
+from darkroom.errors import TargetError
+from darkroom.target import Target, choose, local
+from tests.darkroom.conftest import REGION, darkroom
+
+
+def chosen(home: Path, *, aws: bool = False) -> Target:
+    return choose(aws=aws, stack="Darkroom", home=home)
+
+
+@pytest.mark.usefixtures("account")
+def test_credentials_alone_do_not_choose_an_account(tmp_path: Path):
+    """A person who is signed in to AWS and runs a command gets told the two choices, not AWS."""
+    with pytest.raises(TargetError, match=r"`darkroom up` starts it; --aws"):
+        chosen(tmp_path)
+
+
+@pytest.mark.usefixtures("account")
+def test_aws_is_chosen_by_its_option_and_named_with_account_and_region(tmp_path: Path):
+    assert chosen(tmp_path, aws=True).name == f"AWS account 123456789012 in {REGION}"
+
+
+def test_an_endpoint_in_the_environment_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    found = chosen(tmp_path)
+    assert "https://localhost:1" in found.name
+    assert found.s3.meta.endpoint_url == "https://localhost:1"
+
+
+def test_an_endpoint_and_the_option_for_aws_contradict_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:1")
+    with pytest.raises(TargetError, match="leave one of them out"):
+        chosen(tmp_path, aws=True)
+
+
+def test_the_local_cloud_is_reached_whatever_profile_the_shell_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A profile that is not there, other keys, another region: none of them leads elsewhere."""
+    for name in ("PROFILE", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
+        monkeypatch.setenv(f"AWS_{name}", "somebodys")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    client = local(Cloud(tmp_path, pid=1, port=4567, since="")).s3
+    assert client.meta.endpoint_url == "https://localhost:4567"
+    assert client.meta.region_name == "us-east-1"
+    assert client._request_signer._credentials.access_key == "test"
+    assert client._request_signer._credentials.token is None
+
+
+def test_the_outputs_of_the_stack_say_where_everything_is(target: Target):
+    assert target.output("UploadsBucketName") in {one["Name"] for one in target.s3.list_buckets()["Buckets"]}
+    assert target.results.table_status == "ACTIVE"
+    assert target.upload_prefix == "raw/"
+
+
+@pytest.mark.usefixtures("account")
+def test_a_stack_that_is_not_there_says_what_to_run():
+    result = darkroom("--aws", "results")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"AWS account 123456789012 in {REGION}",
+        f"darkroom: no stack Darkroom in AWS account 123456789012 in {REGION}: run `make deploy`",
+    ]
+
+
+@pytest.mark.usefixtures("account")
+def test_another_stack_is_named_with_an_option():
+    assert "no stack Other in" in darkroom("--aws", "--stack", "Other", "results").stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "no usable AWS credentials"),
+        ({"AWS_PROFILE": "gone"}, "gone"),
+        ({"AWS_ENDPOINT_URL": "https://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, ":9"),
+    ],
+    ids=["no credentials", "no such profile", "nothing listens"],
+)
+def test_what_keeps_a_command_from_its_cloud_is_one_line(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+):
+    """No traceback; exit code 1."""
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = darkroom(*([] if "AWS_ENDPOINT_URL" in variables else ["--aws"]), "results")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("darkroom: ")
+    assert said in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.output

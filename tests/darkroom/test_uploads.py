@@ -1,0 +1,198 @@
+"""Files become keys, and each upload is followed to the end of its own version."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from darkroom import uploads
+from darkroom.errors import TargetError
+from darkroom.target import Target
+from darkroom.uploads import Upload
+from tests.darkroom.conftest import darkroom
+
+
+def file(path: Path, content: bytes = b"picture") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_is_named_by_its_name_and_a_folder_by_what_is_below_it(tmp_path: Path):
+    single = file(tmp_path / "elsewhere" / "cat.jpg")
+    deep = file(tmp_path / "album" / "2024" / "a b+c%20é.jpg")
+    assert uploads.keys([single, tmp_path / "album"], "raw/") == {
+        "raw/cat.jpg": single,
+        "raw/2024/a b+c%20é.jpg": deep,
+    }
+
+
+def test_hidden_files_of_a_folder_stay_at_home(tmp_path: Path):
+    """`.DS_Store` is no picture that anybody meant. A hidden file that was named itself is."""
+    for name in (".DS_Store", ".thumbnails/a.jpg", "a.jpg"):
+        file(tmp_path / name)
+    assert list(uploads.keys([tmp_path], "raw/")) == ["raw/a.jpg"]
+    assert list(uploads.keys([tmp_path / ".DS_Store"], "raw/")) == ["raw/.DS_Store"]
+
+
+def test_two_files_for_one_key_are_refused_before_anything_is_uploaded(tmp_path: Path):
+    paths = [file(tmp_path / "one" / "cat.jpg"), file(tmp_path / "two" / "cat.jpg")]
+    with pytest.raises(TargetError, match=r"would both become raw/cat\.jpg"):
+        uploads.keys(paths, "raw/")
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(TargetError, match=r"no such file or folder: .*gone\.jpg"):
+        uploads.keys([tmp_path / "gone.jpg"], "raw/")
+
+
+def test_a_key_longer_than_s3_takes_is_refused(tmp_path: Path):
+    path = file(tmp_path / ("é" * 100) / ("é" * 100) / ("é" * 100) / ("é" * 100) / ("é" * 100) / ("é" * 100))
+    with pytest.raises(TargetError, match="1209 bytes long, S3 takes 1024"):
+        uploads.keys([tmp_path], "raw/")
+    assert path.exists()
+
+
+def test_an_upload_carries_its_content_type_and_says_its_version(target: Target, tmp_path: Path):
+    [sent] = uploads.send(target, {"raw/a b+c.webp": file(tmp_path / "a.webp", b"1234")})
+    stored = target.s3.get_object(Bucket=target.output("UploadsBucketName"), Key="raw/a b+c.webp")
+    assert stored["Body"].read() == b"1234"
+    assert stored["ContentType"] == "image/webp"
+    assert (sent.version_id, f'"{sent.etag}"') == (stored["VersionId"], stored["ETag"])
+
+
+def ended(target: Target, row: dict[str, Any] | None, upload: Upload) -> str:
+    """How the upload ended, if this is its row and nothing more happens."""
+    if row is not None:
+        target.results.put_item(Item={"key": upload.key, **row})
+    [end] = uploads.follow(target, [upload], timeout=0)
+    return end.status
+
+
+UPLOAD = Upload(Path("cat.jpg"), "raw/cat.jpg", "v2", "e2", at=0, superseded="05")
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "REJECTED", "FAILED", "DELETED"])
+def test_a_terminal_row_of_its_version_is_its_end(status: str, target: Target):
+    assert ended(target, {"status": status, "version_id": "v2"}, UPLOAD) == status
+
+
+def test_a_row_of_an_older_version_is_not_its_end(target: Target):
+    assert ended(target, {"status": "SUCCEEDED", "version_id": "v1", "etag": "e2"}, UPLOAD) == "WAITING"
+
+
+def test_what_is_not_ended_in_time_has_the_status_it_has(target: Target):
+    assert ended(target, {"status": "PROCESSING", "version_id": "v2"}, UPLOAD) == "PROCESSING"
+
+
+def test_without_a_row_it_waits(target: Target):
+    assert ended(target, None, UPLOAD) == "WAITING"
+
+
+@pytest.mark.parametrize(
+    ("etag", "sequencer", "status"),
+    [("e2", "06", "FAILED"), ("e2", "05", "WAITING"), ("e1", "06", "WAITING")],
+    ids=["claimed anew", "the row from before", "other content"],
+)
+def test_where_the_event_names_no_version_content_and_sequencer_tell(
+    etag: str, sequencer: str, status: str, target: Target
+):
+    row = {"status": "FAILED", "version_id": "null", "etag": etag, "sequencer": sequencer}
+    assert ended(target, row, UPLOAD) == status
+
+
+def test_the_row_from_before_an_upload_is_remembered(target: Target, tmp_path: Path):
+    """Else the same content uploaded again would seem to have ended at once."""
+    target.results.put_item(Item={"key": "raw/cat.jpg", "status": "SUCCEEDED", "sequencer": "05"})
+    [sent] = uploads.send(target, {"raw/cat.jpg": file(tmp_path / "cat.jpg")})
+    assert sent.superseded == "05"
+
+
+def test_many_pictures_are_followed_in_batches(target: Target):
+    """DynamoDB gives 100 rows at once at most."""
+    many = [Upload(Path(f"{n}"), f"raw/{n}", "v", "e", at=0, superseded=None) for n in range(250)]
+    with target.results.batch_writer() as batch:
+        for one in many:
+            batch.put_item({"key": one.key, "status": "SUCCEEDED", "version_id": "v"})
+    assert {end.upload.key for end in uploads.follow(target, many, timeout=5)} == {one.key for one in many}
+
+
+def test_the_command_uploads_and_says_the_versions_in_one_json_document(target: Target, tmp_path: Path):
+    file(tmp_path / "album" / "a.jpg")
+    result = darkroom("--aws", "upload", tmp_path / "album", "--no-wait", "--json")
+    assert result.exit_code == 0
+    [document] = json.loads(result.stdout)
+    assert document["key"] == "raw/a.jpg"
+    assert target.s3.head_object(
+        Bucket=target.output("UploadsBucketName"), Key="raw/a.jpg", VersionId=document["version_id"]
+    )
+
+
+@pytest.mark.usefixtures("target")
+def test_the_command_fails_when_a_picture_has_not_ended_in_time(tmp_path: Path):
+    """There is no pipeline behind this stack: the wait goes on until its time is over."""
+    file(tmp_path / "a.jpg")
+    result = darkroom("--aws", "upload", tmp_path, "--timeout", "0", "--json")
+    assert result.exit_code == 1
+    assert [one["status"] for one in json.loads(result.stdout)] == ["WAITING"]
+
+
+@pytest.mark.usefixtures("target")
+def test_an_empty_folder_is_no_success(tmp_path: Path):
+    result = darkroom("--aws", "upload", tmp_path)
+    assert result.exit_code == 1
+    assert "there is no file in" in result.stderr
+
+
+def test_pictures_are_followed_while_others_are_still_sent(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The first verdict does not wait for the last upload, and no verdict is lost."""
+    monkeypatch.setattr(uploads, "AT_ONCE", 1)
+    monkeypatch.setattr(uploads, "POLL_SECONDS", 0)
+    files = {f"raw/{name}.jpg": file(tmp_path / name) for name in "abc"}
+    released = Event()
+    put = target.s3.put_object
+
+    def put_and_end(**request: Any) -> Any:
+        assert request["Key"] != "raw/c.jpg" or released.wait(20)
+        answer = put(**request)
+        row = {"key": request["Key"], "status": "SUCCEEDED", "version_id": answer["VersionId"]}
+        target.results.put_item(Item=row)
+        return answer
+
+    monkeypatch.setattr(target.s3, "put_object", put_and_end)
+    following = uploads.send_and_follow(target, files, timeout=20)
+    first = [next(following).upload.key, next(following).upload.key]
+    released.set()
+    assert [*first, *(end.upload.key for end in following)] == ["raw/a.jpg", "raw/b.jpg", "raw/c.jpg"]
+
+
+def test_an_upload_that_fails_ends_the_command_and_begins_no_other(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of fifty, at most the one that was already under way still happens."""
+    begun, left = [], Event()
+
+    class Workers(ThreadPoolExecutor):
+        def shutdown(self, *, cancel_futures: bool) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            left.set()
+            super().shutdown()
+
+    def refuse(**request: Any) -> Any:
+        begun.append(request["Key"])
+        if len(begun) > 1:
+            left.wait(20)
+        raise RuntimeError("refused")
+
+    monkeypatch.setattr(uploads, "AT_ONCE", 1)
+    monkeypatch.setattr(uploads, "ThreadPoolExecutor", Workers)
+    monkeypatch.setattr(target.s3, "put_object", refuse)
+    files = {f"raw/{number}.jpg": file(tmp_path / "cat.jpg") for number in range(50)}
+    with pytest.raises(RuntimeError, match="refused"):
+        list(uploads.send(target, files))
+    assert len(begun) <= 2

@@ -1,0 +1,135 @@
+"""The deployed stack on the local cloud: one real `cdk deploy` for all tests of this folder."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from darkroom import cloud as local_cloud
+from darkroom.cloud import Cloud
+from darkroom.deploy import deploy
+from darkroom.target import Target, local
+
+PATIENCE = 60  # seconds until a wait is a failure; a picture takes one or two
+
+
+def eventually(look: Callable[[], Any], what: str) -> Any:
+    """Look until there is something to see."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"{what}: not within {PATIENCE} s")
+
+
+class Deployed:
+    """The pipeline as a person with the AWS SDK sees it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.aws: Target = local(cloud)
+
+    def client(self, service: str) -> Any:
+        theirs = {"endpoint_url": self.cloud.endpoint, "verify": self.cloud.variables()["AWS_CA_BUNDLE"]}
+        return self.aws.session.client(service, **theirs)
+
+    def upload(self, key: str, data: bytes) -> str:
+        return self.aws.s3.put_object(Bucket=self.aws.output("UploadsBucketName"), Key=key, Body=data)["VersionId"]
+
+    def row(self, key: str) -> dict[str, Any]:
+        return self.aws.results.get_item(Key={"key": key}, ConsistentRead=True).get("Item", {})
+
+    def settled(self, key: str, version: str) -> dict[str, Any]:
+        """The row once it is terminal for that version."""
+
+        def look() -> dict[str, Any] | None:
+            row = self.row(key)
+            mine = row.get("version_id") in {version, "null"}
+            return row if mine and row["status"] != "PROCESSING" else None
+
+        return eventually(look, f"the row of {key}")
+
+    def picture(self, key: str, data: bytes) -> dict[str, Any]:
+        return self.settled(key, self.upload(key, data))
+
+    def execution(self, arn: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            execution = self.aws.states.describe_execution(executionArn=arn)
+            return execution if execution["status"] != "RUNNING" else None
+
+        return eventually(look, f"the end of {arn}")
+
+    def run(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A second delivery of an event: EventBridge delivers at least once."""
+        machine = self.aws.output("StateMachineArn")
+        started = self.aws.states.start_execution(stateMachineArn=machine, input=json.dumps(event))
+        return self.execution(started["executionArn"])
+
+    def letters(self) -> list[dict[str, Any]]:
+        """What is in the dead-letter queue, left there."""
+        queue = self.aws.output("DeadLetterQueueUrl")
+        found = self.aws.sqs.receive_message(
+            QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+        )
+        return found.get("Messages", [])
+
+    def rendition(self, key: str) -> dict[str, Any] | None:
+        try:
+            return self.aws.s3.get_object(Bucket=self.aws.output("RenditionsBucketName"), Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return None
+            raise
+
+    def function(self, step: str) -> dict[str, Any]:
+        """The configuration of the function of a step."""
+        functions = self.client("lambda").list_functions()["Functions"]
+        return next(one for one in functions if one["Handler"] == f"functions.{step}.handler")
+
+
+class WithoutGrant:
+    """Takes one action out of a function's role for as long as the block runs, as a mistake in a policy would."""
+
+    def __init__(self, deployed: Deployed, step: str, action: str) -> None:
+        self._iam = deployed.client("iam")
+        self._role = deployed.function(step)["Role"].rpartition("/")[2]
+        self._action = action
+
+    def __enter__(self) -> None:
+        [self._name] = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
+        self._policy = self._iam.get_role_policy(RoleName=self._role, PolicyName=self._name)["PolicyDocument"]
+        statements = [one for one in self._policy["Statement"] if self._action not in one["Action"]]
+        assert len(statements) == len(self._policy["Statement"]) - 1, f"one statement grants {self._action}"
+        self._put({**self._policy, "Statement": statements})
+
+    def __exit__(self, *_: object) -> None:
+        self._put(self._policy)
+
+    def _put(self, policy: dict[str, Any]) -> None:
+        self._iam.put_role_policy(RoleName=self._role, PolicyName=self._name, PolicyDocument=json.dumps(policy))
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    home = tmp_path_factory.mktemp("cloud")
+    started = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
+    try:
+        deploy(started, {"captions.enabled": "true"})
+        yield started
+    finally:
+        local_cloud.stop(home)
+
+
+@pytest.fixture(scope="session")
+def deployed(cloud: Cloud) -> Deployed:
+    return Deployed(cloud)
+
+
+@pytest.fixture
+def without_grant(deployed: Deployed) -> Callable[[str, str], WithoutGrant]:
+    return lambda step, action: WithoutGrant(deployed, step, action)

@@ -1,0 +1,191 @@
+"""From an upload to renditions, a row and, when something breaks, a dead letter: the real stack, end to end.
+
+`cdk deploy` on the local cloud with IAM enforced; the functions run in processes of their own with the layer.
+"""
+
+import io
+import json
+import re
+
+import pytest
+from PIL import Image
+
+from darkroom.deploy import deploy
+from darkroom.pictures import corrupt_jpeg, photo
+from tests.e2e.conftest import Deployed, eventually
+
+pytestmark = pytest.mark.xdist_group("cloud")  # one cloud, in one process
+
+CONTRACT = {
+    *("key", "status", "version_id", "etag", "sequencer", "size", "format", "width", "height", "frames"),
+    *("content_hash", "renditions", "placeholder", "color", "caption", "execution", "created_at", "updated_at"),
+}
+
+
+def test_a_photo_becomes_every_size_and_one_row(deployed: Deployed):
+    """Upload, four renditions with their headers, a row with all that the contract names, a caption, no letter."""
+    data = photo(2400, 1600, orientation=6)
+    version = deployed.upload("raw/happy/photo.jpg", data)
+    row = deployed.settled("raw/happy/photo.jpg", version)
+
+    assert row["status"] == "SUCCEEDED"
+    assert set(row) >= CONTRACT
+    assert row["version_id"] == version
+    assert (row["format"], row["width"], row["height"], row["size"]) == ("jpeg", 1600, 2400, len(data))
+    assert row["caption"]["status"] == "OK"
+    assert row["caption"]["text"]
+    sizes = {name: (int(one["width"]), int(one["height"])) for name, one in row["renditions"].items()}
+    assert sizes == {"thumb": (128, 128), "small": (320, 480), "medium": (683, 1024), "large": (1365, 2048)}
+    for name, rendition in row["renditions"].items():
+        assert re.fullmatch(rf"happy/photo\.jpg/[0-9a-f]{{16}}/{name}\.webp", rendition["key"])
+        stored = deployed.rendition(rendition["key"])
+        assert stored is not None
+        assert stored["ContentType"] == rendition["content_type"] == "image/webp"
+        assert stored["CacheControl"] == "public, max-age=31536000, immutable"
+        body = stored["Body"].read()
+        assert len(body) == rendition["bytes"]
+        assert Image.open(io.BytesIO(body)).size == sizes[name]
+    assert deployed.letters() == []
+
+
+def test_the_index_finds_rows_by_status(deployed: Deployed):
+    """What was rejected today is one query."""
+    deployed.picture("raw/index.jpg", b"no picture")
+    found = deployed.aws.results.query(
+        IndexName="by-status",
+        KeyConditionExpression="#status = :rejected AND updated_at > :morning",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":rejected": "REJECTED", ":morning": "2020-01-01"},
+    )
+    assert "raw/index.jpg" in [row["key"] for row in found["Items"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("words.jpg", b"only words", "unsupported_format"),
+        ("nothing.png", b"", "empty"),
+        ("half.jpg", corrupt_jpeg(), "corrupt"),
+    ],
+)
+def test_bad_input_is_a_verdict(deployed: Deployed, name, data, code):
+    """A rejection says why in the row; the execution succeeds; no rendition is made and no letter sent."""
+    row = deployed.picture(f"raw/bad/{name}", data)
+    assert row["status"] == "REJECTED"
+    assert row["error"]["code"] == code
+    assert row["error"]["message"]
+    assert "renditions" not in row
+    assert deployed.execution(row["execution"])["status"] == "SUCCEEDED"
+    assert deployed.letters() == []
+
+
+def test_a_failure_ends_in_one_letter_that_can_be_replayed(deployed: Deployed, without_grant):
+    """A function that may not write fails after its retries: row FAILED, one letter; its event, replayed, succeeds."""
+    with without_grant("resize", "s3:PutObject"):
+        row = deployed.picture("raw/failing.jpg", photo(600, 400))
+        assert row["status"] == "FAILED"
+        assert "AccessDenied" in row["error"]["message"]
+        [letter] = eventually(deployed.letters, "the dead letter")
+    body = json.loads(letter["Body"])
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == "FAILED"
+    assert body["key"] == "raw/failing.jpg"
+    assert body["bucket"] == deployed.aws.output("UploadsBucketName")
+    assert body["execution"] == row["execution"]
+    assert body["error"] == row["error"]
+    assert deployed.execution(row["execution"])["status"] == "FAILED"
+
+    assert json.loads(deployed.run(body["event"])["output"])["status"] == "Duplicate"
+    assert deployed.row("raw/failing.jpg")["status"] == "FAILED"
+    deployed.run({**body["event"], "redrive": True})
+    assert deployed.row("raw/failing.jpg")["status"] == "SUCCEEDED"
+    deployed.aws.sqs.delete_message(
+        QueueUrl=deployed.aws.output("DeadLetterQueueUrl"), ReceiptHandle=letter["ReceiptHandle"]
+    )
+
+
+def test_a_duplicate_event_changes_nothing(deployed: Deployed):
+    """The same event again ends as a success that says why, and the row stays as it was."""
+    row = deployed.picture("raw/twice.jpg", photo(300, 200))
+    event = json.loads(deployed.execution(row["execution"])["input"])
+    again = deployed.run(event)
+    assert again["status"] == "SUCCEEDED"
+    assert json.loads(again["output"])["status"] == "Duplicate"
+    assert deployed.row("raw/twice.jpg") == row
+
+
+def test_an_overwrite_wins_and_its_late_elder_does_not(deployed: Deployed):
+    """A new version takes the row, under new rendition keys; the old one's event, delivered late, changes nothing."""
+    first = deployed.picture("raw/over.jpg", photo(300, 200))
+    second = deployed.picture("raw/over.jpg", photo(200, 300))
+    assert (second["width"], second["height"]) == (200, 300)
+    assert second["version_id"] != first["version_id"]
+    assert second["created_at"] == first["created_at"]
+    assert second["renditions"]["thumb"]["key"] != first["renditions"]["thumb"]["key"]
+
+    late = deployed.run(json.loads(deployed.execution(first["execution"])["input"]))
+    assert json.loads(late["output"])["status"] == "Duplicate"
+    assert deployed.row("raw/over.jpg") == second
+
+
+@pytest.mark.parametrize("key", ["a b.jpg", "a+b.jpg", "a%20b.jpg", "é/日本語.jpg", "q'\"{% 1 %}.jpg", "deep/er/x.jpg"])
+def test_a_key_is_taken_as_it_is(deployed: Deployed, key):
+    """Keys are raw everywhere, never URL-decoded: in the row, in the rendition's key, in the execution."""
+    row = deployed.picture(f"raw/{key}", photo(64, 48))
+    assert row["status"] == "SUCCEEDED"
+    assert row["renditions"]["thumb"]["key"].startswith(f"{key}/")
+    assert deployed.rendition(row["renditions"]["thumb"]["key"])
+
+
+def test_objects_elsewhere_in_the_bucket_are_left_alone(deployed: Deployed):
+    """Only what is under the upload prefix starts an execution."""
+    deployed.upload("elsewhere/photo.jpg", photo(64, 48))
+    deployed.picture("raw/after.jpg", photo(64, 48))  # by now the earlier event would have been delivered
+    machine = deployed.aws.output("StateMachineArn")
+    pages = deployed.aws.states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    inputs = [
+        json.loads(deployed.aws.states.describe_execution(executionArn=one["executionArn"])["input"])
+        for page in pages
+        for one in page["executions"]
+    ]
+    assert "elsewhere/photo.jpg" not in [one["detail"]["object"]["key"] for one in inputs if "detail" in one]
+
+
+def test_a_caption_that_fails_does_not_fail_the_picture(deployed: Deployed, without_grant):
+    """The model refuses; the row says so; the picture succeeds."""
+    with without_grant("caption", "bedrock:Converse"):
+        row = deployed.picture("raw/speechless.jpg", photo(300, 200))
+    assert row["status"] == "SUCCEEDED"
+    assert row["caption"]["status"] == "FAILED"
+    assert "AccessDenied" in row["caption"]["reason"]
+    assert deployed.letters() == []
+
+
+def test_every_log_line_names_the_picture_and_the_execution(deployed: Deployed):
+    """One search finds all that happened to a key; the metrics are beside it."""
+    row = deployed.picture("raw/logged.jpg", photo(300, 200))
+    logs = deployed.client("logs")
+    group = deployed.function("resize")["LoggingConfig"]["LogGroup"]
+
+    def lines() -> list[dict]:
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        messages = [line for event in events for line in event["message"].splitlines()]
+        return [json.loads(line) for line in messages if line.startswith("{")]
+
+    def of_this_picture() -> list[dict]:
+        return [line for line in lines() if line.get("key") == "raw/logged.jpg"]
+
+    rendered = eventually(of_this_picture, "the log lines of the picture")
+    assert {line["execution"] for line in rendered} == {row["execution"]}
+    metrics = {name for line in lines() if "_aws" in line for name in line}
+    assert {"RenderTime", "BytesOut"} <= metrics
+
+
+def test_captions_off_asks_no_model(deployed: Deployed):
+    """The setting, through another real deployment: the row says OFF, and the stack goes on working."""
+    deploy(deployed.cloud, {"captions.enabled": "false"})
+    try:
+        row = deployed.picture("raw/quiet.jpg", photo(300, 200))
+        assert row["status"] == "SUCCEEDED"
+        assert row["caption"] == {"status": "OFF"}
+    finally:
+        deploy(deployed.cloud, {"captions.enabled": "true"})

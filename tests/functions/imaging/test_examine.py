@@ -1,0 +1,264 @@
+"""The verdict on a picture: what is taken, what is refused and with which words, and the facts of what is taken."""
+
+import ast
+import io
+import random
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageCms
+
+from darkroom.pictures import (
+    ORIENTATION,
+    STORED,
+    animated_gif,
+    cmyk_jpeg,
+    corrupt_jpeg,
+    landscape,
+    photo,
+    transparent_png,
+)
+from functions import imaging
+from functions.imaging import Limits, Rejected, Target, examine, render
+
+LIMITS = Limits(max_bytes=10_000_000, max_pixels=1_000_000)
+
+
+def encoded(picture, format_name, **options):
+    file = io.BytesIO()
+    picture.save(file, format_name, **options)
+    return file.getvalue()
+
+
+def png_chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png_header(width, height):
+    """A PNG of that size that goes no further than its header and 2 bytes of pixels."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0\0")) + png_chunk(b"IEND", b"")
+
+
+def rejected(data, limits=LIMITS):
+    with pytest.raises(Rejected) as verdict:
+        examine(data, limits)
+    return verdict.value.code, verdict.value.message
+
+
+SMALL = landscape(60, 40)
+TAKEN = {
+    "jpeg": encoded(SMALL, "JPEG"),
+    "progressive": encoded(SMALL, "JPEG", progressive=True),
+    "grey": encoded(SMALL.convert("L"), "JPEG"),
+    "cmyk": cmyk_jpeg(60, 40),
+    "png": encoded(SMALL, "PNG"),
+    "palette": encoded(SMALL.quantize(16), "PNG"),
+    "bilevel": encoded(SMALL.convert("1"), "PNG"),
+    "transparent": transparent_png(60, 40),
+    "gif": encoded(SMALL, "GIF"),
+    "webp": encoded(SMALL, "WEBP"),
+    "lossless webp": encoded(SMALL, "WEBP", lossless=True),
+    "tiff": encoded(SMALL, "TIFF"),
+    "compressed tiff": encoded(SMALL, "TIFF", compression="tiff_lzw"),
+    "float tiff": encoded(SMALL.convert("F"), "TIFF"),
+    "bmp": encoded(SMALL, "BMP"),
+    "avif": encoded(SMALL, "AVIF", speed=10),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_every_format_is_taken_for_what_it_is(name):
+    facts = examine(TAKEN[name], LIMITS)
+    expected = {"progressive": "jpeg", "grey": "jpeg", "cmyk": "jpeg", "palette": "png", "bilevel": "png"}
+    expected |= {"transparent": "png", "lossless webp": "webp", "compressed tiff": "tiff", "float tiff": "tiff"}
+    assert (facts.format, facts.width, facts.height, facts.frames) == (expected.get(name, name), 60, 40, 1)
+
+
+def test_nothing_is_empty():
+    assert rejected(b"") == ("empty", "0 bytes")
+
+
+def test_too_many_bytes_are_named_with_the_limit():
+    assert rejected(bytes(1_001), Limits(1_000, 1)) == ("too_large", "1,001 bytes, limit 1,000 bytes")
+
+
+def test_too_many_pixels_are_named_with_the_limit():
+    assert rejected(png_header(12000, 9000), Limits(10**6, 100_000_000)) == (
+        "too_many_pixels",
+        "12000x9000 = 108.0 MP, limit 100 MP",
+    )
+
+
+def test_a_picture_of_exactly_the_limit_is_taken():
+    data = encoded(Image.new("RGB", (100, 50)), "PNG")
+    assert examine(data, Limits(10**6, 5_000)).width == 100
+    assert rejected(data, Limits(10**6, 4_999))[0] == "too_many_pixels"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"This is a text file.", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"\0" * 100, b"RIFF....WAVE"],
+    ids=["text", "svg", "pdf", "zeros", "wav"],
+)
+def test_what_is_no_picture_of_ours_is_unsupported(data):
+    assert rejected(data)[0] == "unsupported_format"
+
+
+def test_a_decoder_of_pillow_that_we_do_not_take_is_out_of_reach():
+    for name in ("PPM", "ICO", "TGA", "PCX", "EPS"):
+        assert rejected(encoded(SMALL, name))[0] == "unsupported_format"
+
+
+def test_heic_names_its_setting():
+    code, message = rejected(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
+    assert code == "unsupported_format"
+    assert "`heic`" in message
+
+
+@pytest.mark.parametrize("name", [name for name in TAKEN if name not in ("bmp", "tiff")])
+def test_a_picture_cut_short_is_corrupt(name):
+    data = TAKEN[name]
+    assert rejected(data[: len(data) * 6 // 10])[0] == "corrupt"
+
+
+def test_a_broken_transfer_is_corrupt():
+    assert rejected(corrupt_jpeg())[0] == "corrupt"
+
+
+def test_a_png_with_a_flipped_bit_in_its_header_is_corrupt():
+    data = bytearray(TAKEN["png"])
+    data[20] ^= 1
+    assert rejected(bytes(data))[0] == "corrupt"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_width_and_height_are_those_a_person_sees(orientation):
+    """A photo stored 60x40 is 40x60 upright where it lies on its side: orientations 5 to 8."""
+    facts = examine(photo(60, 40, orientation), LIMITS)
+    assert (facts.width, facts.height) == ((40, 60) if orientation >= 5 else (60, 40))
+
+
+def test_frames_of_an_animation_are_counted():
+    assert examine(animated_gif(40, 30, frames=5), LIMITS).frames == 5
+    drawn = [Image.new("RGB", (40, 30), (40 * number, 0, 0)) for number in range(4)]
+    for name in ("WEBP", "PNG", "TIFF", "AVIF"):
+        assert examine(encoded(drawn[0], name, save_all=True, append_images=drawn[1:]), LIMITS).frames == 4
+
+
+def test_the_second_picture_of_an_mpo_counts():
+    data = encoded(SMALL, "MPO", save_all=True, append_images=[landscape(300, 200)])
+    facts = examine(data, LIMITS)
+    assert (facts.format, facts.width, facts.frames) == ("jpeg", 60, 2)
+    assert rejected(data, Limits(10**6, 50_000)) == ("too_many_pixels", "300x200 = 0.1 MP, limit 0.05 MP")
+
+
+def test_a_later_page_of_a_tiff_counts():
+    data = encoded(SMALL, "TIFF", save_all=True, append_images=[landscape(300, 200)])
+    assert rejected(data, Limits(10**7, 50_000))[0] == "too_many_pixels"
+
+
+def test_a_later_frame_of_a_gif_counts():
+    """The second frame's descriptor asks for a canvas of 20000x20000, in 40 bytes."""
+    frame = b",\0\0\0\0%s\0\x02\x02D\x01\0"
+    palette = b"\0\0\0\xff\xff\xff"
+    screen = b"GIF89a\x01\0\x01\0\x80\0\0" + palette
+    bomb = screen + frame % struct.pack("<HH", 1, 1) + frame % struct.pack("<HH", 20000, 20000) + b";"
+    assert rejected(bomb) == ("too_many_pixels", "20000x20000 = 400.0 MP, limit 1 MP")
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded():
+    """A scan of nothing costs 10 bytes to send, and a whole picture to paint."""
+    data = encoded(landscape(64, 64), "JPEG", progressive=True)
+    first = data.index(b"\xff\xda")
+    second = data.index(b"\xff\xda", first + 2)
+    bomb = data[:second] + data[first:second] * 200 + data[second:]
+    scans = 200 + data.count(b"\xff\xda")
+    assert rejected(bomb) == ("corrupt", f"JPEG of {scans} scans, limit 100")
+
+
+def test_a_hostile_exif_block_is_ignored():
+    """Its directory points to itself, then out of the file."""
+    for block in (b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0" + b"\xff" * 300):
+        data = encoded(SMALL, "JPEG")
+        data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
+        assert examine(data, LIMITS).width == 60
+
+
+def test_a_tiff_whose_pages_go_round_in_a_circle_ends():
+    """The one directory names itself as the next."""
+    data = bytearray(TAKEN["tiff"])
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    assert examine(bytes(data), LIMITS).frames == 1
+
+
+def test_a_broken_profile_is_noted_and_does_not_matter():
+    broken = b"\0" * 16 + b"RGB " + b"\0" * 200
+    assert examine(encoded(SMALL, "JPEG", icc_profile=broken), LIMITS).notes == ("ICC profile ignored: it is broken",)
+
+
+def test_a_profile_for_other_colours_is_noted():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    (note,) = examine(encoded(SMALL.convert("CMYK"), "JPEG", icc_profile=srgb), LIMITS).notes
+    assert note == "ICC profile ignored: it does not describe this kind of picture"
+
+
+def test_the_dominant_colour_is_seen_upright_and_in_srgb():
+    assert examine(encoded(Image.new("RGB", (50, 50), (200, 30, 60)), "PNG"), LIMITS).color == "#c81e3c"
+
+
+def test_the_placeholder_lies_as_the_picture_does():
+    """The same landscape, stored in eight ways without loss, has one placeholder."""
+    upright, placeholders = landscape(48, 32), set()
+    for orientation, turn in STORED.items():
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        stored = encoded(upright if turn is None else upright.transpose(turn), "PNG", exif=exif)
+        placeholders.add(examine(stored, LIMITS).placeholder)
+    assert len(placeholders) == 1
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_whatever_happens_to_the_bytes_there_is_a_verdict(name):
+    """Each file with bytes changed, cut out, doubled: taken or rejected, and what is taken can be rendered."""
+    dice = random.Random(name)
+    for _ in range(40):
+        data = bytearray(TAKEN[name])
+        for _ in range(dice.randint(1, 6)):
+            at = dice.randrange(len(data))
+            kind = dice.randrange(4)
+            if kind == 0:
+                data[at] = dice.randrange(256)
+            elif kind == 1:
+                del data[at : at + dice.randrange(1, 40)]
+            elif kind == 2:
+                data[at:at] = data[at : at + dice.randrange(1, 40)]
+            else:
+                data[at : at + 4] = struct.pack(
+                    dice.choice("<>") + "I", dice.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, len(data)])
+                )
+            if not data:
+                break
+        try:
+            facts = examine(bytes(data), LIMITS)
+        except Rejected:
+            continue
+        assert render(bytes(data), Target("png", min(8, facts.width), min(8, facts.height))).data
+
+
+def test_imaging_imports_pillow_itself_and_the_standard_library_only():
+    for file in Path(imaging.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                top = name.split(".")[0]
+                assert top == "PIL" or name.startswith("functions.imaging") or top in sys.stdlib_module_names, (
+                    f"{file}: {name}"
+                )
+                assert top not in {"logging", "os"}, f"{file}: {name}"

@@ -1,0 +1,367 @@
+"""The state machine file on moto's interpreter, with real conditional writes and a real queue under it.
+
+Only the functions are fakes. They enter where the interpreter would call Lambda, and every task can be made to fail
+there, so a fault takes the same way through Retry and Catch as one of AWS's own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import jsonata
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.retry import jitter_strategy_decl, retrier_decl
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.lambda_eval_utils import (
+    LambdaFunctionErrorException,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_dynamodb import (
+    StateTaskServiceDynamoDB,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import (
+    StateTaskServiceLambda,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sqs import (
+    StateTaskServiceSqs,
+)
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.jsonata import jsonata as engines_jsonata
+from moto.stepfunctions.parser.asl.jsonata import validations
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.backend import execution
+from moto.stepfunctions.parser.backend.execution_worker import SyncExecutionWorker
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends as ENGINES
+
+DEFINITION = Path(__file__).resolve().parents[2] / "statemachine" / "image_pipeline.asl.json"
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+TABLE, UPLOADS = "results", "uploads"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/workflow"
+
+RENDITIONS = ["thumb", "small", "medium", "large"]
+CAPTION = {"status": "OK", "text": "a cat", "model": "a.model", "input_tokens": 9, "output_tokens": 2}
+
+Json = Any
+Answer = Callable[[dict[str, Any]], Json]
+
+
+def event(key: str = "raw/cat.jpg", *, sequencer: str | None = "0A", version: str | None = "v1") -> dict[str, Any]:
+    """What EventBridge sends when an object was created; None leaves a member out."""
+    members = {"key": key, "size": 3, "etag": f"etag of {version}", "version-id": version, "sequencer": sequencer}
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": ACCOUNT,
+        "time": "2026-01-02T03:04:05Z",
+        "region": REGION,
+        "resources": [f"arn:aws:s3:::{UPLOADS}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": UPLOADS},
+            "object": {name: value for name, value in members.items() if value is not None},
+            "request-id": "C3D13FE58DE4C810",
+            "requester": ACCOUNT,
+            "source-ip-address": "127.0.0.1",
+            "reason": "PutObject",
+        },
+    }
+
+
+def accepts(payload: dict[str, Any], *, renditions: int = 1) -> dict[str, Any]:
+    """Validate's answer to a good picture."""
+    return {
+        "accepted": True,
+        "source": payload["source"],
+        "picture": {
+            "size": 3,
+            "format": "jpeg",
+            "width": 4032,
+            "height": 3024,
+            "frames": 1,
+            "content_hash": "c0ffee",
+            "placeholder": "3OcRJYB4d3h_iIeHeEh3eIhw-j2w",
+            "color": "#8899aa",
+            "notes": [],
+        },
+        "renditions": [{"name": name, "key": f"cat/1/{name}.webp"} for name in RENDITIONS[:renditions]],
+    }
+
+
+def rejects(payload: dict[str, Any]) -> dict[str, Any]:
+    """Validate's answer to a text file that is called a picture."""
+    error = {"code": "unsupported_format", "message": "not a picture"}
+    return {"accepted": False, "source": payload["source"], "picture": {}, "error": error}
+
+
+def resizes(payload: dict[str, Any]) -> dict[str, Any]:
+    facts = {"format": "webp", "content_type": "image/webp", "width": 480, "height": 360, "bytes": 7}
+    return {"name": payload["rendition"]["name"], "key": payload["rendition"]["key"], **facts}
+
+
+@dataclass
+class Task:
+    """One task state as the interpreter calls it, and what is to go wrong there."""
+
+    answers: Answer | Json = None  # of a function; what DynamoDB and SQS answer is moto's own
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    _faults: list[Exception] = field(default_factory=list)
+    _lost: Exception | None = None
+    _meanwhile: Callable[[], Any] | None = None
+
+    def fails_with(self, error: str, *, times: int = 1_000, cause: str | None = None) -> None:
+        """`Service.SomeException` comes from the service, `States.Timeout` from the clock, the rest from the code."""
+        self._faults = [_fault(error, cause)] * times
+
+    def then_fails_with(self, error: str, *, times: int) -> None:
+        self._faults += [_fault(error)] * times
+
+    def loses_its_answer(self, error: str) -> None:
+        """The next call does its work, but the interpreter is told that it failed."""
+        self._lost = _fault(error)
+
+    def meanwhile(self, happens: Callable[[], Any]) -> None:
+        """Something that takes place once, while the task is at work."""
+        self._meanwhile = happens
+
+    def perform(self, arguments: dict[str, Any], work: Callable[[], Json]) -> Json:
+        self.calls.append(arguments)
+        happens, self._meanwhile = self._meanwhile, None
+        if happens:
+            happens()
+        if self._faults:
+            raise self._faults.pop(0)
+        answer = work()
+        lost, self._lost = self._lost, None
+        if lost:
+            raise lost
+        return answer
+
+
+def _fault(error: str, cause: str | None = None) -> Exception:
+    service, _, code = error.partition(".")
+    if error == "States.Timeout":
+        return EvalTimeoutError()
+    if not code:
+        uncaught = {"errorMessage": f"it said {error}", "errorType": error, "stackTrace": []}
+        return LambdaFunctionErrorException("Unhandled", cause or json.dumps(uncaught))
+    told = {"HTTPStatusCode": 500, "RequestId": "0"}
+    return ClientError({"Error": {"Code": code, "Message": "try again"}, "ResponseMetadata": told}, service)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution, after its end."""
+
+    arn: str
+    status: str
+    output: Json
+    error: str | None
+    cause: str | None
+    states: list[str]  # in the order they were entered, each as often as it was
+
+
+class Pipeline:
+    """The deployed workflow, as a test speaks of it."""
+
+    def __init__(self) -> None:
+        self.captions = False
+        self.tasks = {name: Task() for name, state in states(definition()) if state["Type"] == "Task"}
+        self.tasks["Validate"].answers = accepts
+        self.tasks["Resize"].answers = resizes
+        self.tasks["Caption"].answers = CAPTION
+        self.waits: list[float] = []  # the longest pause each retry may take, before its jitter
+        self._names = count()
+        self._dynamodb, self._sqs, self._sfn = (boto3.client(name) for name in ("dynamodb", "sqs", "stepfunctions"))
+        self._dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self._queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
+
+    def run(self, happened: Json, *, redrive: bool = False) -> Run:
+        """Start an execution and stay with it to its end."""
+        started = self._sfn.start_execution(
+            stateMachineArn=self._machine(),
+            name=f"run-{next(self._names)}",
+            input=json.dumps({**happened, "redrive": True} if redrive else happened),
+        )
+        arn = started["executionArn"]
+        ended = self._sfn.describe_execution(executionArn=arn)
+        history = ENGINES[ACCOUNT][REGION].get_execution_history(arn)["events"]  # the API needs 20 ms to write it down
+        entered = [one["stateEnteredEventDetails"]["name"] for one in history if "stateEnteredEventDetails" in one]
+        output = json.loads(ended["output"]) if "output" in ended else None
+        return Run(arn, ended["status"], output, ended.get("error"), ended.get("cause"), entered)
+
+    def row(self, key: str = "raw/cat.jpg") -> dict[str, Any]:
+        """In DynamoDB's own typed form."""
+        return self._dynamodb.get_item(TableName=TABLE, Key={"key": {"S": key}}).get("Item", {})
+
+    def rows(self) -> list[dict[str, Any]]:
+        return self._dynamodb.scan(TableName=TABLE)["Items"]
+
+    def letters(self) -> list[dict[str, Any]]:
+        """Every letter in the queue, which stays as it is: the body, and the attribute `reason`."""
+        received = self._sqs.receive_message(
+            QueueUrl=self._queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+        )
+        return [
+            {**json.loads(one["Body"]), "reason": one["MessageAttributes"]["reason"]["StringValue"]}
+            for one in received.get("Messages", [])
+        ]
+
+    def _machine(self) -> str:
+        """One for each set of placeholders; creating the same machine again answers with the first."""
+        name = f"captions-{self.captions}"
+        created = self._sfn.create_state_machine(name=name, definition=self.filled(), roleArn=ROLE)
+        return created["stateMachineArn"]
+
+    def filled(self) -> str:
+        """The file with its placeholders filled, as `stacks/workflow.py` fills them."""
+        values = {
+            "ResultsTable": TABLE,
+            "ValidateFunction": "Validate",
+            "ResizeFunction": "Resize",
+            "CaptionFunction": "Caption",
+            "DeadLetterQueue": self._queue,
+            "MapConcurrency": "{% 0 %}",
+            "CaptionsEnabled": "true" if self.captions else "false",
+        }
+        text = DEFINITION.read_text()
+        for name, value in values.items():
+            text = text.replace(f"${{{name}}}", value)
+        return text
+
+
+def definition() -> dict[str, Any]:
+    """The file as it stands."""
+    read: dict[str, Any] = json.loads(DEFINITION.read_text())
+    return read
+
+
+def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every state with its name, those inside Parallel and Map too."""
+    for name, state in machine["States"].items():
+        yield name, state
+        for inner in inner_machines(state):
+            yield from states(inner)
+
+
+def inner_machines(state: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]
+
+
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    """A fresh account with the workflow in it."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", _session())
+        pipeline = Pipeline()
+        _prepare_the_interpreter(monkeypatch, pipeline)
+        yield pipeline
+
+
+@cache
+def _session() -> boto3.Session:
+    """One for all tests: a new one reads its service models from disk again, which takes longer than an execution."""
+    return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
+
+
+def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> None:
+    # moto leaves the JSONata evaluator to whoever has one.
+    monkeypatch.setattr(engines_jsonata, "_eval_jsonata", lambda text: jsonata.Jsonata(text).evaluate(None))
+    # It would evaluate every expression that gave a string once more, to see that it is one: a third of the time.
+    monkeypatch.setattr(validations, "_validate_string_output", lambda *_: None)
+    monkeypatch.setattr(StringJSONata, "_eval_body", _failing_as_on_aws(StringJSONata._eval_body))
+    monkeypatch.setattr(StateTaskServiceDynamoDB, "_from_error", _keeping_query_errors(StateTaskServiceDynamoDB))
+    # moto lets no error named States.* out of a Map or a Parallel, nor through a Fail state.
+    monkeypatch.setattr(custom_error_name, "ILLEGAL_CUSTOM_ERROR_PREFIX", "moto")
+
+    # Executions on the caller's own thread, so that there is nothing to wait for; parsed once, for 0.2 s each.
+    monkeypatch.setattr(execution, "ExecutionWorker", SyncExecutionWorker)
+    monkeypatch.setattr(AmazonStateLanguageParser, "parse", _parsed)
+    monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=pipeline.waits.append))
+    monkeypatch.setattr(jitter_strategy_decl, "random", SimpleNamespace(uniform=lambda _, longest: longest))
+    monkeypatch.setattr(logging.getLogger("moto"), "level", logging.CRITICAL)
+
+    for service in (StateTaskServiceDynamoDB, StateTaskServiceSqs):
+        monkeypatch.setattr(service, "_eval_service_task", _watched(pipeline, service._eval_service_task))
+    monkeypatch.setattr(StateTaskServiceLambda, "_eval_service_task", _invoked(pipeline))
+
+
+_parsed = cache(AmazonStateLanguageParser.parse)
+
+
+def _watched(pipeline: Pipeline, call: Callable[..., None]) -> Callable[..., None]:
+    def evaluate(state: Any, env: Any, **call_details: Any) -> None:
+        arguments = call_details["normalised_parameters"]
+        pipeline.tasks[state.name].perform(arguments, lambda: call(state, env=env, **call_details))
+
+    return evaluate
+
+
+def _invoked(pipeline: Pipeline) -> Callable[..., None]:
+    def evaluate(state: Any, env: Any, *, normalised_parameters: dict[str, Any], **_: Any) -> None:
+        task, payload = pipeline.tasks[state.name], json.loads(normalised_parameters["Payload"])
+        answer = task.perform(payload, lambda: task.answers(payload) if callable(task.answers) else task.answers)
+        env.stack.append({"StatusCode": 200, "Payload": json.loads(json.dumps(answer))})
+
+    return evaluate
+
+
+def _failing_as_on_aws(evaluate: Callable[..., None]) -> Callable[..., None]:
+    """An expression that cannot be evaluated is a States.QueryEvaluationError, whatever the evaluator raised."""
+
+    def reported(expression: StringJSONata, env: Any) -> None:
+        try:
+            evaluate(expression, env)
+        except FailureEventException:
+            raise
+        except Exception as error:
+            name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
+            details = EvaluationFailedEventDetails(error=name.error_name, cause=str(error))
+            raise FailureEventException(
+                FailureEvent(
+                    env=env,
+                    error_name=name,
+                    event_type=HistoryEventType.EvaluationFailed,
+                    event_details=EventDetails(evaluationFailedEventDetails=details),
+                )
+            ) from error
+
+    return reported
+
+
+def _keeping_query_errors(service: Any) -> Callable[..., Any]:
+    """moto calls everything that is no answer of DynamoDB's a DynamoDB exception, an expression's failure too."""
+    original = service._from_error
+
+    def named(state: Any, env: Any, ex: Exception) -> Any:
+        if isinstance(ex, FailureEventException):
+            return ex.failure_event
+        return original(state, env=env, ex=ex)
+
+    return named

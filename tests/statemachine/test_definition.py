@@ -1,0 +1,173 @@
+"""The two files as they are written: what must hold of every state, whatever it does."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonata
+import pytest
+from cfnlint.api import lint
+from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
+
+from tests.statemachine.engine import DEFINITION, ROLE, Pipeline, definition, inner_machines, states
+
+RULE = DEFINITION.with_name("upload_rule.json")
+STATES = dict(states(definition()))
+TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+UPDATES = {name: task["Arguments"] for name, task in TASKS.items() if task["Resource"].endswith(":updateItem")}
+
+
+def machines(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The state machine and those inside its Parallels and Maps: a Next stays within one of them."""
+    yield machine
+    for state in machine["States"].values():
+        for inner in inner_machines(state):
+            yield from machines(inner)
+
+
+def follow(machine: dict[str, Any], name: str) -> set[str]:
+    state = machine["States"][name]
+    choices = [choice["Next"] for choice in state.get("Choices", [])]
+    catches = [catch["Next"] for catch in state.get("Catch", [])]
+    return {name for name in (state.get("Next"), state.get("Default"), *choices, *catches) if name}
+
+
+def strings(part: Any) -> Iterator[str]:
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict | list):
+        for inner in part.values() if isinstance(part, dict) else part:
+            yield from strings(inner)
+
+
+def test_every_state_has_its_name_once():
+    """A name in a history or a log means one state."""
+    names = [name for name, _ in states(definition())]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_state_says_why_it_is_there(name):
+    """The console shows the Comment next to the state."""
+    assert len(STATES[name].get("Comment", "")) > 20
+
+
+def test_every_next_exists_and_every_state_is_reached():
+    """No way leads nowhere, and no state stands beside the way."""
+    for machine in machines(definition()):
+        reached, ahead = set(), {machine["StartAt"]}
+        while ahead:
+            name = ahead.pop()
+            assert name in machine["States"]
+            reached.add(name)
+            ahead |= follow(machine, name) - reached
+        assert reached == set(machine["States"])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_has_a_time_limit_and_spreads_its_retries(name):
+    """Exponential backoff, full jitter, a cap; nothing hangs."""
+    assert 0 < TASKS[name]["TimeoutSeconds"] <= 90
+    retries = [retry for retry in TASKS[name]["Retry"] if retry["MaxAttempts"]]
+    assert retries
+    for retry in retries:
+        assert retry["BackoffRate"] > 1
+        assert retry["JitterStrategy"] == "FULL"
+        assert 1 <= retry["IntervalSeconds"] <= retry["MaxDelaySeconds"] <= 60
+    assert {"States.TaskFailed", "States.Timeout"} <= set(retries[-1]["ErrorEquals"])
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name in definition()["States"]] + ["Derive", "Caption"])
+def test_every_task_catches_everything(name):
+    """Outside a Map by itself, inside one by the state around it; a caption catches its own."""
+    assert STATES[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+def test_the_way_to_the_letter_cannot_be_left():
+    """After an error only a lost row ends without a letter, and no letter ends as a success."""
+    ways = definition()["States"]
+    assert {catch["Next"] for name in TASKS if name in ways for catch in ways[name]["Catch"]} == {
+        "Duplicate",
+        "Superseded",
+        "Explain",
+        "DeadLetter",
+        "Failed",
+    }
+    assert ways["Explain"]["Next"] == "RecordFailure"
+    assert follow(definition(), "RecordFailure") == {"Superseded", "DeadLetter"}
+    assert follow(definition(), "DeadLetter") == {"Failed"}
+
+
+def test_a_failure_is_recorded_under_the_condition_of_the_claim():
+    """Who may claim a row may say that it failed, and nobody else."""
+    claim, failure = UPDATES["Claim"], UPDATES["RecordFailure"]
+    assert claim["ConditionExpression"] == failure["ConditionExpression"]
+    values, others = claim["ExpressionAttributeValues"], failure["ExpressionAttributeValues"]
+    shared = values.keys() & others.keys()
+    assert {":sequencer", ":execution", ":reopens"} <= shared
+    assert {name: values[name] for name in shared} == {name: others[name] for name in shared}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_every_name_and_value_of_an_update_is_declared_and_used(name):
+    """DynamoDB refuses an expression with one too few, and with one too many."""
+    update = UPDATES[name]
+    expressions = f"{update['UpdateExpression']} {update['ConditionExpression']}"
+    values = update["ExpressionAttributeValues"]
+    declared = set(values) if isinstance(values, dict) else set(re.findall(r"'(:\w+)': ", values))
+    assert set(re.findall(r":\w+", expressions)) == declared
+    assert set(re.findall(r"#\w+", expressions)) == set(update["ExpressionAttributeNames"])
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_no_reserved_word_stands_in_an_update(name):
+    """An attribute whose name DynamoDB keeps for itself goes by a #name, and only such a one does."""
+    update = UPDATES[name]
+    reserved = set(ReservedKeywords.get_reserved_keywords())
+    grammar = {"SET", "REMOVE", "OR", "AND"}  # and the functions, which are no reserved words
+    expressions = f"{update['UpdateExpression']} {update['ConditionExpression']}"
+    bare = {word.upper() for word in re.findall(r"(?<![#:\w])[A-Za-z]\w*", expressions)} - grammar
+    assert bare.isdisjoint(reserved)
+
+
+def test_claim_and_failure_forget_all_that_success_and_rejection_write():
+    """What Record or Reject sets, the next Claim removes or sets again; otherwise a row would speak of two versions."""
+
+    def attributes(update: dict[str, Any], clause: str) -> set[str]:
+        said = re.split(r"\b(SET|REMOVE)\b", update["UpdateExpression"])
+        parts = re.split(r",(?![^(]*\))", said[said.index(clause) + 1])
+        return {part.split("=")[0].strip().lstrip("#") for part in parts}
+
+    written = attributes(UPDATES["Record"], "SET") | attributes(UPDATES["Reject"], "SET")
+    for name in ("Claim", "RecordFailure"):
+        assert written <= attributes(UPDATES[name], "SET") | attributes(UPDATES[name], "REMOVE")
+
+
+@pytest.mark.parametrize("expression", sorted({text for text in strings(definition()) if text.startswith("{%")}))
+def test_every_expression_is_jsonata(expression):
+    """Step Functions refuses the whole definition otherwise."""
+    assert expression.endswith("%}")
+    jsonata.Jsonata(expression[2:-2].replace("${CaptionsEnabled}", "true"))
+
+
+def test_the_definition_is_valid(pipeline: Pipeline):
+    """By the schema that cfn-lint has for a state machine in JSONata, with every placeholder filled."""
+    filled = pipeline.filled()
+    assert "${" not in filled
+    known = filled.replace('"MaxConcurrency": "{% 0 %}"', '"MaxConcurrency": 0')  # it does not know the expression yet
+    properties = {"RoleArn": ROLE, "Definition": json.loads(known)}
+    template = {"Resources": {"Workflow": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}}}
+    assert [str(match) for match in lint(json.dumps(template))] == []
+
+
+def test_the_rule_takes_what_s3_says_of_a_new_object():
+    """Only creations, only from the one bucket, only under the prefix."""
+    assert json.loads(RULE.read_text()) == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": ["${UploadsBucket}"]},
+            "object": {"key": [{"prefix": "${UploadPrefix}"}]},
+        },
+    }

@@ -1,0 +1,492 @@
+"""Where the way of one picture can end, and who wins its row."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.statemachine.engine import CAPTION, RENDITIONS, Pipeline, accepts, event, rejects
+
+FACTS = {"format", "width", "height", "frames", "content_hash", "placeholder", "color", "renditions", "caption"}
+FAILS = "RuntimeError"
+
+
+def succeeds(pipeline: Pipeline) -> None:
+    pipeline.tasks["Validate"].answers = accepts
+    pipeline.tasks["Resize"].fails_with(FAILS, times=0)
+
+
+def is_rejected(pipeline: Pipeline) -> None:
+    pipeline.tasks["Validate"].answers = rejects
+
+
+def fails(pipeline: Pipeline) -> None:
+    pipeline.tasks["Validate"].answers = accepts
+    pipeline.tasks["Resize"].fails_with(FAILS)
+
+
+ENDS = {"SUCCEEDED": succeeds, "REJECTED": is_rejected, "FAILED": fails}
+
+
+def test_a_picture_becomes_its_renditions_and_a_row(pipeline):
+    """A good picture ends SUCCEEDED: the facts of the source, each rendition by name, captions OFF, and no letter."""
+    pipeline.tasks["Validate"].answers = lambda payload: accepts(payload, renditions=2)
+    run = pipeline.run(event())
+
+    assert run.status == "SUCCEEDED"
+    row = pipeline.row()
+    assert row.pop("created_at")["S"] <= row.pop("updated_at")["S"]
+    rendition = {
+        "format": {"S": "webp"},
+        "content_type": {"S": "image/webp"},
+        "width": {"N": "480"},
+        "height": {"N": "360"},
+        "bytes": {"N": "7"},
+    }
+    assert row == {
+        "key": {"S": "raw/cat.jpg"},
+        "status": {"S": "SUCCEEDED"},
+        "version_id": {"S": "v1"},
+        "etag": {"S": "etag of v1"},
+        "sequencer": {"S": "0A".ljust(40, "0")},
+        "execution": {"S": run.arn},
+        "size": {"N": "3"},
+        "format": {"S": "jpeg"},
+        "width": {"N": "4032"},
+        "height": {"N": "3024"},
+        "frames": {"N": "1"},
+        "content_hash": {"S": "c0ffee"},
+        "placeholder": {"S": "3OcRJYB4d3h_iIeHeEh3eIhw-j2w"},
+        "color": {"S": "#8899aa"},
+        "notes": {"L": []},
+        "renditions": {
+            "M": {
+                "thumb": {"M": {"key": {"S": "cat/1/thumb.webp"}, **rendition}},
+                "small": {"M": {"key": {"S": "cat/1/small.webp"}, **rendition}},
+            }
+        },
+        "caption": {"M": {"status": {"S": "OFF"}}},
+    }
+    assert pipeline.tasks["Caption"].calls == []
+    assert pipeline.letters() == []
+
+
+def test_each_function_is_told_what_its_contract_says(pipeline):
+    """Validate, Resize and Caption get the source and the execution, Resize its rendition too; the version is the one
+    that Validate read."""
+    pipeline.captions = True
+    pinned = {"bucket": "uploads", "key": "raw/cat.jpg", "version_id": "v9", "etag": "etag of v1"}
+    pipeline.tasks["Validate"].answers = lambda payload: {**accepts(payload), "source": pinned}
+    run = pipeline.run(event())
+
+    claimed = {**pinned, "version_id": "v1"}
+    assert pipeline.tasks["Validate"].calls == [{"source": claimed, "execution": run.arn}]
+    rendition = {"name": "thumb", "key": "cat/1/thumb.webp"}
+    assert pipeline.tasks["Resize"].calls == [{"source": pinned, "rendition": rendition, "execution": run.arn}]
+    assert pipeline.tasks["Caption"].calls == [{"source": pinned, "execution": run.arn}]
+    assert pipeline.row()["version_id"] == {"S": "v9"}
+
+
+@pytest.mark.parametrize(("notes", "written"), [(None, []), (["one"], ["one"]), (["one", "two"], ["one", "two"])])
+def test_what_validate_noticed_is_a_list_in_the_row(pipeline, notes, written):
+    """No, one or two remarks on a picture are a list of that length."""
+    remarks = {} if notes is None else {"notes": notes}
+
+    def noticing(payload: dict[str, Any]) -> dict[str, Any]:
+        verdict = accepts(payload)
+        return {**verdict, "picture": {**without(verdict["picture"], "notes"), **remarks}}
+
+    pipeline.tasks["Validate"].answers = noticing
+    assert pipeline.run(event()).status == "SUCCEEDED"
+    assert pipeline.row()["notes"] == {"L": [{"S": note} for note in written]}
+
+
+def without(members: dict[str, Any], name: str) -> dict[str, Any]:
+    return {member: value for member, value in members.items() if member != name}
+
+
+def test_the_caption_is_in_the_row_when_captions_are_on(pipeline):
+    """The model's text and its tokens are there, in native types."""
+    pipeline.captions = True
+    assert pipeline.run(event()).status == "SUCCEEDED"
+    assert pipeline.row()["caption"]["M"] == {
+        "status": {"S": "OK"},
+        "text": {"S": "a cat"},
+        "model": {"S": "a.model"},
+        "input_tokens": {"N": "9"},
+        "output_tokens": {"N": "2"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"status": "FAILED", "model": "a.model", "reason": "throttled"}, "throttled"),
+        ({**CAPTION, "status": "FAILED", "text": None, "reason": "no text"}, "no text"),
+        ({}, "the answer is no caption"),
+        (None, "the answer is no caption"),
+        ("a cat", "the answer is no caption"),
+    ],
+)
+def test_a_caption_that_fails_never_fails_the_picture(pipeline, answer, reason):
+    """Whatever the function answers, the picture succeeds, and the row says why there is no caption."""
+    pipeline.captions = True
+    pipeline.tasks["Caption"].answers = answer
+    run = pipeline.run(event())
+
+    assert (run.status, pipeline.row()["status"]["S"]) == ("SUCCEEDED", "SUCCEEDED")
+    assert pipeline.row()["caption"]["M"]["status"] == {"S": "FAILED"}
+    assert pipeline.row()["caption"]["M"]["reason"] == {"S": reason}
+    assert pipeline.letters() == []
+
+
+@pytest.mark.parametrize("error", ["MemoryError", "Lambda.TooManyRequestsException", "States.Timeout"])
+def test_a_caption_function_that_dies_never_fails_the_picture(pipeline, error):
+    """The row names the error that ended it."""
+    pipeline.captions = True
+    pipeline.tasks["Caption"].fails_with(error)
+    assert pipeline.run(event()).status == "SUCCEEDED"
+    assert pipeline.row()["caption"]["M"] == {"status": {"S": "FAILED"}, "reason": {"S": error}}
+    assert pipeline.letters() == []
+
+
+def test_a_rejection_is_a_verdict(pipeline):
+    """Bad input ends as a success with its reason in the row: no retry, no renditions, no letter."""
+    is_rejected(pipeline)
+    run = pipeline.run(event())
+
+    reason = {"code": "unsupported_format", "message": "not a picture"}
+    assert run.output == {"status": "REJECTED", "key": "raw/cat.jpg", "error": reason}
+    assert pipeline.row()["status"] == {"S": "REJECTED"}
+    assert pipeline.row()["error"]["M"] == {name: {"S": text} for name, text in reason.items()}
+    assert len(pipeline.tasks["Validate"].calls) == 1
+    assert (pipeline.tasks["Resize"].calls, pipeline.waits, pipeline.letters()) == ([], [], [])
+
+
+def test_a_failure_leaves_a_row_and_one_letter(pipeline):
+    """The letter has the contract's members and the whole event, from which the picture can be replayed."""
+    fails(pipeline)
+    run = pipeline.run(event())
+
+    error = {"code": FAILS, "message": f"it said {FAILS}"}
+    assert (run.status, run.error, run.cause) == ("FAILED", error["code"], error["message"])
+    assert pipeline.row()["status"] == {"S": "FAILED"}
+    assert pipeline.row()["error"]["M"] == {name: {"S": text} for name, text in error.items()}
+    assert FACTS.isdisjoint(pipeline.row())
+    assert pipeline.letters() == [
+        {
+            "key": "raw/cat.jpg",
+            "bucket": "uploads",
+            "error": error,
+            "execution": run.arn,
+            "event": event(),
+            "reason": "FAILED",
+        }
+    ]
+
+
+@pytest.mark.parametrize(("captions", "transitions"), [(False, 11), (True, 12)])
+def test_what_a_picture_with_four_renditions_costs(pipeline, captions, transitions):
+    """11 state transitions with captions off, 12 with captions on: they are most of what a picture costs."""
+    pipeline.captions = captions
+    pipeline.tasks["Validate"].answers = lambda payload: accepts(payload, renditions=len(RENDITIONS))
+    run = pipeline.run(event())
+    assert run.states.count("Resize") == 4
+    assert len(run.states) == transitions
+
+
+@pytest.mark.parametrize("ending", ENDS)
+def test_a_duplicate_changes_nothing(pipeline, ending):
+    """The same event a second time ends as a success, however the first one ended: same row, no second letter."""
+    ENDS[ending](pipeline)
+    pipeline.run(event())
+    row, letters = pipeline.row(), pipeline.letters()
+    assert row["status"] == {"S": ending}
+
+    succeeds(pipeline)
+    run = pipeline.run(event())
+    assert run.states == ["Claim", "Duplicate"]
+    assert run.output == {"status": "Duplicate", "key": "raw/cat.jpg"}
+    assert (pipeline.row(), pipeline.letters()) == (row, letters)
+
+
+def test_a_duplicate_of_a_picture_in_work_leaves_it_alone(pipeline):
+    """Of two deliveries at once, the first to claim works and the other ends."""
+    duplicates = []
+    pipeline.tasks["Resize"].meanwhile(lambda: duplicates.append(pipeline.run(event())))
+    run = pipeline.run(event())
+    assert [duplicate.states for duplicate in duplicates] == [["Claim", "Duplicate"]]
+    assert run.states[-1] == "Record"
+    assert pipeline.row()["execution"] == {"S": run.arn}
+
+
+@pytest.mark.parametrize("ending", ENDS)
+def test_an_older_event_never_overwrites_a_newer_one(pipeline, ending):
+    """Events out of order: the row goes on speaking of the newest version, however that one ended."""
+    ENDS[ending](pipeline)
+    pipeline.run(event(sequencer="0B", version="v2"))
+    row = pipeline.row()
+
+    succeeds(pipeline)
+    assert pipeline.run(event(sequencer="0A", version="v1")).states == ["Claim", "Duplicate"]
+    assert pipeline.row() == row
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wins"),
+    [
+        ("0A", "0A1", True),
+        ("0A1", "0A", False),
+        ("0A", "0A0", False),
+        ("0A0", "0A", False),
+        ("0A", "0B", True),
+        ("09F", "0A", True),
+        ("0055AED6DCD90281E5", "0055AED6DCD90281E6", True),
+        ("0055AED6DCD90281E5", "0055AED6DCD902", False),
+    ],
+)
+def test_sequencers_are_compared_as_if_of_one_length(pipeline, first, second, wins):
+    """The shorter one counts as if filled with zeros on its right, so 0A is less than 0A1 and the same as 0A0."""
+    pipeline.run(event(sequencer=first))
+    run = pipeline.run(event(sequencer=second))
+    assert (run.output["status"] == "SUCCEEDED") is wins
+
+
+def test_events_of_other_keys_are_no_rivals(pipeline):
+    """Sequencers order the events of one key only."""
+    pipeline.run(event("raw/cat.jpg", sequencer="0B"))
+    assert pipeline.run(event("raw/dog.jpg", sequencer="0A")).output["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("before", ENDS)
+@pytest.mark.parametrize("after", ENDS)
+def test_a_newer_version_leaves_nothing_of_the_older_one(pipeline, before, after):
+    """A row speaks of one version: facts, renditions and error are all of the newer one, from its claim on."""
+    ENDS[before](pipeline)
+    pipeline.run(event(sequencer="0A", version="v1"))
+    first, seen = pipeline.row(), []
+
+    ENDS[after](pipeline)
+    pipeline.tasks["Validate"].meanwhile(lambda: seen.append(pipeline.row()))
+    pipeline.run(event(sequencer="0B", version="v2"))
+
+    assert seen[0]["status"] == {"S": "PROCESSING"}
+    assert (FACTS | {"error", "notes"}).isdisjoint(seen[0])
+    row = pipeline.row()
+    assert (row["status"], row["version_id"]) == ({"S": after}, {"S": "v2"})
+    assert row["created_at"] == first["created_at"]
+    assert ("error" in row) is (after != "SUCCEEDED")
+    assert FACTS & set(row) == (FACTS if after == "SUCCEEDED" else set())
+
+
+@pytest.mark.parametrize(
+    ("ending", "at"), [("SUCCEEDED", "Record"), ("REJECTED", "Reject"), ("FAILED", "RecordFailure")]
+)
+def test_who_lost_the_row_to_a_newer_version_does_not_write_it(pipeline, ending, at):
+    """An execution overtaken while at work ends as Superseded: the newer version's row stays, and no letter is sent."""
+    rows = []
+
+    def a_newer_version() -> None:
+        pipeline.run(event(sequencer="0B", version="v2"))
+        rows.append(pipeline.row())
+        ENDS[ending](pipeline)
+
+    pipeline.tasks["Validate"].meanwhile(a_newer_version)
+    run = pipeline.run(event(sequencer="0A", version="v1"))
+
+    assert run.states[-2:] == [at, "Superseded"]
+    assert run.output == {"status": "Superseded", "key": "raw/cat.jpg"}
+    assert [pipeline.row()] == rows
+    assert rows[0]["version_id"] == {"S": "v2"}
+    assert pipeline.letters() == []
+
+
+@pytest.mark.parametrize(("ending", "at"), [("SUCCEEDED", "Claim"), ("SUCCEEDED", "Record"), ("REJECTED", "Reject")])
+@pytest.mark.parametrize("error", ["DynamoDB.InternalServerError", "States.Timeout"])
+def test_a_write_whose_answer_was_lost_is_not_taken_for_a_rival(pipeline, ending, at, error):
+    """The retry of a write that took effect finds its own name in the row and goes on."""
+    ENDS[ending](pipeline)
+    pipeline.tasks[at].loses_its_answer(error)
+    run = pipeline.run(event())
+
+    assert run.output["status"] == ending
+    assert pipeline.row()["status"] == {"S": ending}
+    assert len(pipeline.tasks[at].calls) == 2
+
+
+def test_a_failure_whose_record_lost_its_answer_still_sends_its_letter(pipeline):
+    """RecordFailure, tried again over its own row, goes on to the letter."""
+    fails(pipeline)
+    pipeline.tasks["RecordFailure"].loses_its_answer("DynamoDB.InternalServerError")
+    assert pipeline.run(event()).states[-2:] == ["DeadLetter", "Failed"]
+    assert len(pipeline.letters()) == 1
+
+
+def test_a_redrive_works_on_a_failed_picture_again(pipeline):
+    """The event of a letter, marked as a redrive, ends SUCCEEDED once the cause is gone; the error leaves the row."""
+    fails(pipeline)
+    pipeline.run(event())
+    succeeds(pipeline)
+    run = pipeline.run(pipeline.letters()[0]["event"], redrive=True)
+
+    assert run.output["status"] == "SUCCEEDED"
+    assert pipeline.row()["status"] == {"S": "SUCCEEDED"}
+    assert "error" not in pipeline.row()
+
+
+def test_a_redrive_that_fails_again_sends_a_letter_that_can_be_redriven(pipeline):
+    """The mark stays in the event of the next letter, so that its replay is a redrive too."""
+    fails(pipeline)
+    pipeline.run(event())
+    assert pipeline.run(event(), redrive=True).status == "FAILED"
+    assert [letter["event"].get("redrive") for letter in pipeline.letters()] == [None, True]
+    assert pipeline.row()["status"] == {"S": "FAILED"}
+
+
+@pytest.mark.parametrize("ending", ["SUCCEEDED", "REJECTED"])
+def test_a_redrive_of_a_settled_picture_is_a_duplicate(pipeline, ending):
+    """Only what FAILED is opened again."""
+    ENDS[ending](pipeline)
+    pipeline.run(event())
+    row = pipeline.row()
+    succeeds(pipeline)
+    assert pipeline.run(event(), redrive=True).states == ["Claim", "Duplicate"]
+    assert pipeline.row() == row
+
+
+def test_a_redrive_does_not_bring_back_an_older_version(pipeline):
+    """A letter of a version that has been overwritten since is spent."""
+    fails(pipeline)
+    pipeline.run(event(sequencer="0A"))
+    pipeline.run(event(sequencer="0B", version="v2"))
+    succeeds(pipeline)
+    assert pipeline.run(event(sequencer="0A"), redrive=True).states == ["Claim", "Duplicate"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "raw/two words.jpg",
+        "raw/a b+c%20é.jpg",
+        "raw/it's.jpg",
+        'raw/"quoted".jpg',
+        r"raw/back\slash\n.jpg",
+        "raw/{% 1 %}.jpg",
+        "raw/${ResultsTable}.jpg",
+        "raw/$states.input.jpg",
+        "raw/猫/🐈.jpg",
+    ],
+)
+@pytest.mark.parametrize("ending", ["SUCCEEDED", "FAILED"])
+def test_a_key_is_never_decoded_nor_evaluated(pipeline, key, ending):
+    """Whatever stands in a key, functions, row and letter get it character for character."""
+    ENDS[ending](pipeline)
+    run = pipeline.run(event(key))
+    assert run.status == ending
+    assert pipeline.tasks["Resize"].calls[0]["source"]["key"] == key
+    assert [row["key"]["S"] for row in pipeline.rows()] == [key]
+    assert [letter["key"] for letter in pipeline.letters()] == ([key] if ending == "FAILED" else [])
+
+
+def test_a_bucket_without_versions_is_no_obstacle(pipeline):
+    """S3 leaves the version id out then; the word for it everywhere else in S3 is `null`."""
+    assert pipeline.run(event(version=None)).output["status"] == "SUCCEEDED"
+    assert pipeline.tasks["Validate"].calls[0]["source"]["version_id"] == "null"
+    assert pipeline.row()["version_id"] == {"S": "null"}
+
+
+def _lacking(*path: str) -> dict[str, Any]:
+    happened = event()
+    part: Any = happened
+    for member in path[:-1]:
+        part = part[member]
+    del part[path[-1]]
+    return happened
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        _lacking("detail", "object", "sequencer"),
+        _lacking("detail", "object", "key"),
+        _lacking("detail", "object", "etag"),
+        _lacking("detail", "object", "size"),
+        _lacking("detail", "bucket"),
+        _lacking("detail"),
+        {},
+        [],
+    ],
+    ids=["sequencer", "key", "etag", "size", "bucket", "detail", "everything", "the event itself"],
+)
+def test_an_event_that_lacks_something_ends_in_a_letter(pipeline, happened):
+    """What cannot be worked on is handed back whole, with what is known of it."""
+    assert pipeline.run(happened).status == "FAILED"
+    [letter] = pipeline.letters()
+    assert letter["event"] == happened
+    assert letter["error"]["code"] == "States.QueryEvaluationError"
+    assert set(letter) == {"key", "bucket", "error", "execution", "event", "reason"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (json.dumps({"errorMessage": 'the "best" of', "errorType": "E"}), r"the \"best\" of"),
+        ('{"errorType":"E","errorMessage":"no space"}', "no space"),
+        ('{"errorMessage": "ends in \\\\", "errorType": "E"}', "ends in \\\\"),
+        ('{"errorMessage": "cut sho', "cut sho"),
+        (json.dumps({"errorMessage": "x" * 30_000, "errorType": "E"}), "x" * 1024),
+        ("no JSON at all", "no JSON at all"),
+        ("y" * 30_000, "y" * 1024),
+    ],
+    ids=["quotes", "no space", "backslash", "cut short", "long", "plain", "plain and long"],
+)
+def test_the_message_is_what_the_function_said(pipeline, cause, message):
+    """Lambda's wrapping is taken off, and a row and a letter stay small."""
+    pipeline.tasks["Resize"].fails_with("E", cause=cause)
+    pipeline.run(event())
+    assert pipeline.row()["error"]["M"]["message"] == {"S": message}
+    assert pipeline.letters()[0]["error"]["message"] == message
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        ("Validate", {}),
+        ("Validate", None),
+        ("Validate", "accepted"),
+        ("Validate", []),
+        ("Validate", {"accepted": True}),
+        ("Validate", {"accepted": False}),
+        ("Validate", lambda payload: without(accepts(payload), "accepted")),
+        ("Validate", lambda payload: without(rejects(payload), "error")),
+        ("Validate", lambda payload: without(accepts(payload), "renditions")),
+        ("Validate", lambda payload: {**accepts(payload), "renditions": None}),
+        ("Validate", lambda payload: {**accepts(payload), "renditions": "thumb"}),
+        ("Validate", lambda payload: accepts(payload, renditions=0)),
+        ("Validate", lambda payload: {**accepts(payload), "picture": {}}),
+        ("Resize", {}),
+        ("Resize", None),
+        ("Resize", "thumb"),
+        ("Resize", []),
+        ("Resize", {"name": "thumb"}),
+    ],
+)
+def test_nonsense_from_a_function_is_a_failure(
+    pipeline: Pipeline, task: str, answer: Callable[[dict[str, Any]], Any] | Any
+):
+    """An answer that breaks the contract ends like any error, in a FAILED row and a letter; never as a success."""
+    pipeline.tasks[task].answers = answer
+    assert pipeline.run(event()).status == "FAILED"
+    assert pipeline.row()["status"] == {"S": "FAILED"}
+    assert len(pipeline.letters()) == 1
+
+
+def test_one_lost_rendition_is_a_failure(pipeline):
+    """A picture never succeeds with fewer renditions than were planned."""
+    pipeline.tasks["Validate"].answers = lambda payload: accepts(payload, renditions=4)
+    whole = pipeline.tasks["Resize"].answers
+    pipeline.tasks["Resize"].answers = lambda payload: {} if payload["rendition"]["name"] == "large" else whole(payload)
+    pipeline.run(event())
+    assert pipeline.row()["status"] == {"S": "FAILED"}
+    assert len(pipeline.letters()) == 1
