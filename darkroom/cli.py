@@ -103,21 +103,22 @@ def up(
     deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack into it.")] = True,
 ) -> None:
     """Start the local cloud and deploy into it what changed."""
-    from darkroom import deploy as stack
-
-    settings = dict(_setting(text) for text in chosen or [])
-    home = cloud.home_folder()
-    if deploy:
-        stack.check_tools()
-    if (before := cloud.running(home)) is not None:
-        say(f"The local cloud runs already, since {before.since}")
-        running = cloud.start(home, port=port)
-    else:
-        with step("Starting the local cloud"):
-            running = cloud.start(home, port=port, say=say)
-    if deploy:
-        stack.deploy(running, settings)
+    running = _started(port, dict(_setting(text) for text in chosen or []) if deploy else None)
     say(f'The local cloud is up at {running.endpoint}. To point any AWS tool at it: eval "$(darkroom env)"')
+
+
+@app.command()
+def demo(
+    pictures: Annotated[
+        Path | None, typer.Argument(exists=True, file_okay=False, help="A folder of pictures instead of drawn ones.")
+    ] = None,
+) -> None:
+    """Start the local cloud, deploy with captions on, upload pictures, and show what became of each."""
+    from darkroom import demo
+
+    running = _started(None, {"captions.enabled": "true"})
+    if not demo.run(running, pictures):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -292,6 +293,24 @@ def redrive(
         raise DarkroomError(f"no dead letter for {', '.join(missing)}")
     if not all(one["redriven"] for one in done):
         raise typer.Exit(1)
+
+
+def _started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
+    """The local cloud, running, with the stack of these settings in it; without settings, with what it has."""
+    from darkroom import deploy
+
+    home = cloud.home_folder()
+    if settings is not None:
+        deploy.check_tools()
+    if (before := cloud.running(home)) is not None:
+        say(f"The local cloud runs already, since {before.since}")
+        running = cloud.start(home, port=port)
+    else:
+        with step("Starting the local cloud"):
+            running = cloud.start(home, port=port, say=say)
+    if settings is not None:
+        deploy.deploy(running, settings)
+    return running
 
 
 def _running() -> cloud.Cloud:

@@ -47,7 +47,7 @@ def run(cloud: Cloud, pictures: Path | None) -> bool:
     files = uploads.keys([pictures], target.upload_prefix)
     with step(f"Uploading {len(files)} pictures and following each to its end") as news:
         ended = []
-        for end in uploads.follow(target, list(uploads.send(target, files)), PATIENCE):
+        for end in uploads.send_and_follow(target, files, PATIENCE):
             ended.append(end)
             news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
     ended.sort(key=lambda end: end.upload.key)

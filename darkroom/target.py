@@ -18,15 +18,28 @@ if TYPE_CHECKING:
 
 STACK = "Darkroom"
 
+# Pictures on their way at once. A picture has 4 renditions and so 4 functions at a time, and an account of AWS 1,000;
+# the local cloud starts a process for each, on this machine's cores.
+AWS_AT_ONCE = 100
+LOCAL_AT_ONCE = 4
+
 
 class Target:
     """One deployed stack: its AWS clients, made when first used, and its outputs."""
 
     def __init__(
-        self, session: "boto3.Session", *, name: str, deploy_with: str, stack: str = STACK, **options: Any
+        self,
+        session: "boto3.Session",
+        *,
+        name: str,
+        deploy_with: str,
+        stack: str = STACK,
+        at_once: int = LOCAL_AT_ONCE,
+        **options: Any,
     ) -> None:
         """`options` go to each client. `deploy_with` is the command to run if the stack is not there."""
         self.session, self.name, self.deploy_with, self.stack = session, name, deploy_with, stack
+        self.at_once = at_once
         self._options = options
 
     @cached_property
@@ -129,7 +142,7 @@ def _account(stack: str) -> Target:
         raise TargetError("no AWS region is chosen: set AWS_REGION")
     account = session.client("sts", config=_patience()).get_caller_identity()["Account"]
     name = f"AWS account {account} in {session.region_name}"
-    return Target(session, name=name, deploy_with="make deploy", stack=stack, config=_patience())
+    return Target(session, name=name, deploy_with="make deploy", stack=stack, at_once=AWS_AT_ONCE, config=_patience())
 
 
 def _region() -> str | None:

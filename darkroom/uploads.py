@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,12 @@ def keys(paths: Iterable[Path], prefix: str) -> dict[str, Path]:
 def send(target: Target, files: dict[str, Path]) -> Iterator[Upload]:
     """Upload them, several at once; each is given back when S3 has it."""
     with _sending(target, files) as sending:
-        for one in as_completed(sending):
+        for one in as_completed(list(sending)):
             yield one.result()
 
 
 def send_and_follow(target: Target, files: dict[str, Path], timeout: float) -> Iterator[Ended]:
-    """As `send` and `follow`, but the first are followed while the last are still sent."""
+    """As `send` and `follow`, with no more pictures on their way at any time than the target can work on."""
     with _sending(target, files) as sending:
         yield from _follow(target, [], sending, timeout)
 
@@ -93,15 +94,20 @@ def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterato
     When for `timeout` seconds after the last upload it has not ended, it is given back with the status its row has
     by then, or `WAITING`.
     """
-    return _follow(target, uploads, [], timeout)
+    return _follow(target, uploads, iter(()), timeout)
 
 
 def _follow(
-    target: Target, uploads: Iterable[Upload], sending: list[Future[Upload]], timeout: float
+    target: Target, uploads: Iterable[Upload], to_send: Iterator[Future[Upload]], timeout: float
 ) -> Iterator[Ended]:
     waiting = {upload.key: upload for upload in uploads}
+    sending: list[Future[Upload]] = []
     deadline = time.monotonic() + timeout
-    while waiting or sending:
+    while True:
+        room = max(0, target.at_once - len(waiting) - len(sending))
+        sending += islice(to_send, room)
+        if not (waiting or sending):
+            return
         if sending:
             deadline = time.monotonic() + timeout
         for one in [one for one in sending if one.done()]:
@@ -121,8 +127,9 @@ def _follow(
 
 
 @contextmanager
-def _sending(target: Target, files: dict[str, Path]) -> Iterator[list[Future[Upload]]]:
-    """The uploads under way. What has not begun when the block is left, by Ctrl-C or an error, does not begin."""
+def _sending(target: Target, files: dict[str, Path]) -> Iterator[Iterator[Future[Upload]]]:
+    """Each upload begins when it is asked for. What has not begun when the block is left, by Ctrl-C or an error, never
+    does."""
     bucket, s3 = target.output("UploadsBucketName"), target.s3
     before = {row["key"]: row.get("sequencer") for row in _rows(target, list(files))}
 
@@ -135,7 +142,7 @@ def _sending(target: Target, files: dict[str, Path]) -> Iterator[list[Future[Upl
 
     workers = ThreadPoolExecutor(AT_ONCE)
     try:
-        yield [workers.submit(put, key, path) for key, path in files.items()]
+        yield (workers.submit(put, key, path) for key, path in files.items())
     finally:
         workers.shutdown(cancel_futures=True)
 
