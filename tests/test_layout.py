@@ -1,0 +1,51 @@
+"""Who may import whom: read from the imports of every file."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = {"functions", "stacks", "darkroom", "tests"}
+ON_LAMBDA = {"aws_lambda_powertools", "boto3", "botocore", "mypy_boto3_s3", "mypy_boto3_bedrock_runtime"}
+
+
+def imports(folder: Path) -> Iterator[tuple[Path, str]]:
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((file, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module, f"{file}: a relative import"
+                yield file, node.module
+
+
+@pytest.mark.parametrize(
+    ("folder", "may"),
+    [("functions", {"functions"}), ("stacks", {"stacks"}), ("darkroom", {"darkroom"})],
+)
+def test_the_three_folders_know_nothing_of_each_other(folder, may):
+    """What runs in Lambda, what describes the account and what the operator runs meet in the deployed stack only."""
+    foreign = [f"{file}: {name}" for file, name in imports(ROOT / folder) if name.split(".")[0] in OURS - may]
+    assert foreign == []
+
+
+def test_functions_import_only_what_lambda_and_the_layer_have():
+    """A package that happens to be installed here would be missing there."""
+    allowed = sys.stdlib_module_names | ON_LAMBDA | {"functions", "PIL", "__future__"}
+    assert [f"{file}: {name}" for file, name in imports(ROOT / "functions") if name.split(".")[0] not in allowed] == []
+
+
+def test_imaging_imports_pillow_itself_and_the_standard_library_only():
+    """Pure: no AWS, no logging, no environment; and Pillow is imported nowhere else."""
+    imaging = ROOT / "functions" / "imaging"
+    for file, name in imports(imaging):
+        top = name.split(".")[0]
+        assert top == "PIL" or name.startswith("functions.imaging") or top in sys.stdlib_module_names, f"{file}: {name}"
+        assert top not in {"logging", "os"}, f"{file}: {name}"
+    elsewhere = [
+        file for file, name in imports(ROOT / "functions") if name.startswith("PIL") and imaging not in file.parents
+    ]
+    assert elsewhere == []
