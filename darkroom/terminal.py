@@ -47,7 +47,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console(markup=False, highlight=False, emoji=False, width=wide).print(table)
+    console = Console(markup=False, highlight=False, emoji=False, width=wide)
+    with console.capture() as drawn:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def seconds(duration: float | None) -> str:
