@@ -50,7 +50,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     console = Console(markup=False, highlight=False, emoji=False, width=wide)
     with console.capture() as drawn:
         console.print(table)
-    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def seconds(duration: float | None) -> str:
