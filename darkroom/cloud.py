@@ -142,10 +142,10 @@ def start(
         return _already_running(home, port)
     try:
         _forget_unclean_end(home, say)
-        port = _free_port(_last_noted(home)) if port is None else _checked(port)
-        cloud = _note(_spawn(home, port, os.environ if env is None else env, lock))
+        with _listen(port, _last_noted(home)) as listening:
+            cloud = _note(_spawn(home, listening, os.environ if env is None else env, lock))
     finally:
-        os.close(lock)  # the process has it now
+        os.close(lock)  # the process has it now, and the port
     try:
         return _when_healthy(cloud)
     except BaseException:
@@ -209,30 +209,19 @@ def _forget_unclean_end(home: Path, say: Callable[[str], object]) -> None:
     shutil.rmtree(home / "tmp", ignore_errors=True)
 
 
-def _free_port(last: Cloud | None) -> int:
-    for port in (last.port if last else USUAL_PORT, USUAL_PORT):
-        if _bindable(port):
-            return port
-    with socket.create_server((LOOPBACK, 0)) as probe:
-        return int(probe.getsockname()[1])
+def _listen(port: int | None, last: Cloud | None) -> socket.socket:
+    """Bound here and handed to the process: a port found free now could be taken by the time the process binds it."""
+    for wanted in (last.port if last else USUAL_PORT, USUAL_PORT, 0) if port is None else (port,):
+        try:
+            return socket.create_server((LOOPBACK, wanted))
+        except (OSError, OverflowError):  # an OverflowError is a number beyond 65535
+            continue
+    raise CloudError(f"port {port} is taken: choose another, or none and darkroom finds a free one")
 
 
-def _checked(port: int) -> int:
-    if not _bindable(port):
-        raise CloudError(f"port {port} is taken: choose another, or none and darkroom finds a free one")
-    return port
-
-
-def _bindable(port: int) -> bool:
-    try:
-        socket.create_server((LOOPBACK, port)).close()
-    except (OSError, OverflowError):  # an OverflowError is a number beyond 65535
-        return False
-    return True
-
-
-def _spawn(home: Path, port: int, env: Mapping[str, str], lock: int) -> Cloud:
+def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: int) -> Cloud:
     """The process with its settings. They are MiniStack's: https://github.com/ministackorg/ministack."""
+    port = int(listening.getsockname()[1])
     data = home / "data"
     for folder in (data, home / "tmp"):
         folder.mkdir(exist_ok=True)
@@ -259,14 +248,14 @@ def _spawn(home: Path, port: int, env: Mapping[str, str], lock: int) -> Cloud:
     theirs = {name: value for name, value in env.items() if name.upper().startswith(PASSED_ON)}
     with (home / "cloud.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "darkroom.cloud", str(home), str(port)],
+            [sys.executable, "-m", "darkroom.cloud", str(home), str(listening.fileno())],
             env={**theirs, **_variables(home, port), **settings},
             cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the shell that started it is not meant for it
-            pass_fds=[lock],
+            pass_fds=[lock, listening.fileno()],
         )
     return Cloud(home, process.pid, port, since=datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -300,7 +289,7 @@ def _until(seconds: float) -> Iterator[None]:
         time.sleep(0.1)
 
 
-def _serve(home: Path, port: int) -> None:
+def _serve(home: Path, listening: int) -> None:
     """What the process does. Not `python -m ministack`, which would listen on port 443 as well."""
     from hypercorn.config import Config
     from hypercorn.run import run
@@ -309,7 +298,7 @@ def _serve(home: Path, port: int) -> None:
     asyncio.constants.SSL_SHUTDOWN_TIMEOUT = 1
     config = Config()
     config.application_path = "ministack.app:app"
-    config.bind = [f"{LOOPBACK}:{port}"]
+    config.bind = [f"fd://{listening}"]
     config.certfile = os.environ["MINISTACK_SSL_CERT"]
     config.keyfile = os.environ["MINISTACK_SSL_KEY"]
     config.keep_alive_timeout = 75  # as MiniStack has it

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,18 @@ def test_without_a_port_it_takes_its_last_one_or_else_a_free_one(home: Path):
     cloud.stop(home)
     with socket.create_server(("127.0.0.1", first.port)):
         assert cloud.start(home).port != first.port
+
+
+def test_two_clouds_started_at_once_get_a_port_each(tmp_path: Path):
+    """The port is bound before the process begins, so that no two can find the same one free."""
+    homes = [tmp_path / "one", tmp_path / "other"]
+    try:
+        with ThreadPoolExecutor() as workers:
+            ports = {one.port for one in workers.map(cloud.start, homes)}
+        assert len(ports) == 2
+    finally:
+        for home in homes:
+            cloud.stop(home)
 
 
 def test_what_it_held_is_there_after_down_and_up(started: Cloud):
