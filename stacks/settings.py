@@ -152,7 +152,7 @@ def read_settings(context: Mapping[str, Any]) -> Settings:
     """
     settings: dict[str, Any] = {}
     for name, value in sorted(context.items()):  # a group sorts before its members
-        if re.fullmatch(r"[a-z_]+(\.[a-z_-]+)*", name):
+        if re.fullmatch(r"[a-z_]+(\.[a-z0-9_-]+)*", name):
             _put(settings, name.split("."), _parsed(name, value))
     try:
         return Settings.model_validate(settings)

@@ -31,6 +31,11 @@ def test_the_command_line_reaches_into_a_group():
     assert settings.functions.resize.memory == 3008
 
 
+def test_a_rendition_whose_name_has_a_digit_is_reached_too():
+    """`-c renditions.w640={…}` is not silently ignored."""
+    assert read_settings({"renditions.w640": '{"width": 640, "height": 640}'}).renditions["w640"].width == 640
+
+
 def test_a_group_may_be_given_as_json():
     """`-c renditions='{…}'` arrives as text."""
     settings = read_settings({"renditions": '{"hero": {"width": 1600, "height": 900, "formats": ["avif", "webp"]}}'})
