@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from aws_cdk import aws_lambda as lambda_
@@ -50,8 +51,9 @@ def build_layer(*, architecture: str, python_version: str) -> Path:
     folder = BUILD / f"python{python_version}-{architecture}-{lock}"
     if folder.exists():
         return folder
-    unfinished = folder.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=BUILD))  # its own: another synth may be building a layer at this moment
+    unfinished.chmod(0o755)
     install = subprocess.run(
         [
             *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:"),
@@ -65,5 +67,10 @@ def build_layer(*, architecture: str, python_version: str) -> Path:
     if install.returncode:
         raise RuntimeError(f"the layer for {architecture} Python {python_version} cannot be built: {install.stderr}")
     shutil.rmtree(unfinished / "python" / "bin", ignore_errors=True)
-    unfinished.rename(folder)
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(unfinished)  # another synth was first with the same layer
     return folder
