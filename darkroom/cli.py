@@ -1,6 +1,7 @@
 """The command `darkroom`: each of its commands begins a picture's way, or looks at some part of it."""
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -150,10 +151,8 @@ def status(as_json: Json = False) -> None:
     running = cloud.running(cloud.home_folder())
     outputs = None
     if running is not None:
-        try:
+        with suppress(TargetError):  # it runs with nothing in it
             outputs = local(running).outputs
-        except TargetError:
-            outputs = None  # it runs with nothing in it
     facts: dict[str, Any] = {"running": running is not None}
     if running is not None:
         facts |= {
@@ -189,10 +188,7 @@ def upload(
         raise DarkroomError(f"there is no file in {', '.join(map(str, paths))}")
     sent, ended = [], []
     if wait:
-        with step(f"Uploading {_pictures(len(files))} and following each to its end") as news:
-            for end in uploads.send_and_follow(target, files, timeout):
-                ended.append(end)
-                news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
+        ended = uploads.watch(target, files, timeout)
     else:
         with step(f"Uploading {_pictures(len(files))}") as news:
             for one in uploads.send(target, files):

@@ -45,12 +45,7 @@ def run(cloud: Cloud, pictures: Path | None) -> bool:
         with step(f"Drawing pictures into {pictures}"):
             draw(pictures)
     files = uploads.keys([pictures], target.upload_prefix)
-    with step(f"Uploading {len(files)} pictures and following each to its end") as news:
-        ended = []
-        for end in uploads.send_and_follow(target, files, PATIENCE):
-            ended.append(end)
-            news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
-    ended.sort(key=lambda end: end.upload.key)
+    ended = sorted(uploads.watch(target, files, PATIENCE), key=lambda end: end.upload.key)
     with step("Delivering the event of one picture a second time"):
         duplicate = _deliver_again(target, ended[0])
 

@@ -13,7 +13,7 @@ from typing import Any
 from darkroom.errors import TargetError
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
-from darkroom.terminal import seconds, size
+from darkroom.terminal import seconds, size, step
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3
@@ -86,6 +86,17 @@ def send_and_follow(target: Target, files: dict[str, Path], timeout: float) -> I
     """As `send` and `follow`, with no more pictures on their way at any time than the target can work on."""
     with _sending(target, files) as sending:
         yield from _follow(target, [], sending, timeout)
+
+
+def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]:
+    """As `send_and_follow`, telling each end as news; in the order they came."""
+    ended = []
+    pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"
+    with step(f"Uploading {pictures} and following each to its end") as news:
+        for end in send_and_follow(target, files, timeout):
+            ended.append(end)
+            news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
+    return ended
 
 
 def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterator[Ended]:
