@@ -188,7 +188,7 @@ def _summary(described: Any) -> dict[str, Any]:
         "started": started,
         "stopped": stopped,
         "seconds": (stopped - started).total_seconds() if stopped else None,
-        "redrive": isinstance(event, dict) and bool(event.get("redrive")),
+        "redrive": isinstance(event, dict) and "redrives" in event,
     }
 
 

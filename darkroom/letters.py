@@ -25,6 +25,7 @@ class Letter:
     reason: str
     error: dict[str, str]
     event: dict[str, Any]
+    execution: str | None  # that failed; none where EventBridge could start none
 
 
 def read_letter(message: Any) -> Letter:
@@ -42,11 +43,11 @@ def read_letter(message: Any) -> Letter:
     except (ValueError, KeyError, TypeError) as problem:
         raise UnreadableLetter(f"neither a dead letter of the pipeline nor an undelivered event: {problem!r}") from None
     if own:
-        reason, error = attributes.get("reason", "FAILED"), body.get("error", {})
+        reason, error, execution = attributes.get("reason", "FAILED"), body.get("error", {}), body.get("execution")
     else:
-        reason = "UNDELIVERED"
+        reason, execution = "UNDELIVERED", None
         error = {"code": attributes.get("ERROR_CODE", ""), "message": attributes.get("ERROR_MESSAGE", "")}
-    return Letter(message["MessageId"], message["ReceiptHandle"], key, reason, error, event)
+    return Letter(message["MessageId"], message["ReceiptHandle"], key, reason, error, event, execution)
 
 
 def redrive(target: Target, keys: Iterable[str] = (), reason: str | None = None) -> Iterator[dict[str, Any]]:
@@ -105,12 +106,12 @@ def _read(target: Target, queue: str) -> list[Any]:
 
 
 def _start(target: Target, letter: Letter) -> str:
+    """The new execution may take the picture's row over from the one that it `redrives`, and from no other."""
     machine = target.output("StateMachineArn")
     name = f"redrive-{letter.id}"
+    event = {**letter.event, "redrives": letter.execution} if letter.execution else letter.event
     try:
-        started = target.states.start_execution(
-            stateMachineArn=machine, name=name, input=json.dumps({**letter.event, "redrive": True})
-        )
+        started = target.states.start_execution(stateMachineArn=machine, name=name, input=json.dumps(event))
         return started["executionArn"]
     except target.states.exceptions.ExecutionAlreadyExists:
         return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"

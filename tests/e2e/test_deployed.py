@@ -96,7 +96,7 @@ def test_a_failure_ends_in_one_letter_that_can_be_replayed(deployed: Deployed, w
 
     assert json.loads(deployed.run(body["event"])["output"])["status"] == "Duplicate"
     assert deployed.row("raw/failing.jpg")["status"] == "FAILED"
-    deployed.run({**body["event"], "redrive": True})
+    deployed.run({**body["event"], "redrives": body["execution"]})
     assert deployed.row("raw/failing.jpg")["status"] == "SUCCEEDED"
     deployed.aws.sqs.delete_message(
         QueueUrl=deployed.aws.output("DeadLetterQueueUrl"), ReceiptHandle=letter["ReceiptHandle"]

@@ -201,12 +201,12 @@ class Pipeline:
         )
         self._queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
 
-    def run(self, happened: Json, *, redrive: bool = False) -> Run:
-        """Start an execution and stay with it to its end."""
+    def run(self, happened: Json, *, redrives: Run | None = None) -> Run:
+        """Start an execution and stay with it to its end; `redrives` is the earlier one whose letter it replays."""
         started = self._sfn.start_execution(
             stateMachineArn=self._machine(),
             name=f"run-{next(self._names)}",
-            input=json.dumps({**happened, "redrive": True} if redrive else happened),
+            input=json.dumps({**happened, "redrives": redrives.arn} if redrives else happened),
         )
         arn = started["executionArn"]
         ended = self._sfn.describe_execution(executionArn=arn)

@@ -9,8 +9,9 @@ import jsonata
 import pytest
 from cfnlint.api import lint
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
+from moto.events.models import EventPattern
 
-from tests.statemachine.engine import DEFINITION, ROLE, Pipeline, definition, inner_machines, states
+from tests.statemachine.engine import DEFINITION, ROLE, Pipeline, definition, event, inner_machines, states
 
 RULE = DEFINITION.with_name("upload_rule.json")
 STATES = dict(states(definition()))
@@ -105,7 +106,7 @@ def test_a_failure_is_recorded_under_the_condition_of_the_claim():
     assert claim["ConditionExpression"] == failure["ConditionExpression"]
     values, others = claim["ExpressionAttributeValues"], failure["ExpressionAttributeValues"]
     shared = values.keys() & others.keys()
-    assert {":sequencer", ":execution", ":reopens"} <= shared
+    assert {":sequencer", ":execution", ":redriven"} <= shared
     assert {name: values[name] for name in shared} == {name: others[name] for name in shared}
 
 
@@ -125,7 +126,7 @@ def test_no_reserved_word_stands_in_an_update(name):
     """An attribute whose name DynamoDB keeps for itself goes by a #name, and only such a one does."""
     update = UPDATES[name]
     reserved = set(ReservedKeywords.get_reserved_keywords())
-    grammar = {"SET", "REMOVE", "OR", "AND"}  # and the functions, which are no reserved words
+    grammar = {"SET", "REMOVE", "OR", "IN"}  # and the functions, which are no reserved words
     expressions = f"{update['UpdateExpression']} {update['ConditionExpression']}"
     bare = {word.upper() for word in re.findall(r"(?<![#:\w])[A-Za-z]\w*", expressions)} - grammar
     assert bare.isdisjoint(reserved)
@@ -161,13 +162,19 @@ def test_the_definition_is_valid(pipeline: Pipeline):
     assert [str(match) for match in lint(json.dumps(template))] == []
 
 
-def test_the_rule_takes_what_s3_says_of_a_new_object():
-    """Only creations, only from the one bucket, only under the prefix."""
-    assert json.loads(RULE.read_text()) == {
-        "source": ["aws.s3"],
-        "detail-type": ["Object Created"],
-        "detail": {
-            "bucket": {"name": ["${UploadsBucket}"]},
-            "object": {"key": [{"prefix": "${UploadPrefix}"}]},
-        },
-    }
+@pytest.mark.parametrize(
+    ("detail_type", "bucket", "key", "starts"),
+    [
+        ("Object Created", "uploads", "raw/cat.jpg", True),
+        ("Object Created", "uploads", "raw/2026/a b+c%20é.jpg", True),
+        ("Object Created", "uploads", "small/cat.jpg", False),
+        ("Object Created", "renditions", "raw/cat.jpg", False),
+        ("Object Deleted", "uploads", "raw/cat.jpg", False),
+    ],
+)
+def test_the_rule_starts_for_new_objects_under_the_prefix(detail_type, bucket, key, starts):
+    """Only creations, only of the one bucket, only under the prefix."""
+    filled = RULE.read_text().replace("${UploadsBucket}", "uploads").replace("${UploadPrefix}", "raw/")
+    happened = event(key) | {"detail-type": detail_type}
+    happened["detail"]["bucket"]["name"] = bucket
+    assert EventPattern.load(filled).matches_event(happened) is starts

@@ -172,7 +172,7 @@ def test_a_failure_that_cannot_be_recorded_still_sends_its_letter(pipeline):
 
 
 def test_a_letter_that_cannot_be_sent_still_ends_in_a_failure(pipeline):
-    """The row says FAILED, and the execution fails with the first error, which the alarm sees."""
+    """The row says FAILED, and the execution fails with the first error."""
     pipeline.tasks["Resize"].fails_with("RuntimeError")
     pipeline.tasks["DeadLetter"].fails_with("SQS.AmazonSQSException")
     run = pipeline.run(event())

@@ -324,44 +324,59 @@ def test_a_failure_whose_record_lost_its_answer_still_sends_its_letter(pipeline)
 
 
 def test_a_redrive_works_on_a_failed_picture_again(pipeline):
-    """The event of a letter, marked as a redrive, ends SUCCEEDED once the cause is gone; the error leaves the row."""
+    """The event of a letter, sent again in the name of its execution, ends SUCCEEDED; the error leaves the row."""
     fails(pipeline)
-    pipeline.run(event())
+    failed = pipeline.run(event())
     succeeds(pipeline)
-    run = pipeline.run(pipeline.letters()[0]["event"], redrive=True)
+    run = pipeline.run(pipeline.letters()[0]["event"], redrives=failed)
 
     assert run.output["status"] == "SUCCEEDED"
     assert pipeline.row()["status"] == {"S": "SUCCEEDED"}
     assert "error" not in pipeline.row()
 
 
-def test_a_redrive_that_fails_again_sends_a_letter_that_can_be_redriven(pipeline):
-    """The mark stays in the event of the next letter, so that its replay is a redrive too."""
+def test_a_redrive_works_on_a_picture_whose_failure_was_not_recorded(pipeline):
+    """The row still says PROCESSING then, and is not in the redrive's way."""
     fails(pipeline)
-    pipeline.run(event())
-    assert pipeline.run(event(), redrive=True).status == "FAILED"
-    assert [letter["event"].get("redrive") for letter in pipeline.letters()] == [None, True]
+    pipeline.tasks["RecordFailure"].fails_with("DynamoDB.InternalServerError")
+    failed = pipeline.run(event())
+    assert pipeline.row()["status"] == {"S": "PROCESSING"}
+    succeeds(pipeline)
+    assert pipeline.run(pipeline.letters()[0]["event"], redrives=failed).output["status"] == "SUCCEEDED"
+
+
+def test_a_redrive_that_fails_again_sends_a_letter_that_can_be_redriven(pipeline):
+    """Whose execution is the one that owns the row now."""
+    fails(pipeline)
+    failed = pipeline.run(event())
+    again = pipeline.run(event(), redrives=failed)
+    assert again.status == "FAILED"
+    assert [letter["execution"] for letter in pipeline.letters()] == [failed.arn, again.arn]
     assert pipeline.row()["status"] == {"S": "FAILED"}
+    succeeds(pipeline)
+    assert pipeline.run(pipeline.letters()[1]["event"], redrives=again).output["status"] == "SUCCEEDED"
 
 
-@pytest.mark.parametrize("ending", ["SUCCEEDED", "REJECTED"])
-def test_a_redrive_of_a_settled_picture_is_a_duplicate(pipeline, ending):
-    """Only what FAILED is opened again."""
+@pytest.mark.parametrize("ending", ENDS)
+def test_a_letter_is_redriven_once(pipeline, ending):
+    """After it the row belongs to the redrive, however that ended; the same letter again is a duplicate."""
+    fails(pipeline)
+    failed = pipeline.run(event())
     ENDS[ending](pipeline)
-    pipeline.run(event())
+    pipeline.run(event(), redrives=failed)
     row = pipeline.row()
     succeeds(pipeline)
-    assert pipeline.run(event(), redrive=True).states == ["Claim", "Duplicate"]
+    assert pipeline.run(event(), redrives=failed).states == ["Claim", "Duplicate"]
     assert pipeline.row() == row
 
 
 def test_a_redrive_does_not_bring_back_an_older_version(pipeline):
     """A letter of a version that has been overwritten since is spent."""
     fails(pipeline)
-    pipeline.run(event(sequencer="0A"))
+    failed = pipeline.run(event(sequencer="0A"))
     pipeline.run(event(sequencer="0B", version="v2"))
     succeeds(pipeline)
-    assert pipeline.run(event(sequencer="0A"), redrive=True).states == ["Claim", "Duplicate"]
+    assert pipeline.run(event(sequencer="0A"), redrives=failed).states == ["Claim", "Duplicate"]
 
 
 @pytest.mark.parametrize(
