@@ -130,13 +130,14 @@ class Steps(Construct):
             environment={"CAPTIONS": settings.captions.model_dump_json(exclude={"enabled"}, exclude_none=True)},
         )
         allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
-        allow(
-            self.caption.role,
-            # AWS asks for InvokeModel when Converse is called; the local cloud asks for an action of that name.
-            "bedrock:Converse" if settings.local_cloud else "bedrock:InvokeModel",
-            on=model_arns(self, settings.captions.model_id),
-            because="a cross-region inference profile sends to whichever region of its geography has room",
-        )
+        if settings.captions.enabled:
+            allow(
+                self.caption.role,
+                # AWS asks for InvokeModel when Converse is called; the local cloud asks for an action of that name.
+                "bedrock:Converse" if settings.local_cloud else "bedrock:InvokeModel",
+                on=model_arns(self, settings.captions.model_id),
+                because="a cross-region inference profile sends to whichever region of its geography has room",
+            )
 
 
 def model_arns(scope: Construct, model_id: str) -> list[str]:
