@@ -34,6 +34,10 @@ def step(handler: Callable[..., Answer]) -> Callable[..., Answer]:
     @wraps(handler)
     def logged(event: dict[str, Any], context: LambdaContext, *services: Any) -> Answer:
         logger.append_keys(key=event["source"]["key"], execution=event["execution"])
-        return handler(event, context, *services)
+        try:
+            return handler(event, context, *services)
+        except Exception:
+            logger.exception("failed")  # Lambda's own line about it names neither picture nor execution
+            raise
 
     return logged

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypedDict
 
-from functions.imaging import Limits, PlannedRendition, Rejected, RenditionSetting, examine, plan
-from functions.storage import Source, Storage, storage
+from functions.imaging import Facts, Limits, PlannedRendition, Rejected, RenditionSetting, examine, plan
+from functions.storage import Original, Source, Storage, storage
 from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
 
 LONGEST_KEY = 1024  # bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
@@ -59,14 +59,20 @@ def settings() -> Settings:
 @step
 def handler(event: ValidateRequest, context: LambdaContext, originals: Storage | None = None) -> Verdict:
     source = event["source"]
-    metrics.add_metric("Pictures", MetricUnit.Count, 1)
     try:
         original = (originals or storage()).read(source, at_most=settings().limits.max_bytes)
         source = {**source, "version_id": original.version_id}
         metrics.add_metric("BytesIn", MetricUnit.Bytes, len(original.data))
         facts = examine(original.data, settings().limits)
     except Rejected as rejected:
-        return _rejection(source, rejected)
+        verdict = _rejection(source, rejected)
+    else:
+        verdict = _acceptance(source, original, facts)
+    metrics.add_metric("Pictures", MetricUnit.Count, 1)
+    return verdict
+
+
+def _acceptance(source: Source, original: Original, facts: Facts) -> Verdict:
     picture = {
         "size": len(original.data),
         "content_hash": hashlib.sha256(original.data).hexdigest(),

@@ -47,12 +47,15 @@ def test_doing_it_again_changes_nothing(s3, call, validated):
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
-def test_a_bucket_that_refuses_is_a_failure(call, validated, monkeypatch):
-    """What is not the picture's fault is raised, for the state machine to retry."""
+def test_a_bucket_that_refuses_is_a_failure(call, validated, monkeypatch, log_lines):
+    """What is not the picture's fault is raised, for the state machine to retry, and logged with key and execution."""
     monkeypatch.setenv("RENDITIONS_BUCKET", "nowhere")
     resize.renditions_bucket.cache_clear()
     with pytest.raises(ClientError, match="NoSuchBucket"):
         call(resize, validated["source"], rendition=validated["renditions"][0])
+    [line] = [line for line in log_lines() if line.get("level") == "ERROR"]
+    assert (line["key"], line["execution"]) == ("raw/cat.jpg", "arn:execution")
+    assert "NoSuchBucket" in line["exception"]
 
 
 def test_metrics_say_how_long_each_rendition_took(call, validated, log_lines):

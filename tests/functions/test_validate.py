@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+from botocore.exceptions import ClientError
 
 from darkroom.pictures import corrupt_jpeg, photo
 from functions import validate
@@ -107,6 +108,15 @@ def test_log_lines_name_the_picture_and_metrics_count_it(upload, call, log_lines
     metrics = [line for line in lines if "_aws" in line]
     assert any("Pictures" in line and "BytesIn" in line for line in metrics)
     assert any(line.get("Rejected") == [1.0] and line.get("code") == "unsupported_format" for line in metrics)
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_an_attempt_without_a_verdict_counts_no_picture(upload, call, log_lines):
+    """The state machine tries again, and that attempt counts it."""
+    source = upload("raw/cat.jpg", photo(90, 60))
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        call(validate, {**source, "bucket": "nowhere"})
+    assert not [line for line in log_lines() if "Pictures" in line]
 
 
 @pytest.mark.parametrize("missing", ["UPLOAD_PREFIX", "MAX_BYTES", "RENDITIONS"])
