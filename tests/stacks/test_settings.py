@@ -31,6 +31,11 @@ def test_the_command_line_reaches_into_a_group():
     assert settings.functions.resize.memory == 3008
 
 
+def test_a_model_gets_no_temperature_unless_it_is_set():
+    """Some models refuse one; `top_p` neither."""
+    assert read_settings({}).captions.model_dump(exclude_none=True).keys().isdisjoint({"temperature", "top_p"})
+
+
 def test_a_rendition_whose_name_has_a_digit_is_reached_too():
     """`-c renditions.w640={…}` is not silently ignored."""
     assert read_settings({"renditions.w640": '{"width": 640, "height": 640}'}).renditions["w640"].width == 640
@@ -63,6 +68,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rendition": {}}, "rendition: there is no such setting"),
     ({"captions.enable": "true"}, "captions.enable: there is no such setting"),
     ({"renditions": "{oops"}, "renditions = '{oops': is not JSON"),
+    ({"Captions.enabled": "true"}, "Captions: there is no such setting"),
+    ({"map-concurrency": 3}, "map-concurrency: there is no such setting"),
+    ({"cli": 1}, "cli: there is no such setting"),
+    ({"captions": True, "captions.enabled": "true"}, "captions = true: is a group"),
+    ({"captions.prompt": "é" * 1500}, "éé…: 3,002 bytes as JSON, limit 3,000"),
+    (
+        {"functions.resize": {"reserved_concurrency": 2, "provisioned_concurrency": 3}},
+        'functions.resize = {"reserved_concurrency": 2, "provisioned_concurrency": 3}: more are provisioned',
+    ),
 ]
 
 
