@@ -131,6 +131,14 @@ def test_buckets_are_closed(template):
     assert {policy["Properties"]["Bucket"]["Ref"] for policy in policies} == set(buckets)
 
 
+def test_rows_and_letters_are_encrypted_at_rest(template):
+    """The table by a key that AWS manages, the queue by SQS's own."""
+    [table] = resources(template, "AWS::DynamoDB::Table")
+    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+    [queue] = resources(template, "AWS::SQS::Queue")
+    assert queue["Properties"]["SqsManagedSseEnabled"] is True
+
+
 def test_old_uploads_are_kept_for_a_while(synth):
     """Uploads are versioned, and a version that was overwritten goes after the days set."""
     synth(old_versions_days=9).has_resource_properties(
@@ -173,7 +181,7 @@ def test_the_index_by_status_is_the_contracts(template):
 
 
 def test_everything_is_logged_for_the_days_set(synth):
-    """Each function and the state machine have a log group with that retention, and write to no other."""
+    """Each function and the state machine have a log group with that retention."""
     groups = resources(synth(log_retention_days=60), "AWS::Logs::LogGroup")
     assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 4
 

@@ -110,6 +110,20 @@ def test_a_failure_is_recorded_under_the_condition_of_the_claim():
     assert {name: values[name] for name in shared} == {name: others[name] for name in shared}
 
 
+def test_an_execution_has_time_for_every_attempt_of_every_task():
+    """A task that runs out of attempts ends in a letter; an execution that runs out of time would end without one."""
+
+    def longest(task: dict[str, Any]) -> float:
+        pauses = [
+            min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry["MaxDelaySeconds"])
+            for retry in task["Retry"]
+            for attempt in range(retry["MaxAttempts"])
+        ]
+        return task["TimeoutSeconds"] * (1 + len(pauses)) + sum(pauses)
+
+    assert sum(longest(task) for task in TASKS.values()) < definition()["TimeoutSeconds"]
+
+
 @pytest.mark.parametrize("name", UPDATES)
 def test_every_name_and_value_of_an_update_is_declared_and_used(name):
     """DynamoDB refuses an expression with one too few, and with one too many."""
