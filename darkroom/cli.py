@@ -115,11 +115,11 @@ def demo(
     ] = None,
 ) -> None:
     """Start the local cloud, deploy with captions on, upload pictures, and show what became of each."""
-    from darkroom import demo
+    from darkroom import demo, uploads
 
-    running = _started(None, {"captions.enabled": "true"})
-    if not demo.run(running, pictures):
-        raise typer.Exit(1)
+    if pictures is not None:
+        uploads.keys([pictures], prefix="")  # a wrong folder is said before half a minute of deploying
+    demo.run(_started(None, {"captions.enabled": "true"}), pictures)
 
 
 @app.command()
@@ -184,8 +184,6 @@ def upload(
 
     target: Target = ctx.obj.target()
     files = uploads.keys(paths, target.upload_prefix)
-    if not files:
-        raise DarkroomError(f"there is no file in {', '.join(map(str, paths))}")
     sent, ended = [], []
     if wait:
         ended = uploads.watch(target, files, timeout)
@@ -200,8 +198,7 @@ def upload(
         show_table(uploads.COLUMNS, map(uploads.line, sorted(ended, key=lambda end: end.upload.key)))
     else:
         show_table(("picture", "version"), [(one.key, one.version_id) for one in sent])
-    if not all(end.fine for end in ended):
-        raise typer.Exit(1)
+    uploads.require_verdicts(ended)
 
 
 @app.command()

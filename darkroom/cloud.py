@@ -2,7 +2,7 @@
 
 It listens on 127.0.0.1 only, speaks TLS and enforces IAM. Everything it keeps is in one folder, its home:
 
-    cloud.json   what runs, or ran last: pid, port, since when
+    cloud.json   what runs, or ran last: pid, port, since when, whose model
     lock         held by the process as long as it lives
     tls/         certificate, its key, and the authority that signed it
     data/        pictures at once; rows, executions and stacks when it is stopped
@@ -24,7 +24,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class Cloud:
     pid: int
     port: int
     since: str
+    bedrock: str | None = None  # the server whose model answers for Bedrock; without one the answers are canned
 
     @property
     def endpoint(self) -> str:
@@ -187,7 +188,7 @@ def _last_noted(home: Path) -> Cloud | None:
 
 def _note(cloud: Cloud) -> Cloud:
     written = cloud.home / "cloud.json.new"
-    written.write_text(json.dumps({"pid": cloud.pid, "port": cloud.port, "since": cloud.since}))
+    written.write_text(json.dumps({name: value for name, value in asdict(cloud).items() if name != "home"}))
     written.replace(cloud.home / "cloud.json")  # whole or not at all
     return cloud
 
@@ -257,7 +258,8 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
             start_new_session=True,  # Ctrl-C in the shell that started it is not meant for it
             pass_fds=[lock, listening.fileno()],
         )
-    return Cloud(home, process.pid, port, since=datetime.now(UTC).isoformat(timespec="seconds"))
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return Cloud(home, process.pid, port, since, bedrock=env.get("MINISTACK_BEDROCK_PROXY_URL"))
 
 
 def _write_certificate(folder: Path) -> None:

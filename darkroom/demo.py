@@ -1,21 +1,21 @@
 """The whole way of a set of pictures, to be looked at: what `make demo` shows."""
 
 import json
-import os
+import shlex
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from darkroom import uploads
 from darkroom.cloud import Cloud
+from darkroom.errors import TargetError
 from darkroom.target import Target, local
-from darkroom.terminal import say, seconds, show_table, step
+from darkroom.terminal import say, show_table, step
 
-PATIENCE = 300  # seconds for all pictures together
+PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
 
 CANNED = """
-The captions are canned text: that is how the local cloud answers Bedrock. Set MINISTACK_BEDROCK_PROXY_URL to an
-OpenAI-compatible server before `darkroom up`, and a real model answers."""
+The captions are canned text: that is how the local cloud answers Bedrock. `make down`, then MINISTACK_BEDROCK_PROXY_URL
+set to an OpenAI-compatible server, then `make demo`: and a real model answers."""
 
 NEXT = """
 Renditions  s3://{RenditionsBucketName}
@@ -32,10 +32,10 @@ Try next:
   make down                             stops it; the pictures stay for the next `darkroom up`"""
 
 
-def run(cloud: Cloud, pictures: Path | None) -> bool:
+def run(cloud: Cloud, pictures: Path | None) -> None:
     """Upload the pictures of a folder, or the demo's own, follow each to its end, and show what became of them.
 
-    True if each has ended in a verdict: a success or a rejection.
+    Raises DarkroomError if one has not ended in a verdict: a success or a rejection.
     """
     target = local(cloud)
     if pictures is None:
@@ -46,24 +46,27 @@ def run(cloud: Cloud, pictures: Path | None) -> bool:
             draw(pictures)
     files = uploads.keys([pictures], target.upload_prefix)
     ended = sorted(uploads.watch(target, files, PATIENCE), key=lambda end: end.upload.key)
-    with step("Delivering the event of one picture a second time"):
-        duplicate = _deliver_again(target, ended[0])
-
-    show_table(uploads.COLUMNS, [*map(uploads.line, ended), duplicate])
-    if "MINISTACK_BEDROCK_PROXY_URL" not in os.environ:
+    show_table(uploads.COLUMNS, map(uploads.line, ended))
+    uploads.require_verdicts(ended)
+    with step(f"Delivering the event of {ended[0].upload.key} a second time, which ends as a Duplicate"):
+        _deliver_again(target, ended[0])
+    if cloud.bedrock is None:
         say(CANNED)
-    say(NEXT.format(**target.outputs, key=ended[0].upload.key))
-    return all(end.fine for end in ended)
+    say(NEXT.format(**target.outputs, key=shlex.quote(ended[0].upload.key)))
 
 
-def _deliver_again(target: Target, ended: uploads.Ended) -> Sequence[object]:
-    """What EventBridge may do at any time: it delivers at least once. The line of the table for it."""
+def _deliver_again(target: Target, ended: uploads.Ended) -> None:
+    """What EventBridge may do at any time: it delivers at least once. Raises TargetError if it is not noticed."""
+    assert ended.row is not None  # every verdict is in a row
     states = target.states
-    assert ended.row is not None  # whatever ended has one
     event = states.describe_execution(executionArn=ended.row["execution"])["input"]
     again = states.start_execution(stateMachineArn=target.output("StateMachineArn"), input=event)
-    while (execution := states.describe_execution(executionArn=again["executionArn"]))["status"] == "RUNNING":
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        execution = states.describe_execution(executionArn=again["executionArn"])
+        if execution["status"] != "RUNNING" or time.monotonic() > deadline:
+            break
         time.sleep(uploads.POLL_SECONDS)
-    took = (execution["stopDate"] - execution["startDate"]).total_seconds()
     said = json.loads(execution.get("output", "{}")).get("status", execution["status"])
-    return (f"{ended.upload.key} (its event again)", said, seconds(took), "", "")
+    if said != "Duplicate":
+        raise TargetError(f"the event of {ended.upload.key}, delivered a second time, is {said} and no Duplicate")

@@ -1,6 +1,7 @@
 """The first step of a picture's way, the upload, and the wait for its last, the row."""
 
 import mimetypes
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -10,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from darkroom.errors import TargetError
+from darkroom.errors import DarkroomError, TargetError
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
 from darkroom.terminal import seconds, size, step
@@ -56,11 +57,11 @@ class Ended:
         }
 
 
-def keys(paths: Iterable[Path], prefix: str) -> dict[str, Path]:
+def keys(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
     """Each key and the file it is for. A file gets its name; files of a folder keep their place below it.
 
     What has a name that begins with a dot is left out of a folder. Raises TargetError for a path that is not
-    there, a name that no key can carry, or two files for one key.
+    there, a name that no key can carry, two files for one key, or no file at all.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -72,6 +73,8 @@ def keys(paths: Iterable[Path], prefix: str) -> dict[str, Path]:
                 raise TargetError(f"{found[key]} and {file} would both become {key}: upload them one by one")
             _check(key, file)
             found[key] = file
+    if not found:
+        raise TargetError(f"there is no file in {', '.join(map(str, paths))}")
     return found
 
 
@@ -156,6 +159,14 @@ def _sending(target: Target, files: dict[str, Path]) -> Iterator[Iterator[Future
         yield (workers.submit(put, key, path) for key, path in files.items())
     finally:
         workers.shutdown(cancel_futures=True)
+
+
+def require_verdicts(ended: Sequence[Ended]) -> None:
+    """Raises DarkroomError if one failed or has not ended in time."""
+    other = [end for end in ended if not end.fine]
+    if other:
+        why = f"`darkroom inspect {shlex.quote(other[0].upload.key)}` says why"
+        raise DarkroomError(f"{len(other)} of {len(ended)} failed or did not end in time: {why}")
 
 
 def line(ended: Ended) -> Sequence[object]:
