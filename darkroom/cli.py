@@ -137,7 +137,7 @@ def down() -> None:
 def env() -> None:
     """Print what points any AWS tool at the local cloud: eval "$(darkroom env)"."""
     running = _running()
-    typer.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
+    typer.echo("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN")
     for name, value in running.variables().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 

@@ -82,8 +82,7 @@ class Cloud:
     def environment(self) -> dict[str, str]:
         """The environment of a program that is to use this cloud and no other."""
         theirs = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost,127.0.0.1"]))
-        return {**theirs, **self.variables(), "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+        return {**theirs, **self.variables()}
 
     def healthy(self) -> bool:
         trust = ssl.create_default_context(cafile=self.variables()["AWS_CA_BUNDLE"])
@@ -106,7 +105,15 @@ def _variables(home: Path, port: int) -> dict[str, str]:
         **ROOT,
         "AWS_CA_BUNDLE": authority,
         "NODE_EXTRA_CA_CERTS": authority,
+        **_past_the_proxy(),
     }
+
+
+def _past_the_proxy() -> dict[str, str]:
+    """In both spellings: some programs read only one. What the caller excepts stays excepted."""
+    theirs = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    hosts = ",".join(dict.fromkeys(host for host in (*theirs, "localhost", LOOPBACK) if host))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
 def home_folder() -> Path:

@@ -35,7 +35,7 @@ class Stacks:
 @pytest.fixture(autouse=True)
 def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test reaches a cloud of whoever runs it."""
-    for name in [name for name in os.environ if name.startswith(("AWS_", "DARKROOM_"))]:
+    for name in [name for name in os.environ if name.upper().startswith(("AWS_", "DARKROOM_", "NO_PROXY"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)

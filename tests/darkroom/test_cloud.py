@@ -197,22 +197,33 @@ def test_a_cloud_that_ends_at_once_says_where_to_look(home: Path, monkeypatch: p
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads the environment of a process in /proc")
 def test_no_variable_of_the_shell_reaches_the_functions_unasked(home: Path):
-    """They inherit the emulator's environment. What steers the emulator itself is passed on."""
+    """They inherit the emulator's environment. What steers the emulator itself is passed on, and the way out."""
     shell = {"PATH": os.environ["PATH"], "RENDITIONS": "[]", "AWS_PROFILE": "mine", "SFN_WAIT_SCALE": "0"}
+    shell["HTTPS_PROXY"] = "http://127.0.0.1:9"
     started = start(home, env=shell)
     environ = Path(f"/proc/{started.pid}/environ").read_bytes().split(b"\0")
-    assert b"SFN_WAIT_SCALE=0" in environ
+    assert {b"SFN_WAIT_SCALE=0", b"HTTPS_PROXY=http://127.0.0.1:9", b"NO_PROXY=localhost,127.0.0.1"} <= set(environ)
     assert not [one for one in environ if one.startswith((b"RENDITIONS=", b"AWS_PROFILE="))]
 
 
 @pytest.mark.usefixtures("started")
 def test_env_points_the_plain_aws_command_line_at_it():
-    """Also in a shell that is signed in elsewhere."""
+    """Also in a shell that is signed in elsewhere and goes to the world through a proxy."""
     tools = Path(sys.executable).parent
     script = f'eval "$({tools}/darkroom env)" && {tools}/aws sts get-caller-identity --query Account --output text'
-    shell = {**os.environ, "AWS_PROFILE": "elsewhere", "AWS_SESSION_TOKEN": "somebodys"}
+    elsewhere = dict.fromkeys(["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"], "elsewhere")
+    shell = {**os.environ, **elsewhere, "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": "example.com"}
     said = subprocess.run(["sh", "-c", script], env=shell, capture_output=True, text=True, check=False)
     assert (said.stdout.strip(), said.returncode) == ("000000000000", 0), said.stderr
+
+
+@pytest.mark.usefixtures("started")
+def test_env_said_twice_adds_its_hosts_once(monkeypatch: pytest.MonkeyPatch):
+    """What the person excepted from the proxy stays so."""
+    monkeypatch.setenv("NO_PROXY", "example.com,localhost")
+    lines = darkroom("env").stdout.splitlines()
+    assert "export NO_PROXY=example.com,localhost,127.0.0.1" in lines
+    assert "export no_proxy=example.com,localhost,127.0.0.1" in lines
 
 
 def test_status_as_json_says_where_it_is_and_that_nothing_is_deployed(started: Cloud):
