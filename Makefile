@@ -37,9 +37,9 @@ check: install  ## format, lint, strict types, synth, cfn-lint
 
 .PHONY: deploy
 deploy: install  ## into the AWS account of your environment, after asking
-	@account=$$($(BIN)/aws sts get-caller-identity --query Account --output text) \
-		&& read -r -p "Deploy Darkroom into AWS account $$account? [y/N] " answer && test "$$answer" = y \
-		&& node_modules/.bin/cdk deploy --require-approval broadening
+	@$(BIN)/darkroom --aws status
+	@read -r -p "Deploy Darkroom there? [y/N] " answer && test "$$answer" = y
+	@node_modules/.bin/cdk deploy --require-approval broadening
 
 .PHONY: lock
 lock: install  ## the newest versions that pyproject.toml allows, into the lock files

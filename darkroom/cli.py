@@ -143,32 +143,36 @@ def env() -> None:
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
-    """Say whether the local cloud runs, where, since when, and what is deployed in it."""
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """Say whether the local cloud runs, where, since when, and what is deployed in it; or with --aws, in AWS."""
     from darkroom.errors import TargetError
     from darkroom.target import local
 
     running = cloud.running(cloud.home_folder())
-    outputs = None
-    if running is not None:
-        with suppress(TargetError):  # it runs with nothing in it
-            outputs = local(running).outputs
-    facts: dict[str, Any] = {"running": running is not None}
-    if running is not None:
-        facts |= {
+    facts: dict[str, Any]
+    if ctx.obj.aws:
+        target = ctx.obj.target()
+        facts = {"cloud": target.name}
+    elif running is not None:
+        target = local(running, ctx.obj.stack)
+        facts = {
+            "running": True,
             "endpoint": running.endpoint,
             "since": running.since,
             "pid": running.pid,
             "log": str(running.log),
         }
+    else:
+        if as_json:
+            show_json({"running": False, "stack": None})
+        raise DarkroomError("the local cloud is not running: `darkroom up` starts it")
+    outputs = None
+    with suppress(TargetError):  # it is there with nothing in it
+        outputs = target.outputs
     if as_json:
         show_json({**facts, "stack": outputs})
-    elif running is None:
-        say("The local cloud is not running: `darkroom up` starts it")
     else:
-        show_table(("", ""), [*facts.items(), *(outputs or {"stack": "not deployed: `darkroom up`"}).items()])
-    if running is None:
-        raise typer.Exit(1)
+        show_table(("", ""), [*facts.items(), *(outputs or {"stack": f"not deployed: `{target.deploy_with}`"}).items()])
 
 
 @app.command()

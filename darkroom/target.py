@@ -90,7 +90,7 @@ def choose(*, aws: bool, stack: str, home: Path) -> Target:
     """AWS only when asked for; else `AWS_ENDPOINT_URL`; else the local cloud. Raises TargetError."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     if aws and endpoint:
-        raise TargetError(f"--aws means AWS, but AWS_ENDPOINT_URL says {endpoint}: leave one of them out")
+        raise TargetError(f"AWS is meant, but AWS_ENDPOINT_URL says {endpoint}: use a shell without it")
     if aws:
         return _account(stack)
     if endpoint:

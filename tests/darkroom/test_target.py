@@ -1,5 +1,6 @@
 """Which cloud a command talks to: never a real account unless asked."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_an_endpoint_in_the_environment_is_chosen(monkeypatch: pytest.MonkeyPatc
 
 def test_an_endpoint_and_the_option_for_aws_contradict_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:1")
-    with pytest.raises(TargetError, match="leave one of them out"):
+    with pytest.raises(TargetError, match="AWS_ENDPOINT_URL says https://localhost:1"):
         chosen(tmp_path, aws=True)
 
 
@@ -66,6 +67,20 @@ def test_a_stack_that_is_not_there_says_what_to_run():
         f"AWS account 123456789012 in {REGION}",
         f"darkroom: no stack Darkroom in AWS account 123456789012 in {REGION}: run `make deploy`",
     ]
+
+
+@pytest.mark.usefixtures("account")
+def test_status_of_aws_says_where_a_deployment_would_go():
+    """`make deploy` shows it before it asks."""
+    result = darkroom("--aws", "status")
+    assert result.exit_code == 0
+    assert f"AWS account 123456789012 in {REGION}" in result.stdout
+    assert "not deployed: `make deploy`" in result.stdout
+
+
+@pytest.mark.usefixtures("target")
+def test_status_of_aws_as_json_has_the_outputs():
+    assert json.loads(darkroom("--aws", "status", "--json").stdout)["stack"]["UploadsBucketName"] == "uploads"
 
 
 @pytest.mark.usefixtures("account")
