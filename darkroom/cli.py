@@ -99,7 +99,11 @@ def up(
     ] = None,
     chosen: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting, as in cdk.json: captions.enabled=true"),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting, over cdk.json: captions.enabled=true. It holds until set anew; NAME= takes it back.",
+        ),
     ] = None,
     deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack into it.")] = True,
 ) -> None:

@@ -5,7 +5,7 @@ It listens on 127.0.0.1 only, speaks TLS and enforces IAM. Everything it keeps i
     cloud.json   what runs, or ran last: pid, port, since when, whose model
     lock         held by the process as long as it lives
     tls/         certificate, its key, and the authority that signed it
-    data/        pictures at once; rows, executions and stacks when it is stopped
+    data/        pictures and settings at once; rows, executions and stacks when it is stopped
     cloud.log    what the process printed
 """
 

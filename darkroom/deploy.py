@@ -1,5 +1,6 @@
 """Put the stack that every picture goes through into the local cloud, with the real CDK command line."""
 
+import json
 import os
 import platform
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from darkroom.cloud import ACCOUNT, PROJECT, REGION, Cloud
 from darkroom.errors import DeployError
-from darkroom.terminal import News, step
+from darkroom.terminal import News, say, step
 
 CDK = PROJECT / "node_modules" / ".bin" / "cdk"
 
@@ -45,15 +46,19 @@ def local_settings() -> dict[str, str]:
 def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
     """Synthesise the stack with these settings, in the form of `cdk -c NAME=VALUE`, and deploy what changed.
 
-    Raises DeployError.
+    The settings of earlier deployments hold until they are given anew; an empty value takes one back. Raises
+    DeployError.
     """
     check_tools()
     assembly = cloud.home / "cdk.out"
-    context = [f"{name}={value}" for name, value in {**local_settings(), **(settings or {})}.items()]
+    chosen = _chosen(cloud, settings or {})
+    if chosen:
+        say(f"Beside cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
+    context = [f"{name}={value}" for name, value in {**local_settings(), **chosen}.items()]
     with step("Synthesising the stack") as news:
         app = f'"{sys.executable}" app.py'
-        chosen = [part for setting in context for part in ("-c", setting)]
-        _cdk(cloud, ["synth", "--quiet", "--app", app, "--output", str(assembly), *chosen], news)
+        options = [part for setting in context for part in ("-c", setting)]
+        _cdk(cloud, ["synth", "--quiet", "--app", app, "--output", str(assembly), *options], news)
     if not _bootstrapped(cloud):
         with step("Bootstrapping the account for the CDK") as news:
             _cdk(cloud, ["bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(assembly)], news)
@@ -72,6 +77,7 @@ def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
             ],
             news,
         )
+    _settings_file(cloud).write_text(json.dumps(chosen))
 
 
 def check_tools() -> None:
@@ -80,6 +86,20 @@ def check_tools() -> None:
         raise DeployError("node is not installed: the CDK command line needs version 20 or newer of it")
     if not CDK.exists():
         raise DeployError(f"there is no CDK command line in {PROJECT / 'node_modules'}: run `make install`")
+
+
+def _chosen(cloud: Cloud, settings: Mapping[str, str]) -> dict[str, str]:
+    """What was chosen before, under what is chosen now: a group replaces its members."""
+    file = _settings_file(cloud)
+    before = json.loads(file.read_text()) if file.exists() else {}
+    groups = tuple(f"{name}." for name in settings)
+    kept = {name: value for name, value in before.items() if not name.startswith(groups)}
+    return {name: value for name, value in {**kept, **settings}.items() if value}
+
+
+def _settings_file(cloud: Cloud) -> Path:
+    """Among the data, so that it goes when the stack goes."""
+    return cloud.home / "data" / "settings.json"
 
 
 def _bootstrapped(cloud: Cloud) -> bool:
