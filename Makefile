@@ -51,13 +51,13 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "darkroom needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
 	@command -v npm >/dev/null || { echo "darkroom needs node 20 or newer, and npm is not on the PATH" >&2; exit 1; }
-	@echo "Installing the Python packages into .venv"
+	@echo "Installing uv, and with it the Python packages, into .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.txt)"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	@set -o pipefail; $(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements.txt 2>&1 | grep --line-buffered -v '^ [-+] '
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json
 	@echo "Installing the CDK command line into node_modules"
-	@npm ci --silent
+	@npm ci --no-audit --no-fund --loglevel error
