@@ -22,15 +22,15 @@ def context(**settings: Any) -> dict[str, Any]:
     return {**json.loads((ROOT / "cdk.json").read_text())["context"], **settings}
 
 
-@cache
-def _synthesised(settings: str) -> Template:
-    chosen = context(**json.loads(settings))
-    return Template.from_stack(Pipeline(App(context=chosen), "Darkroom", settings=read_settings(chosen)))
+@pytest.fixture(scope="session")
+def synth(tmp_path_factory: pytest.TempPathFactory) -> Synth:
+    @cache
+    def synthesised(settings: str) -> Template:
+        chosen = context(**json.loads(settings))
+        app = App(context=chosen, outdir=str(tmp_path_factory.mktemp("cdk.out")))
+        return Template.from_stack(Pipeline(app, "Darkroom", settings=read_settings(chosen)))
 
-
-@pytest.fixture
-def synth() -> Synth:
-    return lambda **settings: _synthesised(json.dumps(settings))
+    return lambda **settings: synthesised(json.dumps(settings))
 
 
 @pytest.fixture

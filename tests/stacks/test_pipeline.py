@@ -222,15 +222,15 @@ def test_captions_are_a_switch_of_the_workflow(synth, enabled, text):
     assert machine["Properties"]["DefinitionSubstitutions"]["CaptionsEnabled"] == text
 
 
-def test_no_file_of_the_code_asset_is_foreign():
+def test_no_file_of_the_code_asset_is_foreign(tmp_path):
     """Only `functions/` is shipped: no tests, no settings, no local state."""
-    shipped = Path(asset_of_the_code())
+    shipped = Path(asset_of_the_code(tmp_path))
     assert {path.name for path in shipped.iterdir()} == {"functions"}
     assert not list(shipped.rglob("__pycache__"))
 
 
-def asset_of_the_code() -> str:
-    app = App(context=context())
+def asset_of_the_code(assembly_folder: Path) -> str:
+    app = App(context=context(), outdir=str(assembly_folder))
     Pipeline(app, "Darkroom", settings=read_settings(context()))
     assembly = app.synth()
     manifest = json.loads(Path(assembly.directory, "Darkroom.assets.json").read_text())
