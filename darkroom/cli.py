@@ -108,6 +108,8 @@ def up(
     deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack into it.")] = True,
 ) -> None:
     """Start the local cloud and deploy into it what changed."""
+    if chosen and not deploy:
+        raise typer.BadParameter("a setting needs a deployment", param_hint="--set")
     running = _started(port, dict(_setting(text) for text in chosen or []) if deploy else None)
     say(f'The local cloud is up at {running.endpoint}. To point any AWS tool at it: eval "$(darkroom env)"')
 

@@ -13,6 +13,9 @@ from darkroom.terminal import say, show_table, step
 
 PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
 
+COLD = """
+The first pictures waited for their functions to start: processes here, cold starts on AWS."""
+
 CANNED = """
 The captions are canned text: that is how the local cloud answers Bedrock. `make down`, then MINISTACK_BEDROCK_PROXY_URL
 set to an OpenAI-compatible server, then `make demo`: and a real model answers."""
@@ -50,6 +53,7 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
     uploads.require_verdicts(ended)
     with step(f"Delivering the event of {ended[0].upload.key} a second time, which ends as a Duplicate"):
         _deliver_again(target, ended[0])
+    say(COLD)
     if cloud.bedrock is None:
         say(CANNED)
     say(NEXT.format(**target.outputs, key=shlex.quote(ended[0].upload.key)))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -14,7 +14,7 @@ from darkroom import results
 from darkroom.target import Target
 from darkroom.terminal import seconds, show_table
 
-COLUMNS = ("picture", "status", "started", "duration", "execution")
+COLUMNS = ("picture", "status", "started (UTC)", "duration", "execution")
 STATE_COLUMNS = ("state", "duration", "retries", "error")
 
 
@@ -143,7 +143,7 @@ def read_history(events: Iterable[Any]) -> list[State]:
 
 def line(execution: dict[str, Any]) -> Sequence[object]:
     """The execution as a line of a table with COLUMNS."""
-    started = f"{execution['started']:%Y-%m-%d %H:%M:%S}"
+    started = f"{execution['started'].astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     return (
         execution["key"],
         execution["status"],

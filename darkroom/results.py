@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 ENDED = ("SUCCEEDED", "REJECTED", "FAILED", "DELETED")
 
-COLUMNS = ("picture", "status", "pixels", "size", "renditions", "caption or error", "updated")
+COLUMNS = ("picture", "status", "pixels", "size", "renditions", "caption or error", "updated (UTC)")
 
 
 def row(target: Target, key: str) -> Row:
@@ -39,8 +39,6 @@ def rows(target: Target, status: str | None = None) -> Iterator[Row]:
 
 def line(found: Row) -> Sequence[object]:
     """The row as a line of a table with COLUMNS."""
-    error = found.get("error")
-    caption = found.get("caption", {})
     pixels = f"{found['width']}x{found['height']}" if "width" in found and "height" in found else ""
     return (
         found["key"],
@@ -48,9 +46,20 @@ def line(found: Row) -> Sequence[object]:
         pixels,
         size(found.get("size")),
         len(found["renditions"]) if found.get("renditions") else "",
-        f"{error['code']}: {error['message']}" if error else caption.get("text", ""),
-        found.get("updated_at", ""),
+        caption_or_error(found),
+        found.get("updated_at", "")[: len("2024-05-01T10:00:00")].replace("T", " "),
     )
+
+
+def caption_or_error(found: Row) -> str:
+    error = found.get("error")
+    return f"{error['code']}: {error['message']}" if error else found.get("caption", {}).get("text", "")
+
+
+def by_width(found: Row) -> list[str]:
+    """The names of the renditions, the smallest first."""
+    renditions = found.get("renditions", {})
+    return sorted(renditions, key=lambda name: (renditions[name]["width"], name))
 
 
 def facts(found: Row) -> Iterator[tuple[str, object]]:

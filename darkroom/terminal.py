@@ -47,6 +47,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
+    if not table.rows:
+        say("There are none")
+        return
     console = Console(markup=False, highlight=False, emoji=False, width=wide)
     with console.capture() as drawn:
         console.print(table)

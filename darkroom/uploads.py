@@ -11,14 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from darkroom import results
 from darkroom.errors import DarkroomError, TargetError
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
-from darkroom.terminal import seconds, size, step
+from darkroom.terminal import say, seconds, step
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3
-COLUMNS = ("picture", "status", "time", "renditions", "error")
+COLUMNS = ("picture", "status", "time", "renditions", "caption or error")
 NO_VERSION = "null"  # S3's own word
 BATCH = 100  # keys: what DynamoDB's BatchGetItem takes at once
 
@@ -96,9 +97,13 @@ def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]
     ended = []
     pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"
     with step(f"Uploading {pictures} and following each to its end") as news:
-        for end in send_and_follow(target, files, timeout):
-            ended.append(end)
-            news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
+        try:
+            for end in send_and_follow(target, files, timeout):
+                ended.append(end)
+                news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
+        except KeyboardInterrupt:
+            say(f"Stopped with {len(ended)} of {len(files)} at their end. What S3 has goes on: see `darkroom results`")
+            raise
     return ended
 
 
@@ -172,14 +177,12 @@ def require_verdicts(ended: Sequence[Ended]) -> None:
 def line(ended: Ended) -> Sequence[object]:
     """The picture as a line of a table with COLUMNS."""
     row = ended.row or {}
-    renditions = row.get("renditions", {})
-    error = row.get("error")
     return (
         ended.upload.key,
         ended.status,
         seconds(ended.seconds),
-        ", ".join(f"{name} {size(made['bytes'])}" for name, made in sorted(renditions.items())),
-        f"{error['code']}: {error['message']}" if error else "",
+        ", ".join(results.by_width(row)),
+        results.caption_or_error(row),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.executions import State, read_history, state_line
+from darkroom.executions import State, line, read_history, state_line
 from darkroom.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -80,6 +80,13 @@ def test_the_line_of_a_state_says_the_error_in_words(local: list[State]):
 
 
 EVENT = {"detail": {"object": {"key": "raw/cat.jpg"}}}
+
+
+def test_the_line_of_an_execution_says_the_hour_in_utc_as_the_rows_do():
+    """boto3 gives the hour of this machine's own zone."""
+    started = datetime.fromisoformat("2024-05-01T00:30:00+02:00")
+    execution = {"key": "raw/a.jpg", "status": "RUNNING", "started": started, "seconds": None, "execution": "arn:a"}
+    assert line(execution)[2] == "2024-04-30 22:30:00"
 
 
 @pytest.fixture

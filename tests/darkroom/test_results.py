@@ -65,6 +65,12 @@ def test_the_table_shows_why_a_picture_was_rejected():
     assert "corrupt: ends after 512 of 9000 bytes" in line
 
 
+def test_a_table_without_rows_says_so_and_prints_nothing():
+    result = darkroom("--aws", "results", "--status", "FAILED")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.splitlines()[-1] == "There are none"
+
+
 def test_an_unknown_key_is_one_line_and_no_success():
     result = darkroom("--aws", "results", "nowhere.jpg", "--json")
     assert (result.exit_code, result.stdout) == (1, "")

@@ -171,6 +171,26 @@ def test_pictures_are_followed_while_others_are_still_sent(
     assert [*first, *(end.upload.key for end in following)] == ["raw/a.jpg", "raw/b.jpg", "raw/c.jpg"]
 
 
+def test_ctrl_c_says_how_far_it_came(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def interrupted(*_: object) -> Any:
+        yield uploads.Ended(UPLOAD, "SUCCEEDED", None, 1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uploads, "send_and_follow", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        uploads.watch(target, {"raw/cat.jpg": tmp_path, "raw/dog.jpg": tmp_path}, timeout=0)
+    assert "Stopped with 1 of 2 at their end" in capsys.readouterr().err
+
+
+def test_the_line_of_an_upload_names_its_renditions_and_what_was_said_of_it():
+    renditions = {"thumb": {"width": 128}, "large": {"width": 2048}, "small": {"width": 480}}
+    row = {"renditions": renditions, "caption": {"status": "OK", "text": "a cat"}}
+    end = uploads.Ended(UPLOAD, "SUCCEEDED", row, 1.0)
+    assert uploads.line(end) == ("raw/cat.jpg", "SUCCEEDED", "1.00 s", "thumb, small, large", "a cat")
+
+
 def test_an_upload_that_fails_ends_the_command_and_begins_no_other(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

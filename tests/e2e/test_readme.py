@@ -28,6 +28,7 @@ NEXT_BLOCK = "--- next block ---"
 CHANGING = {
     r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b": "<id>",
     r"\b[0-9a-f]{16}\b": "<hash>",
+    r"#[0-9a-f]{8}\b": "#<hash>",
     r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?": "<time>",
     r"\b[\d.]+ (s|B|KiB|MiB)\b": r"<so many> \1",
     r'("bytes": {"N": )"\d+"': r'\1"<so many>"',
