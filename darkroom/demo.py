@@ -14,7 +14,7 @@ from darkroom.terminal import say, show_table, step
 PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
 
 COLD = """
-The first pictures waited for their functions to start: processes here, cold starts on AWS."""
+The first pictures of a new cloud wait for its functions to start: processes here, cold starts on AWS."""
 
 CANNED = """
 The captions are canned text: that is how the local cloud answers Bedrock. `make down`, then MINISTACK_BEDROCK_PROXY_URL

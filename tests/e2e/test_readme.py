@@ -12,6 +12,7 @@ import pytest
 
 from darkroom.cloud import Cloud
 from darkroom.pictures import draw
+from stacks.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,6 +87,17 @@ def run(command: list[str], cloud: Cloud) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {"PATH": path, "DARKROOM_HOME": str(cloud.home)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_reject_code_and_no_other_is_in_the_readme():
+    functions = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    [said] = re.findall(r"^\| `REJECTED` \|.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r'Rejected\("(\w+)"', functions)) == set(re.findall(r"`(\w+)`", said)) - {"REJECTED"}
+
+
+def test_every_setting_is_in_the_readme():
+    names = "\n".join(re.findall(r"^\| (`.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert [name for name in Settings.model_fields if not re.search(rf"`{name}\b", names)] == []
 
 
 def test_the_demo_shows_what_became_of_each_picture(demo: subprocess.CompletedProcess[str]):
