@@ -15,7 +15,7 @@ from darkroom import results
 from darkroom.errors import DarkroomError, TargetError
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
-from darkroom.terminal import say, seconds, step
+from darkroom.terminal import say, seconds, size, step
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3
@@ -181,7 +181,7 @@ def line(ended: Ended) -> Sequence[object]:
         ended.upload.key,
         ended.status,
         seconds(ended.seconds),
-        ", ".join(results.by_width(row)),
+        ", ".join(f"{name} {size(row['renditions'][name]['bytes'])}" for name in results.by_width(row)),
         results.caption_or_error(row),
     )
 
