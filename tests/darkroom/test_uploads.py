@@ -185,10 +185,20 @@ def test_ctrl_c_says_how_far_it_came(
 
 
 def test_the_line_of_an_upload_names_its_renditions_and_what_was_said_of_it():
-    renditions = {"thumb": {"width": 128}, "large": {"width": 2048}, "small": {"width": 480}}
+    renditions = {
+        "thumb": {"width": 128, "bytes": 900},
+        "large": {"width": 2048, "bytes": 30000},
+        "small": {"width": 480, "bytes": 5000},
+    }
     row = {"renditions": renditions, "caption": {"status": "OK", "text": "a cat"}}
     end = uploads.Ended(UPLOAD, "SUCCEEDED", row, 1.0)
-    assert uploads.line(end) == ("raw/cat.jpg", "SUCCEEDED", "1.00 s", "thumb, small, large", "a cat")
+    assert uploads.line(end) == (
+        "raw/cat.jpg",
+        "SUCCEEDED",
+        "1.00 s",
+        "thumb 900 B, small 4.9 KiB, large 29.3 KiB",
+        "a cat",
+    )
 
 
 def test_an_upload_that_fails_ends_the_command_and_begins_no_other(
