@@ -266,7 +266,7 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
             pass_fds=[lock, listening.fileno()],
         )
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return Cloud(home, process.pid, port, since, bedrock=env.get("MINISTACK_BEDROCK_PROXY_URL"))
+    return Cloud(home, process.pid, port, since, bedrock=env.get("MINISTACK_BEDROCK_PROXY_URL") or None)
 
 
 def _write_certificate(folder: Path) -> None:

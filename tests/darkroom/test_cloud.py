@@ -206,6 +206,13 @@ def test_no_variable_of_the_shell_reaches_the_functions_unasked(home: Path):
     assert not [one for one in environ if one.startswith((b"RENDITIONS=", b"AWS_PROFILE="))]
 
 
+@pytest.mark.parametrize(("url", "noted"), [("http://localhost:9", "http://localhost:9"), ("", None)])
+def test_it_is_noted_whose_model_answers_for_bedrock(url: str, noted: str | None, home: Path):
+    """The shell that asks later may have another server in its environment, or none."""
+    start(home, env={"PATH": os.environ["PATH"], "MINISTACK_BEDROCK_PROXY_URL": url})
+    assert cloud.running(home).bedrock == noted
+
+
 @pytest.mark.usefixtures("started")
 def test_env_points_the_plain_aws_command_line_at_it():
     """Also in a shell that is signed in elsewhere and goes to the world through a proxy."""
