@@ -273,6 +273,7 @@ def test_a_missing_tool_is_said_before_anything_starts(
     assert cloud.running(home) is None
 
 
+@pytest.mark.usefixtures("home")
 def test_a_setting_without_a_value_or_without_a_deployment_is_a_mistake_in_the_command():
     assert darkroom("up", "--set", "captions.enabled").exit_code == 2
     assert darkroom("up", "--no-deploy", "--set", "captions.enabled=true").exit_code == 2
