@@ -47,6 +47,8 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 		--python-version 3.11 --group test --group check pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --constraint requirements.txt functions/requirements.in --output-file functions/requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --no-emit-package pillow \
+		--python-version 3.11 --constraint requirements.txt functions/requirements-heic.in --output-file functions/requirements-heic.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "darkroom needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'

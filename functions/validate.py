@@ -39,15 +39,21 @@ class Settings:
     renditions: tuple[RenditionSetting, ...]
     quality: dict[str, int]
     background: str
+    keep_copyright: bool
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
         return cls(
             upload_prefix=environment["UPLOAD_PREFIX"],
-            limits=Limits(max_bytes=int(environment["MAX_BYTES"]), max_pixels=int(environment["MAX_PIXELS"])),
+            limits=Limits(
+                max_bytes=int(environment["MAX_BYTES"]),
+                max_pixels=int(environment["MAX_PIXELS"]),
+                heic=json.loads(environment["HEIC"]),
+            ),
             renditions=tuple(RenditionSetting(**setting) for setting in json.loads(environment["RENDITIONS"])),
             quality=json.loads(environment["QUALITY"]),
             background=environment["BACKGROUND"],
+            keep_copyright=json.loads(environment["KEEP_COPYRIGHT"]),
         )
 
 
@@ -94,7 +100,8 @@ def _rejection(source: Source, rejected: Rejected) -> Verdict:
 def _renditions(key: str, picture: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:
     """What each Resize is told. The keys change with the content and with the settings, so that a URL is immutable."""
     planned = plan(picture["width"], picture["height"], settings.renditions)
-    recipe = [picture["content_hash"], settings.quality, settings.background, *(asdict(one) for one in planned)]
+    look = settings.quality, settings.background, settings.keep_copyright
+    recipe = [picture["content_hash"], *look, *(asdict(one) for one in planned)]
     version = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]  # 64 bits tell the versions of one key apart
     return [
         {
@@ -102,6 +109,7 @@ def _renditions(key: str, picture: Mapping[str, Any], settings: Settings) -> lis
             "key": rendition_key(key.removeprefix(settings.upload_prefix), version, one),
             "quality": settings.quality.get(one.format),
             "background": settings.background,
+            "keep_copyright": settings.keep_copyright,
         }
         for one in planned
     ]

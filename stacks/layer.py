@@ -14,6 +14,7 @@ from stacks.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "functions" / "requirements.txt"
+HEIC_LOCK = ROOT / "functions" / "requirements-heic.txt"
 BUILD = ROOT / "build" / "layer"
 
 # Lambda's Amazon Linux 2023 has glibc 2.34. `manylinux2014` would be accepted too, and silently give an older Pillow.
@@ -23,7 +24,9 @@ PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28
 class DependencyLayer(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
-        folder = build_layer(architecture=settings.architecture, python_version=settings.python_version)
+        folder = build_layer(
+            architecture=settings.architecture, python_version=settings.python_version, heic=settings.heic
+        )
         self.layer = lambda_.LayerVersion(
             self,
             "Dependencies",
@@ -42,13 +45,14 @@ def architecture(settings: Settings) -> lambda_.Architecture:
     return lambda_.Architecture.ARM_64 if settings.architecture == "arm64" else lambda_.Architecture.X86_64
 
 
-def build_layer(*, architecture: str, python_version: str) -> Path:
-    """Install the locked wheels for that machine into `build/layer/…` once; the folder's name carries the lock's hash.
+def build_layer(*, architecture: str, python_version: str, heic: bool = False) -> Path:
+    """Install the locked wheels for that machine into `build/layer/…` once; the folder's name carries the locks' hash.
 
     Raises RuntimeError with the installer's own words if a wheel is missing for that machine.
     """
-    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
-    folder = BUILD / f"python{python_version}-{architecture}-{lock}"
+    locks = [LOCK, HEIC_LOCK] if heic else [LOCK]
+    contents = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:12]
+    folder = BUILD / f"python{python_version}-{architecture}-{contents}"
     if folder.exists():
         return folder
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -57,7 +61,8 @@ def build_layer(*, architecture: str, python_version: str) -> Path:
     install = subprocess.run(
         [
             *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:"),
-            *("--requirement", str(LOCK), "--target", str(unfinished / "python")),
+            *(f"--requirement={lock}" for lock in locks),
+            *("--target", str(unfinished / "python")),
             *("--python-platform", PLATFORMS[architecture], "--python-version", python_version),
         ],
         capture_output=True,

@@ -130,6 +130,8 @@ class Settings(Group):
     quality: Qualities = Qualities()
     background: str = Field(default="#ffffff", pattern=r"^#[0-9a-f]{6}$")
     limits: Limits = Limits()
+    heic: bool = False  # takes a wheel under the GPL into the layer
+    keep_copyright: bool = False
     captions: Captions = Captions()
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
     functions: Functions = Functions()

@@ -97,6 +97,8 @@ class Steps(Construct):
                 ),
                 "QUALITY": settings.quality.model_dump_json(),
                 "BACKGROUND": settings.background,
+                "HEIC": json.dumps(settings.heic),
+                "KEEP_COPYRIGHT": json.dumps(settings.keep_copyright),
             },
         )
         # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due.

@@ -37,6 +37,8 @@ ENVIRONMENT = {
     ),
     "QUALITY": json.dumps({"webp": 80, "jpeg": 80, "avif": 50}),
     "BACKGROUND": "#ffffff",
+    "HEIC": "false",
+    "KEEP_COPYRIGHT": "false",
     "RENDITIONS_BUCKET": RENDITIONS,
     "CAPTIONS": json.dumps({"model_id": "a.model-v1:0", "prompt": "Say what you see.", "max_tokens": 50, "top_p": 0.9}),
 }

@@ -4,7 +4,7 @@ import io
 
 import pytest
 from botocore.exceptions import ClientError
-from PIL import Image
+from PIL import ExifTags, Image
 
 from darkroom.pictures import photo
 from functions import resize, validate
@@ -35,6 +35,21 @@ def test_it_writes_what_was_planned(s3, call, validated):
         assert stored["CacheControl"] == "public, max-age=31536000, immutable"
         with Image.open(io.BytesIO(body)) as picture:
             assert (picture.format, picture.size) == (planned["format"].upper(), (planned["width"], planned["height"]))
+
+
+@pytest.mark.parametrize("setting", ["true", "false"])
+def test_the_copyright_is_kept_where_the_setting_says_so(s3, upload, call, monkeypatch, setting):
+    """`keep_copyright` goes from Validate's environment through the plan into every rendition."""
+    monkeypatch.setenv("KEEP_COPYRIGHT", setting)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Copyright], exif[ExifTags.Base.Make] = "(c) Ada 2026", "camera"
+    Image.new("RGB", (60, 40)).save(file, "JPEG", exif=exif)
+    verdict = call(validate, upload("raw/mine.jpg", file.getvalue()))
+    for planned in verdict["renditions"]:
+        call(resize, verdict["source"], rendition=planned)
+        with Image.open(s3.get_object(Bucket=RENDITIONS, Key=planned["key"])["Body"]) as picture:
+            kept = {ExifTags.Base.Copyright: "(c) Ada 2026"} if setting == "true" else {}
+            assert dict(picture.getexif()) == kept
 
 
 def test_doing_it_again_changes_nothing(s3, call, validated):

@@ -87,6 +87,18 @@ def test_the_keys_change_with_content_and_settings_only(upload, call, monkeypatc
     assert keys(photo(90, 60)) != once
 
 
+def test_heic_is_taken_only_with_its_setting(upload, call, monkeypatch):
+    """Without it the verdict names the setting; with it the file itself is looked at, and this one is only a header."""
+    source = upload("raw/phone.heic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
+    assert call(validate, source)["error"] == {
+        "code": "unsupported_format",
+        "message": "HEIC is taken only where the setting `heic` is on",
+    }
+    monkeypatch.setenv("HEIC", "true")
+    settings.cache_clear()
+    assert call(validate, source)["error"]["code"] == "corrupt"
+
+
 def test_a_key_too_long_for_s3_gives_way_to_its_hash():
     """An upload's key may have 1,024 bytes; its renditions' keys may not have more."""
     [thumb] = plan(90, 60, settings().renditions[:1])
@@ -119,7 +131,7 @@ def test_an_attempt_without_a_verdict_counts_no_picture(upload, call, log_lines)
     assert not [line for line in log_lines() if "Pictures" in line]
 
 
-@pytest.mark.parametrize("missing", ["UPLOAD_PREFIX", "MAX_BYTES", "RENDITIONS"])
+@pytest.mark.parametrize("missing", ["UPLOAD_PREFIX", "MAX_BYTES", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT"])
 def test_a_setting_that_is_missing_is_named(monkeypatch, missing):
     """A stack that forgot a variable fails with its name, not with a default nobody chose."""
     monkeypatch.delenv(missing)

@@ -215,6 +215,14 @@ def test_warm_functions_are_called_by_their_alias(synth):
     template.has_resource_properties("AWS::Lambda::Function", {"ReservedConcurrentExecutions": 20})
 
 
+@pytest.mark.parametrize("setting", ["heic", "keep_copyright"])
+def test_a_switch_for_pictures_reaches_validate(synth, setting):
+    """Validate reads it from its environment as JSON; off is the default."""
+    for template, text in ((synth(), "false"), (synth(**{setting: True}), "true")):
+        variables = Match.object_like({setting.upper(): text})
+        template.has_resource_properties("AWS::Lambda::Function", {"Environment": {"Variables": variables}})
+
+
 @pytest.mark.parametrize(("enabled", "text"), [(True, "true"), (False, "false")])
 def test_captions_are_a_switch_of_the_workflow(synth, enabled, text):
     """Off, no execution calls the model."""

@@ -64,6 +64,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"captions.temperature": "1.5"}, 'captions.temperature = "1.5": should be less than or equal to 1'),
     ({"functions": {"resize": {"memory": 64}}}, "functions.resize.memory = 64: should be greater than or equal to 128"),
     ({"log_retention_days": 31}, "log_retention_days = 31: CloudWatch Logs takes only 1, 3, 5, 7, 14, 30"),
+    ({"heic": "maybe"}, 'heic = "maybe": should be a valid boolean'),
+    ({"keep_copyright": 2}, "keep_copyright = 2: should be a valid boolean"),
     ({"removal_policy": "snapshot"}, "removal_policy = \"snapshot\": should be 'retain' or 'destroy'"),
     ({"rendition": {}}, "rendition: there is no such setting"),
     ({"captions.enable": "true"}, "captions.enable: there is no such setting"),
