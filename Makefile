@@ -27,6 +27,11 @@ down:  ## stops the local cloud
 test: install  ## all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
+.PHONY: corpus
+corpus: install  ## every file of CORPUS=folder through the functions, against what its expected.csv says
+	@test -n "$(CORPUS)" || { echo "make corpus CORPUS=folder" >&2; exit 2; }
+	@$(BIN)/python -m benchmarks.corpus "$(CORPUS)"
+
 .PHONY: check
 check: install  ## format, lint, strict types, synth, cfn-lint
 	@$(BIN)/ruff format --check

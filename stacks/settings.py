@@ -167,6 +167,19 @@ class Settings(Group):
             raise ValueError(f"CloudWatch Logs takes only {', '.join(map(str, RETENTION_DAYS))}")
         return days
 
+    def for_validate(self) -> dict[str, str]:
+        """The environment that Validate reads its part of the settings from."""
+        return {
+            "UPLOAD_PREFIX": self.upload_prefix,
+            "MAX_BYTES": str(self.limits.max_bytes),
+            "MAX_PIXELS": str(self.limits.max_pixels),
+            "RENDITIONS": json.dumps([{"name": name, **one.model_dump()} for name, one in self.renditions.items()]),
+            "QUALITY": self.quality.model_dump_json(),
+            "BACKGROUND": self.background,
+            "HEIC": json.dumps(self.heic),
+            "KEEP_COPYRIGHT": json.dumps(self.keep_copyright),
+        }
+
 
 def read_settings(context: Mapping[str, Any]) -> Settings:
     """Read the settings out of the CDK context. Raises SettingsError."""

@@ -1,6 +1,5 @@
 """The Lambda functions, one per step that touches pixels. Each has its own role, which begins with nothing."""
 
-import json
 from pathlib import Path
 
 from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy, Stack
@@ -88,18 +87,7 @@ class Steps(Construct):
             sizing=settings.functions.validate_,
             settings=settings,
             layer=layer,
-            environment={
-                "UPLOAD_PREFIX": settings.upload_prefix,
-                "MAX_BYTES": str(settings.limits.max_bytes),
-                "MAX_PIXELS": str(settings.limits.max_pixels),
-                "RENDITIONS": json.dumps(
-                    [{"name": name, **rendition.model_dump()} for name, rendition in settings.renditions.items()]
-                ),
-                "QUALITY": settings.quality.model_dump_json(),
-                "BACKGROUND": settings.background,
-                "HEIC": json.dumps(settings.heic),
-                "KEEP_COPYRIGHT": json.dumps(settings.keep_copyright),
-            },
+            environment=settings.for_validate(),
         )
         # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due.
         allow(self.validate.role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
