@@ -9,16 +9,13 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from functions.imaging import jpeg
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.errors import Rejected
 from functions.imaging.formats import frames, load, open_picture, orientation, recognise, shrink
 from functions.imaging.placeholder import dominant_color, thumbhash
 from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
-
-# A progressive JPEG paints the picture again with each scan; 10 are usual. A small file can ask for thousands,
-# each as dear as a whole picture.
-MAX_SCANS = 100
 
 SAMPLE = 256  # pixels a side looked at for placeholder and colour, taken evenly, ...
 GLANCE = 24  # ... and then averaged to this: three times what the 7 cosine terms of a ThumbHash can show
@@ -50,12 +47,10 @@ def examine(data: bytes, limits: Limits) -> Facts:
     """Raises Rejected, and nothing else, whatever the bytes are."""
     name = _accepted_format(data, limits)
     with _decoding(name):
-        picture = open_picture(data, name)
+        picture = open_picture(jpeg.open_ended(data) if name == "jpeg" else data, name)
         _check_pixels(*picture.size, limits)
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)
-        if name == "jpeg":
-            _check_scans(data)
         width, height = picture.size
         shrink(picture, 8)
         decoded = load(picture)
@@ -99,13 +94,6 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         measured, limit = width * height / 1_000_000, limits.max_pixels / 1_000_000
         raise Rejected("too_many_pixels", f"{width}x{height} = {measured:.1f} MP, limit {limit:g} MP")
-
-
-def _check_scans(data: bytes) -> None:
-    """0xFFDA starts a scan and appears nowhere else in one: a 0xFF among the pixels is followed by 0."""
-    scans = data.count(b"\xff\xda")
-    if scans > MAX_SCANS:
-        raise Rejected("corrupt", f"JPEG of {scans} scans, limit {MAX_SCANS}")
 
 
 def _glance(picture: Image.Image) -> tuple[Image.Image, str | None]:

@@ -10,7 +10,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageFile
 
-from functions.imaging import tags
+from functions.imaging import jpeg, tags
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -43,10 +43,6 @@ _SIGNATURES = {
 # The brands that carry HEVC pictures: ISO/IEC 23008-12, annex B; https://mp4ra.org/registered-types/brands
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-
-# The markers that start a frame (ITU T.81, table B.1); C4, C8 and CC between them are tables.
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-LOSSLESS = 0xC3
 
 
 def recognise(data: bytes) -> str | None:
@@ -105,8 +101,8 @@ def is_ycc(picture: ImageFile.ImageFile) -> bool:
     return [component[0] for component in components] == [1, 2, 3]
 
 
-def _is_lossless(jpeg: ImageFile.ImageFile) -> bool:
-    return _jpeg_frame(_bytes(jpeg), 0)[0] == LOSSLESS
+def _is_lossless(picture: ImageFile.ImageFile) -> bool:
+    return jpeg.frame(_bytes(picture))[0] == jpeg.LOSSLESS
 
 
 def again(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:
@@ -202,17 +198,5 @@ def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[
     order = "<" if index[:2] == b"II" else ">"
     for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
         (offset,) = struct.unpack_from(order + "L", entries, at + 8)
-        _, size = _jpeg_frame(data, picture.info["mpoffset"] + offset)
+        _, size = jpeg.frame(data, picture.info["mpoffset"] + offset)
         yield size
-
-
-def _jpeg_frame(data: bytes, at: int) -> tuple[int, tuple[int, int]]:
-    """The marker and the size of the first frame of the JPEG at that place; zeros if there is none."""
-    at += 2
-    while data[at : at + 1] == b"\xff" and at + 9 <= len(data):
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker in FRAMES:
-            height, width = struct.unpack_from(">2H", data, at + 5)
-            return marker, (width, height)
-        at += 2 + length
-    return 0, (0, 0)

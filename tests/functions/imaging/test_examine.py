@@ -125,6 +125,33 @@ def test_a_broken_transfer_is_corrupt():
     assert rejected(corrupt_jpeg())[0] == "corrupt"
 
 
+@pytest.mark.parametrize("kind", ["jpeg", "grey", "cmyk", "progressive", "restarts"])
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_an_end_mark_does_not_make_a_jpeg_whole(kind, part):
+    """libjpeg would paint what is missing grey: the pixels, or the later scans, end after that part of them."""
+    picture = landscape(640, 480)
+    whole = {
+        "jpeg": encoded(picture, "JPEG"),
+        "grey": encoded(picture.convert("L"), "JPEG"),
+        "cmyk": encoded(picture.convert("CMYK"), "JPEG"),
+        "progressive": encoded(picture, "JPEG", progressive=True),
+        "restarts": encoded(picture, "JPEG", restart_marker_rows=1),
+    }[kind]
+    assert examine(whole, LIMITS).width == 640
+    pixels = whole.index(b"\xff\xda")
+    last = whole.rindex(b"\xff\xda") if kind == "progressive" else len(whole)
+    cut = whole[: pixels + int((last - pixels) * part)]
+    assert rejected(cut + b"\xff\xd9")[0] == "corrupt"
+
+
+def test_a_jpeg_behind_its_own_thumbnail_is_taken():
+    """The end of the thumbnail in its EXIF block is not the end of the picture."""
+    exif = b"Exif\0\0" + TAKEN["jpeg"]
+    data = TAKEN["jpeg"][:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + TAKEN["jpeg"][2:]
+    assert examine(data, LIMITS).width == 60
+    assert rejected(data[:-200] + b"\xff\xd9")[0] == "corrupt"
+
+
 def test_a_png_with_a_flipped_bit_in_its_header_is_corrupt():
     data = bytearray(TAKEN["png"])
     data[20] ^= 1
@@ -173,7 +200,7 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded():
     second = data.index(b"\xff\xda", first + 2)
     bomb = data[:second] + data[first:second] * 200 + data[second:]
     scans = 200 + data.count(b"\xff\xda")
-    assert rejected(bomb) == ("corrupt", f"JPEG of {scans} scans, limit 100")
+    assert rejected(bomb) == ("corrupt", f"JPEG that cannot be decoded: {scans} scans, limit 100")
 
 
 def test_a_hostile_exif_block_is_ignored():
