@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops
@@ -125,5 +126,13 @@ def _is_grey(picture: Image.Image) -> bool:
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """Without a profile: CMYK as ink on white paper, the rest as sRGB."""
+    """Without a profile: CMYK as an offset press prints it, the rest as sRGB."""
+    if picture.mode == "CMYK":
+        return _converted(picture, bundled_profile("press"))
     return picture if picture.mode in ("L", "LA", "RGB", "RGBA", "YCbCr") else picture.convert("RGB")
+
+
+@cache
+def bundled_profile(name: str) -> bytes:
+    """`press`: inks on coated paper, the one libvips assumes; `display-p3`. Where they come from: docs/decisions.md."""
+    return (Path(__file__).parent / "profiles" / f"{name}.icc").read_bytes()

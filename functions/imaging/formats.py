@@ -10,7 +10,8 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageFile
 
-from functions.imaging import jpeg, tags
+from functions.imaging import jpeg, png, tags
+from functions.imaging.color import bundled_profile
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -44,6 +45,9 @@ _SIGNATURES = {
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
+# Numbers of ITU-T H.273: the primaries of Display P3, and the curves that are sRGB's, are shown as that, or are unsaid.
+_P3, _SRGB_CURVES = b"\x0c", {b"\x01", b"\x02", b"\x06", b"\x0d"}
+
 
 def recognise(data: bytes) -> str | None:
     """The format, or None for what is none of ours. `heic` is recognised whether or not it can be decoded."""
@@ -72,9 +76,41 @@ def _brand(data: bytes) -> str | None:
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Read the header; no pixel is decoded yet. Raises whatever the decoder raises."""
     module, decoder = _DECODERS[name]
-    picture = getattr(importlib.import_module(module), decoder)(BytesIO(data))
+    light, profile = png.lightened(data) if name == "png" else (data, None)
+    picture = getattr(importlib.import_module(module), decoder)(BytesIO(light))
     picture.decodermaxblock = len(data)  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
+    if profile or (profile := _named_profile(data, name, picture)):
+        picture.info["icc_profile"] = profile
     return cast(ImageFile.ImageFile, picture)
+
+
+def _named_profile(data: bytes, name: str, picture: ImageFile.ImageFile) -> bytes | None:
+    """Display P3, where only its numbers say so. In a PNG they count for more than a profile, in AVIF and HEIC less."""
+    if name == "png":
+        points = png.code_points(data)
+    elif name in ("avif", "heic") and "icc_profile" not in picture.info:
+        points = _code_points(data)
+    else:
+        return None
+    return bundled_profile("display-p3") if points[:1] == _P3 and points[1:2] in _SRGB_CURVES else None
+
+
+def _code_points(data: bytes) -> bytes:
+    """Colour primaries and transfer of the first picture that has them: ISO/IEC 14496-12, 12.1.5, box `colr`."""
+    box = data
+    for name, header in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+        box = next(_boxes(box, name), b"")[header:]
+    found = next((colour for colour in _boxes(box, b"colr") if colour[:4] == b"nclx"), b"")
+    return found[5:6] + found[7:8]  # each number has two bytes
+
+
+def _boxes(data: bytes, wanted: bytes) -> Iterator[bytes]:
+    at = 0
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == wanted:
+            yield data[at + 8 : at + length]
+        at += max(length, 8)
 
 
 def shrink(picture: ImageFile.ImageFile, part: int, mode: str | None = None) -> int:

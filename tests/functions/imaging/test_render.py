@@ -7,7 +7,7 @@ import zlib
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageStat
 
-from darkroom.pictures import ORIENTATION, STORED, animated_gif, cmyk_jpeg, landscape, photo
+from darkroom.pictures import ORIENTATION, STORED, animated_gif, landscape, photo
 from functions.imaging import Limits, Target, examine, for_caption, plan, render
 from functions.imaging.plan import RenditionSetting
 
@@ -154,32 +154,82 @@ def test_a_profile_keeps_transparency():
     assert rendition(encoded(drawn, "PNG", icc_profile=ADOBE_RGB), 20, 20).getpixel((5, 5))[3] == 77
 
 
-def test_cmyk_without_a_profile_is_ink_on_paper():
-    """100 of 255 cyan and 51 of 255 black leave (1 - .392) x (1 - .2) of red, and .8 of the rest: 124, 204, 204.
-    Pillow writes the inks inverted and says so, as Adobe does."""
-    data = encoded(Image.new("CMYK", (64, 64), (100, 0, 0, 51)), "JPEG", quality=95)
-    near(rendition(data, 32, 32).convert("RGB").getpixel((9, 9)), (124, 204, 204), 4)
+# Inks, 255 of each at most, and what libvips 8.18 makes of them: icc_transform with its own `cmyk`, relative.
+INKS = {
+    (0, 0, 0, 0): (255, 255, 255),
+    (255, 0, 0, 0): (0, 156, 228),
+    (0, 255, 0, 0): (234, 23, 133),
+    (0, 0, 255, 0): (255, 240, 0),
+    (0, 255, 255, 0): (232, 31, 42),
+    (0, 0, 0, 255): (41, 35, 43),
+    (100, 0, 0, 51): (120, 171, 198),
+}
+
+
+@pytest.mark.parametrize("inks", INKS, ids=str)
+@pytest.mark.parametrize("format_name", ["JPEG", "TIFF"])
+def test_cmyk_without_a_profile_is_what_a_press_prints(inks, format_name):
+    """Not the neon of computing with ideal inks. Pillow writes those of a JPEG inverted and says so, as Adobe does."""
+    data = encoded(Image.new("CMYK", (64, 64), inks), format_name, quality=95)
+    near(rendition(data, 32, 32).convert("RGB").getpixel((9, 9)), INKS[inks], 4)
 
 
 def test_cmyk_without_adobes_marker_is_not_inverted():
-    """The same stored numbers without the marker are 155 cyan, no yellow or magenta missing, 204 black: nearly black.
-    (1 - .608) x (1 - .8) = .078 of red, which is 20."""
+    """The same stored numbers without the marker are 155 cyan, 255 magenta and yellow, 204 black; libvips as above."""
     data = encoded(Image.new("CMYK", (64, 64), (100, 0, 0, 51)), "JPEG", quality=95)
     marker = data.index(b"\xff\xee\0\x0eAdobe")
-    near(rendition(data[:marker] + data[marker + 16 :], 32, 32).convert("RGB").getpixel((9, 9)), (20, 0, 0), 4)
+    near(rendition(data[:marker] + data[marker + 16 :], 32, 32).convert("RGB").getpixel((9, 9)), (52, 29, 41), 4)
 
 
-def test_a_cmyk_photo_looks_like_the_photo():
-    shown, drawn = rendition(cmyk_jpeg(320, 240), 160, 120), landscape(320, 240, "CMYK").resize((160, 120))
-    assert difference(shown, drawn) < 6
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def with_chunk(data, name, body):
+    """A PNG with one more chunk behind its header."""
+    return data[:33] + chunk(name, body) + data[33:]
+
+
+# By hand, for 100, 150, 50: .1274 .3050 .0319 in light; the matrix from Display P3 to linear sRGB (both D65)
+# 1.2249 R - .2247 G, -.0420 R + 1.0419 G, -.0197 R - .0786 G + 1.0979 B gives .0875 .3124 .0085; coded: 84 152 23.
+P3_GREEN, SRGB_GREEN = (100, 150, 50), (84, 152, 23)
+
+
+def test_a_png_that_only_names_display_p3_is_converted():
+    """cICP: primaries 12, transfer 13, no matrix, full range."""
+    data = with_chunk(encoded(Image.new("RGB", (64, 64), P3_GREEN), "PNG"), b"cICP", bytes([12, 13, 0, 1]))
+    near(rendition(data, 32, 32).getpixel((9, 9)), SRGB_GREEN, 2)
+
+
+def test_an_avif_that_only_names_display_p3_is_converted():
+    """The same numbers, two bytes each, in the box `colr`."""
+    data = encoded(Image.new("RGB", (64, 64), P3_GREEN), "AVIF", quality=95, speed=10)
+    at = data.index(b"colrnclx") + 8
+    near(rendition(data, 32, 32).getpixel((9, 9)), P3_GREEN, 3)
+    named = data[:at] + struct.pack(">2H", 12, 13) + data[at + 4 :]
+    near(rendition(named, 32, 32).getpixel((9, 9)), SRGB_GREEN, 3)
+
+
+def test_a_png_with_a_profile_of_more_than_a_megabyte_is_taken_and_converted():
+    """Pillow alone would refuse it. Of a profile that has no end the picture does without."""
+    data = encoded(Image.new("RGB", (64, 64), (100, 150, 50)), "PNG")
+    large = with_chunk(data, b"iCCP", b"large\0\0" + zlib.compress(ADOBE_RGB + bytes(2_000_000)))
+    near(rendition(large, 32, 32).getpixel((9, 9)), (66, 151, 34), 3)
+    endless = with_chunk(data, b"iCCP", b"endless\0\0" + zlib.compress(bytes(20_000_000)))
+    assert rendition(endless, 32, 32).getpixel((9, 9)) == (100, 150, 50)
+    assert examine(endless, Limits(10**6, 10**6)).notes[0].startswith("ICC profile ignored")
+
+
+@pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "behind them"])
+def test_a_png_with_a_long_text_is_taken(place):
+    """Nobody reads it here; Pillow would read it, and refuse more than a megabyte."""
+    data = encoded(landscape(64, 48), "PNG")
+    text = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(2_000_000)))
+    assert difference(rendition(data[:place] + text + data[place:], 64, 48), landscape(64, 48)) == 0
 
 
 def png(width, height, kind, rows, *others):
     """A PNG of 16 bits a channel, of that colour type, with chunks before and after its pixels."""
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
     header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + struct.pack(f">{len(row)}H", *row) for row in rows))
     before = b"".join(chunk(*other) for other in others if other[0] == b"tRNS")
