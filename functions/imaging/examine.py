@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from functions.imaging import jpeg
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.errors import Rejected
-from functions.imaging.formats import frames, load, open_picture, orientation, recognise, shrink
+from functions.imaging.formats import frames, guarded, load, open_picture, orientation, recognise, shrink
 from functions.imaging.placeholder import dominant_color, thumbhash
 from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
@@ -47,7 +46,7 @@ def examine(data: bytes, limits: Limits) -> Facts:
     """Raises Rejected, and nothing else, whatever the bytes are."""
     name = _accepted_format(data, limits)
     with _decoding(name):
-        picture = open_picture(jpeg.open_ended(data) if name == "jpeg" else data, name)
+        picture = open_picture(guarded(data, name), name)
         _check_pixels(*picture.size, limits)
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)

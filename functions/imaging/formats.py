@@ -10,7 +10,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageFile
 
-from functions.imaging import jpeg, png, tags
+from functions.imaging import gif, jpeg, png, tags
 from functions.imaging.color import bundled_profile
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
@@ -71,6 +71,13 @@ def _brand(data: bytes) -> str | None:
         if brand in _HEIC_BRANDS:
             return "heic"
     return None
+
+
+def guarded(data: bytes, name: str) -> bytes:
+    """What Validate has decoded instead. Raises ValueError for what a decoder would not notice, or choke on."""
+    if name == "gif":
+        gif.frames(data)
+    return jpeg.open_ended(data) if name == "jpeg" else data
 
 
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
@@ -190,38 +197,21 @@ def _exif(picture: Image.Image) -> bytes:
 
 def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, tuple[int, int]]:
     """How many frames, pages or pictures a file has, and the largest one's size, without decoding any of them."""
-    others = {"gif": _gif_frames, "tiff": _tiff_pages, "jpeg": _jpeg_pictures}.get(name)
+    if name == "gif":
+        count, largest = gif.frames(data)
+        return max(1, count), largest
+    others = {"tiff": _tiff_pages, "jpeg": _jpeg_pictures}.get(name)
     sizes = list(others(data, picture)) if others else []
     count = len(sizes) if others else getattr(picture, "n_frames", 1)
     return max(1, count), max([picture.size, *sizes], key=lambda size: size[0] * size[1])
 
 
-def _gif_frames(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:
-    """The canvas each image descriptor needs: https://www.w3.org/Graphics/GIF/spec-gif89a.txt, section 20."""
-    at = 13 + _gif_palette(data[10])
-    while data[at : at + 1] in (b",", b"!"):
-        if data[at] == ord("!"):  # an extension: its label, then blocks
-            at += 2
-        elif at + 11 > len(data):
-            return
-        else:
-            left, top, width, height, flags = struct.unpack_from("<4HB", data, at + 1)
-            yield left + width, top + height
-            at += 11 + _gif_palette(flags)  # 10 bytes of descriptor, 1 of LZW code size
-        while at < len(data) and data[at]:
-            at += 1 + data[at]
-        at += 1
-
-
-def _gif_palette(flags: int) -> int:
-    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-
-
 def _tiff_pages(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:
-    for page in tags.directories(data, {tags.WIDTH, tags.HEIGHT}):
-        width, height = page.get(tags.WIDTH, 0), page.get(tags.HEIGHT, 0)
-        if isinstance(width, int) and isinstance(height, int):
-            yield width, height
+    """Of each page its size or that of its tiles: a decoder makes room for a whole tile, however small the page is."""
+    for page in tags.directories(data, {tags.WIDTH, tags.HEIGHT, tags.TILE_WIDTH, tags.TILE_HEIGHT}):
+        sides = (page.get(tag, 0) for tag in (tags.WIDTH, tags.HEIGHT, tags.TILE_WIDTH, tags.TILE_HEIGHT))
+        width, height, *tile = (side if isinstance(side, int) else 0 for side in sides)
+        yield max((width, height), (tile[0], tile[1]), key=lambda size: size[0] * size[1])
 
 
 def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:

@@ -15,12 +15,19 @@ PROGRESSIVE = {0xC2, 0xCA}
 # each as dear as a whole picture.
 MAX_SCANS = 100
 
+# Before the first scan. A profile or an index in 64 KiB pieces makes hundreds; 50 MB can hold 12 million, of which
+# Pillow would keep a list.
+MAX_SEGMENTS = 10_000
+
 # Ones, which no Huffman code consists of, with the zero that each must be followed by. libjpeg reads up to 8 bytes
 # ahead (its bit buffer has 64 bits), and these 8 hold no more than two blocks of 8x8.
 _PADDING = b"\xff\0" * 8
 
 # Among coded pixels 0xFF is followed by 0, so that these appear nowhere else. `bytes.find` takes three times as long.
 _SCAN, _END = re.compile(rb"\xff\xda"), re.compile(rb"\xff\xd9")
+
+# One with a body: not a filling 0xFF, a mere 0xFF of data, a restart, a beginning or an end (B.1.1.3).
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")
 
 
 def frame(data: bytes, at: int = 0) -> tuple[int, tuple[int, int]]:
@@ -40,7 +47,7 @@ def open_ended(data: bytes) -> bytes:
     One of several scans needs its end mark; of it the headers of the scans must add up to a whole picture, and a last
     scan cut short is not noticed. Neither is it in arithmetic code, which may leave out zeros at the end.
 
-    Raises ValueError for scans that do not add up, or for more of them than MAX_SCANS.
+    Raises ValueError for scans that do not add up, and for more scans or segments than the limits above.
     """
     places = dict(_segments(data, 0))
     kind = next((marker for marker in places if marker in FRAMES), LOSSLESS)
@@ -58,17 +65,21 @@ def open_ended(data: bytes) -> bytes:
 
 
 def _segments(data: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """The marker of each segment and where its body begins, up to the one that starts the first scan."""
+    """The marker of each segment and where its body begins, up to the one that starts the first scan.
+
+    What stands between them is skipped, as Pillow does.
+    """
     at += 2
-    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
-        marker = data[at + 1]
-        if marker == 0xFF:  # any number of these may stand before a marker
-            at += 1
-            continue
+    for _ in range(MAX_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if not found or found.end() + 2 > len(data):
+            return
+        at, marker = found.start(), data[found.start() + 1]
         yield marker, at + 4
         if marker == SCAN:
             return
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise ValueError(f"more than {MAX_SEGMENTS:,} segments")
 
 
 def _body(data: bytes, place: int) -> bytes:

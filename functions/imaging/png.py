@@ -12,12 +12,18 @@ PILLOWS_LIMIT = 1 << 20
 # Unpacked bytes of a profile: those of presses have 2.5 MB. What is longer is cut off here, and then is a broken one.
 LARGEST_PROFILE = 1 << 24
 
+# Pillow takes microseconds for each, and 50 MB hold 4 million. Of 8 KiB each, as they usually are, 6,000.
+MAX_CHUNKS = 100_000
+
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 
 
 def lightened(data: bytes) -> tuple[bytes, bytes | None]:
     """The PNG without texts, which nobody reads here, and without a profile that is too large for Pillow: that comes
-    unpacked beside it."""
+    unpacked beside it.
+
+    Raises ValueError for more chunks than MAX_CHUNKS.
+    """
     profile, kept, since = None, [], 0
     for name, start, end in _chunks(data):
         large = _large_profile(data[start + 8 : end - 4]) if name == b"iCCP" else None
@@ -36,13 +42,16 @@ def code_points(data: bytes) -> bytes:
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """The name of each chunk and where it begins and ends, its length and its checksum included."""
     start = 8
-    while start + 12 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if start + 12 > len(data):
+            return
         length, name = struct.unpack_from(">I4s", data, start)
         end = start + 12 + length
         if end > len(data):
             return
         yield name, start, end
         start = end
+    raise ValueError(f"more than {MAX_CHUNKS:,} chunks")
 
 
 def _large_profile(chunk: bytes) -> bytes | None:

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Collection, Iterator
 
 WIDTH, HEIGHT, ORIENTATION, ARTIST, COPYRIGHT = 0x0100, 0x0101, 0x0112, 0x013B, 0x8298
+TILE_WIDTH, TILE_HEIGHT = 0x0142, 0x0143
 MP_ENTRIES = 0xB002  # CIPA DC-007: 16 bytes for each picture of a multi-picture file
 
 ENTRIES_READ = 1000  # of one directory; real ones have tens

@@ -203,6 +203,32 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded():
     assert rejected(bomb) == ("corrupt", f"JPEG that cannot be decoded: {scans} scans, limit 100")
 
 
+SCREEN = b"GIF89a\x01\0\x01\0\x80\0\0" + b"\0\0\0\xff\xff\xff"  # one pixel, two colours
+DOT = b",\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0"
+PIECES = {
+    "png": (TAKEN["png"][:33] + png_chunk(b"teXt", b"") * 100_001 + TAKEN["png"][33:], "100,000 chunks"),
+    "jpeg": (b"\xff\xd8" + b"\xff\xfe\0\2" * 10_001 + TAKEN["jpeg"][2:], "10,000 segments"),
+    "jpeg with junk": (b"\xff\xd8\xff\xfe\0\2junk" + b"\xff\xfe\0\2" * 10_001 + TAKEN["jpeg"][2:], "10,000 segments"),
+    "gif": (SCREEN + b"!\xfe\x01a\0" * 500_001 + DOT + b";", "1,000,000 blocks"),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_a_file_of_a_million_pieces_is_refused_before_it_is_read(name):
+    """A decoder's time and memory go by the piece: 50 MB of them took Pillow up to 24 s, or 1.7 GB."""
+    data, limit = PIECES[name]
+    assert rejected(data) == ("corrupt", f"{name[:4].strip().upper()} that cannot be decoded: more than {limit}")
+
+
+def test_a_tile_larger_than_its_tiff_counts():
+    """10x10 pixels in one tile of 40000x40000, for which a decoder makes room."""
+    pixels = zlib.compress(bytes(1000))
+    entries = [(256, 10), (257, 10), (258, 8), (259, 8), (262, 1), (322, 40000), (323, 40000), (324, 8), (325, 20)]
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", tag, 4, 1, to) for tag, to in entries)
+    data = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory + bytes(4)
+    assert rejected(data) == ("too_many_pixels", "40000x40000 = 1600.0 MP, limit 1 MP")
+
+
 def test_a_hostile_exif_block_is_ignored():
     """Its directory points to itself, then out of the file."""
     for block in (b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0" + b"\xff" * 300):

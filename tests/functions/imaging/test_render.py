@@ -1,5 +1,6 @@
 """The right pixels: what a rendition shows, against what was drawn."""
 
+import base64
 import io
 import struct
 import zlib
@@ -284,6 +285,47 @@ def test_grey_stays_grey():
     assert rendition(encoded(landscape(64, 48).convert("L"), "JPEG"), 32, 24).mode == "L"
 
 
+def test_16_bit_colours_keep_their_upper_8_bits():
+    """4660 is 0x1234: 18 of 255; 43981 is 0xABCD: 171; 65535 is 255."""
+    shown = rendition(png(2, 1, 2, [[4660, 43_981, 65_535, 0, 65_535, 4660]]), 2, 1)
+    near(shown.getpixel((0, 0)), (18, 171, 255), 1)
+    near(shown.getpixel((1, 0)), (0, 255, 18), 1)
+
+
+# Formats that Pillow reads and cannot write
+
+# The four quarters on 32x32 by libjpeg-turbo's own program: cjpeg -arithmetic -quality 90 -sample 1x1.
+ARITHMETIC = """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsLEBYQERMUFRUVDA8XGBYUGBIUFRT/2wBD
+AQMEBAUEBQkFBQkUDQsNFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBT/yQARCAAgACADAREAAhEBAxEB/8wACgAQ
+EAUBEBEF/9oADAMBAAIRAxEAPwD/AMkXHgF7SMd3NulzGGhAhsc6YrUgbA7m1IA9wybEmY1Zl25ieGD/2Q=="""
+
+
+def adam7(picture):
+    """An interlaced PNG: seven smaller pictures, each with its own start and step (PNG, 8.2)."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = []
+    for left, top, across, down in passes:
+        for y in range(top, picture.height, down):
+            row = [picture.getpixel((x, y)) for x in range(left, picture.width, across)]
+            rows += [b"\0" + bytes(value for pixel in row for value in pixel)] if row else []
+    header = struct.pack(">IIBBBBB", *picture.size, 8, 2, 0, 0, 1)
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(rows)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [base64.b64decode(ARITHMETIC), adam7(quarters(32, 32)), encoded(quarters(32, 32), "TIFF", big_tiff=True)],
+    ids=["arithmetic JPEG", "interlaced PNG", "BigTIFF"],
+)
+def test_the_rarer_kinds_show_what_was_drawn(data):
+    assert examine(data, Limits(10**6, 10**6)).width == 32
+    shown = rendition(data, 16, 16).convert("RGB")
+    for point, colour in zip([(4, 4), (12, 4), (4, 12), (12, 12)], QUARTERS, strict=True):
+        near(shown.getpixel(point), colour, 6)
+
+
 # Transparency
 
 
@@ -343,6 +385,14 @@ def test_an_animation_shows_its_first_frame():
     assert not rendition(data, 80, 60, "webp").is_animated
 
 
+@pytest.mark.parametrize("format_name", ["WEBP", "PNG", "AVIF", "TIFF", "MPO"])
+def test_of_many_pictures_in_a_file_the_first_is_shown(format_name):
+    options = LOSSLESS.get("JPEG" if format_name == "MPO" else format_name, {})
+    first, second = quarters(64, 64), Image.new("RGB", (64, 64), GREEN)
+    shown = rendition(encoded(first, format_name, save_all=True, append_images=[second], **options), 32, 32)
+    near(shown.convert("RGB").getpixel((8, 8)), RED, 6)
+
+
 def secretive(format_name):
     exif = Image.Exif()
     exif.update({MAKE: "secret camera", ARTIST: "Ada", COPYRIGHT: "(c) Ada 2026", ORIENTATION: 1})
@@ -378,7 +428,7 @@ def test_copyright_and_artist_alone_are_kept_on_request(source, format_name):
 # Sizes and quality
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 3000), (3000, 1), (7, 5), (641, 479), (1023, 3)])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 20_000), (3000, 1), (7, 5), (641, 479), (1023, 3)])
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG"])
 def test_every_planned_rendition_has_exactly_its_planned_size(width, height, format_name):
     data = encoded(landscape(width, height), format_name)
