@@ -32,6 +32,10 @@ corpus: install  ## every file of CORPUS=folder through the functions, against w
 	@test -n "$(CORPUS)" || { echo "make corpus CORPUS=folder" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.corpus "$(CORPUS)"
 
+.PHONY: gallery
+gallery: install  ## draws the README's table of pictures again, into docs/pictures
+	@$(BIN)/python -m benchmarks.gallery docs/pictures
+
 .PHONY: check
 check: install  ## format, lint, strict types, synth, cfn-lint
 	@$(BIN)/ruff format --check

@@ -38,7 +38,12 @@ def landscape(width: int, height: int, text: str = "") -> Image.Image:
         ]
         draw.polygon([(0, height), *points, (width, height)], fill=colour)
     if text:
-        draw.text((width // 12, height // 12), text, fill="white", font=ImageFont.load_default(max(10, height // 7)))
+        draw.text(
+            (width // 12, height // 12),
+            text,
+            fill="white",
+            font=ImageFont.load_default(max(10, min(height // 7, width // 9))),
+        )
     grain = Image.frombytes("L", (width, height), dice.randbytes(width * height)).filter(ImageFilter.GaussianBlur(0.6))
     return Image.blend(picture, Image.merge("RGB", [grain] * 3), 0.04)
 
@@ -57,7 +62,7 @@ def transparent_png(width: int = 640, height: int = 480) -> bytes:
     """The landscape seen through a soft round hole."""
     hole = Image.new("L", (width, height))
     ImageDraw.Draw(hole).ellipse((width // 8, height // 8, width * 7 // 8, height * 7 // 8), fill=255)
-    picture = landscape(width, height, "see through")
+    picture = landscape(width, height)
     picture.putalpha(hole.filter(ImageFilter.GaussianBlur(max(1, width // 60))))
     return _encoded(picture, "PNG")
 

@@ -1,0 +1,125 @@
+"""Draws the README's table of pictures: what goes in, and the real renditions that come out. `make gallery`.
+
+What goes in is shown as the bare rows and columns that the file stores: without the profile, the orientation or the
+inks' meaning that a viewer may or may not heed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFilter
+
+from darkroom.pictures import animated_gif, landscape, photo, transparent_png
+from functions.imaging import Limits, RenditionSetting, Target, examine, plan, render
+from functions.imaging.color import bundled_profile, to_srgb
+
+LIMITS = Limits(max_bytes=10**7, max_pixels=10**7)
+BACKGROUND = "#264653"
+SMALL = RenditionSetting("small", 240, 240)
+PREFERS_BLACK = 6  # of 255: so much further off a mixture with black may be, because black is the cheaper ink
+TINTS = ((0, 174, 239), (236, 0, 140), (255, 221, 0), (30, 30, 30))  # roughly, to tint the plates
+
+
+def pictures() -> Iterator[tuple[str, bytes]]:
+    """File names and contents: NAME-in and NAME-out of each row."""
+    lying = photo(480, 320, orientation=6)
+    yield "orientation-in.jpg", bare(lying)
+    yield "orientation-out.webp", rendition(lying)
+
+    vivid = encoded(balls(landscape(480, 320)), "JPEG", quality=92, icc_profile=bundled_profile("display-p3"))
+    yield "p3-in.jpg", bare(vivid)
+    yield "p3-out.webp", rendition(vivid)
+
+    four = inks(balls(landscape(480, 320)))
+    yield "cmyk-in.jpg", encoded(plates(four), "JPEG", quality=80)
+    yield "cmyk-out.webp", rendition(encoded(four, "JPEG", quality=92))
+
+    hole = transparent_png(240, 160)
+    yield "alpha-in.png", hole
+    yield "alpha-out.webp", rendition(hole)
+    yield "alpha-out.jpg", rendition(hole, RenditionSetting("small", 240, 240, formats=("jpeg",)))
+
+    moving = animated_gif(120, 80, frames=4)
+    yield "animation-in.gif", moving
+    yield "animation-out.webp", rendition(moving)
+
+    tiny = encoded(landscape(24, 16), "PNG")
+    yield "tiny-in.png", tiny
+    yield "tiny-out.webp", rendition(tiny)
+
+    wide = encoded(landscape(1600, 200), "JPEG", quality=90)
+    yield "panorama-in.jpg", bare(wide, 400)
+    yield "panorama-out.webp", rendition(wide)
+    yield "panorama-thumb-out.webp", rendition(wide, RenditionSetting("thumb", 100, 100, "cover"))
+
+
+def rendition(data: bytes, setting: RenditionSetting = SMALL) -> bytes:
+    """As Validate plans it and Resize makes it."""
+    facts = examine(data, LIMITS)
+    [planned] = plan(facts.width, facts.height, [setting])
+    return render(
+        data, Target(planned.format, planned.width, planned.height, planned.fit, planned.crop, 80, BACKGROUND)
+    ).data
+
+
+def bare(data: bytes, longest: int = 240) -> bytes:
+    with Image.open(BytesIO(data)) as picture:
+        shown = picture.convert("RGB")
+    shown.thumbnail((longest, longest))
+    shown.info = {}
+    return encoded(shown, "JPEG", quality=85)
+
+
+def balls(picture: Image.Image) -> Image.Image:
+    """In colours near the edge of what a screen can show."""
+    draw = ImageDraw.Draw(picture)
+    side = picture.height // 4
+    for number, colour in enumerate([(230, 30, 40), (250, 130, 0), (20, 200, 60), (20, 60, 230)]):
+        left, top = side // 2 + number * side * 3 // 2, picture.height * 5 // 8
+        draw.ellipse((left, top, left + side, top + side), fill=colour)
+    return picture
+
+
+def inks(picture: Image.Image) -> Image.Image:
+    """CMYK for a press: to each of 9x9x9 colours the mixture of inks that it prints as, or nearly."""
+    mixtures = list(itertools.product(range(0, 256, 15), range(0, 256, 15), range(0, 256, 15), (0, 120)))
+    row = Image.frombytes("CMYK", (len(mixtures), 1), bytes(itertools.chain.from_iterable(mixtures)))
+    printed = list(zip(*[iter(to_srgb(row, None)[0].tobytes())] * 3, strict=True))
+
+    def nearest(*colour: float) -> tuple[float, ...]:
+        wanted = [value * 255 for value in colour]
+        best = min(
+            range(len(printed)), key=lambda at: math.dist(printed[at], wanted) - (mixtures[at][3] > 0) * PREFERS_BLACK
+        )
+        return tuple(ink / 255 for ink in mixtures[best])
+
+    table = ImageFilter.Color3DLUT.generate(9, nearest, channels=4, target_mode="RGBA")
+    return Image.frombytes("CMYK", picture.size, picture.filter(table).tobytes())
+
+
+def plates(four: Image.Image) -> Image.Image:
+    """The four inks one by one, as a press gets them."""
+    side = four.width // 4, four.height // 4
+    sheet = Image.new("RGB", (side[0] * 2, side[1] * 2))
+    for number, (plate, tint) in enumerate(zip(four.split(), TINTS, strict=True)):
+        printed = Image.new("RGB", side, "white")
+        printed.paste(tint, mask=plate.resize(side))
+        sheet.paste(printed, (number % 2 * side[0], number // 2 * side[1]))
+    return sheet
+
+
+def encoded(picture: Image.Image, format_name: str, **options: object) -> bytes:
+    file = BytesIO()
+    picture.save(file, format_name, **options)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    for name, content in pictures():
+        (Path(sys.argv[1]) / name).write_bytes(content)
