@@ -84,6 +84,8 @@ def _decoding(name: str) -> Iterator[None]:
             yield
     except Rejected:
         raise
+    except MemoryError as fault:
+        raise Rejected("too_many_pixels", f"{name.upper()} that takes more memory than there is") from fault
     except Exception as fault:
         reason = " ".join(str(fault).split())[:200] or type(fault).__name__
         raise Rejected("corrupt", f"{name.upper()} that cannot be decoded: {reason}") from fault

@@ -1,6 +1,12 @@
 """Validate: the verdict and the plan."""
 
 import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
 
 import pytest
 from botocore.exceptions import ClientError
@@ -138,3 +144,37 @@ def test_a_setting_that_is_missing_is_named(monkeypatch, missing):
     settings.cache_clear()
     with pytest.raises(KeyError, match=missing):
         settings()
+
+
+# A PNG that declares 9000x9000 and goes no further: 324 MB are asked for before its first row is missed.
+BOMB = """
+import json, sys
+from functions import validate
+from functions.storage import Original
+from tests.functions.conftest import Context
+
+class Bomb:
+    def read(self, source, at_most):
+        return Original(bytes.fromhex(sys.argv[1]), "1")
+
+event = {"source": {"bucket": "b", "key": "k", "version_id": "1", "etag": "e"}, "execution": "x"}
+print(json.dumps(validate.handler(event, Context(), Bomb())["error"]["code"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone counts memory so")
+@pytest.mark.parametrize(("megabytes", "code"), [("320", "too_many_pixels"), ("1769", "corrupt")])
+def test_a_bomb_that_takes_more_memory_than_the_function_has_is_a_verdict(megabytes, code):
+    """Not a process that Lambda kills, which would be tried again and end as a failure."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    png += b"\0\0\0\2IDAT" + b"\0\0" + struct.pack(">I", zlib.crc32(b"IDAT\0\0"))
+    run = subprocess.run(
+        [sys.executable, "-c", BOMB, png.hex()],
+        env={**os.environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": megabytes, "MAX_PIXELS": "100000000"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1]) == code
