@@ -44,6 +44,10 @@ check: install  ## format, lint, strict types, synth, cfn-lint
 	@node_modules/.bin/cdk synth --quiet --no-notices
 	@$(BIN)/cfn-lint --ignore-checks W3005 -- cdk.out/Darkroom.template.json  # W3005: the CDK's own DependsOn
 
+.PHONY: bench
+bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real ones, ONLY=webp,jpeg,avif,validate,cold,memory,cost
+	@$(BIN)/python -m benchmarks $(if $(PHOTOS),"$(PHOTOS)") $(if $(ONLY),--only $(ONLY))
+
 .PHONY: deploy
 deploy: install  ## into the AWS account of your environment, after asking
 	@$(BIN)/darkroom --aws status
@@ -58,6 +62,8 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 		--python-version 3.11 --constraint requirements.txt functions/requirements.in --output-file functions/requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --no-emit-package pillow \
 		--python-version 3.11 --constraint requirements.txt functions/requirements-heic.in --output-file functions/requirements-heic.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
+		--python-version 3.11 --constraint requirements.txt --group pyproject.toml:bench --output-file benchmarks/requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "darkroom needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
@@ -67,6 +73,11 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 	@$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.txt)"
 	@set -o pipefail; $(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements.txt 2>&1 | grep --line-buffered -v '^ [-+] '
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv/benchmarks: .venv/installed benchmarks/requirements.txt
+	@echo "Installing libvips into .venv"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement benchmarks/requirements.txt
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json

@@ -1,0 +1,36 @@
+"""`python -m benchmarks [PHOTOS]`: prints every figure beside its bar; `--only` some of the parts."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import cold_start, cost, memory, speed, validating
+from benchmarks.photos import photos
+from benchmarks.report import Figure, show_figures
+from darkroom.terminal import say
+
+
+def main(
+    folder: Annotated[Path | None, typer.Argument(help="a folder of JPEGs; without one, pictures are drawn")] = None,
+    only: Annotated[str, typer.Option(help="parts, separated by commas")] = "webp,jpeg,avif,validate,cold,memory,cost",
+) -> None:
+    """Progress on stderr, tables on stdout. Nothing is asserted: a bar that is missed is printed as missed."""
+    pictures = photos(folder)
+    say(f"{len(pictures)} photos")
+    parts: dict[str, Callable[[], list[Figure]]] = {
+        **{name: partial(speed.measure, pictures, name) for name in speed.CPU_BARS},
+        "validate": partial(validating.measure, pictures),
+        "cold": cold_start.measure,
+        "memory": memory.measure,
+        "cost": partial(cost.measure, pictures),
+    }
+    wanted = only.split(",")
+    if unknown := set(wanted) - set(parts):
+        raise typer.BadParameter(f"{', '.join(unknown)}: the parts are {', '.join(parts)}")
+    show_figures([figure for name in wanted for figure in parts[name]()])
+
+
+typer.run(main)

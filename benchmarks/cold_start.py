@@ -1,0 +1,61 @@
+"""A new process, its imports and its first call, for each function, against the imports none can do without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from statistics import median
+
+from benchmarks import first_call
+from benchmarks.photos import SCRATCH, SETTINGS
+from benchmarks.process import in_new_process
+from benchmarks.report import Figure
+from darkroom.pictures import photo
+from darkroom.terminal import say, show_table
+from functions.imaging import Target
+
+BAR = 1.25
+ROUNDS = 11
+
+# What the stack puts into the environment of each function.
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "POWERTOOLS_SERVICE_NAME": "bench",
+    "UPLOAD_PREFIX": SETTINGS.upload_prefix,
+    "MAX_BYTES": str(SETTINGS.limits.max_bytes),
+    "MAX_PIXELS": str(SETTINGS.limits.max_pixels),
+    "RENDITIONS": json.dumps([{"name": name, **one.model_dump()} for name, one in SETTINGS.renditions.items()]),
+    "QUALITY": SETTINGS.quality.model_dump_json(),
+    "BACKGROUND": SETTINGS.background,
+    "RENDITIONS_BUCKET": "renditions",
+    "CAPTIONS": SETTINGS.captions.model_dump_json(exclude={"enabled"}, exclude_none=True),
+}
+
+
+def measure() -> list[Figure]:
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    small = SCRATCH / "small.jpg"
+    small.write_bytes(photo(640, 480))
+    rendition = json.dumps(asdict(Target("webp", 128, 96, quality=80)))
+    starts: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+        "imports": (first_call.nothing, ()),
+        "validate": (first_call.validate, (str(small),)),
+        "resize": (first_call.resize, (str(small), rendition)),
+        "caption": (first_call.caption, (str(small),)),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in starts}
+    for number in range(ROUNDS + 1):
+        say(f"cold start: round {number} of {ROUNDS}")
+        for name, (work, arguments) in starts.items():
+            usage = in_new_process(work, *arguments, environment=ENVIRONMENT)
+            if number:  # the first fills the caches of files and of compiled modules
+                taken[name].append(usage.cpu)
+    show_table(("cold start", "CPU ms"), [(name, f"{median(cpu) * 1000:.0f}") for name, cpu in taken.items()])
+    imports = taken.pop("imports")
+    return [
+        Figure(f"cold start of {name} / bare imports", median(a / b for a, b in zip(cpu, imports, strict=True)), BAR)
+        for name, cpu in taken.items()
+    ]
