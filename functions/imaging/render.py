@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from functions.imaging import tags
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.formats import again, copyright_tags, is_ycc, load, open_picture, orientation, recognise, shrink
-from functions.imaging.plan import CONTENT_TYPES, fit_inside
+from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside
 
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]
@@ -235,7 +235,8 @@ def _encoded(picture: Image.Image, target: Target, kept: tags.Tags) -> bytes:
     if kept:
         settings["exif"] = _exif(kept)
     file = BytesIO()
-    picture.save(file, target.format, **settings)
+    file.name = f"rendition.{EXTENSIONS[target.format]}"  # given a format instead, Pillow would first import forty
+    picture.save(file, **settings)
     return file.getvalue()
 
 
