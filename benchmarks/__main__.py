@@ -10,7 +10,6 @@ import typer
 from benchmarks import cold_start, cost, memory, speed, validating
 from benchmarks.photos import photos
 from benchmarks.report import Figure, show_figures
-from darkroom.terminal import say
 
 
 def main(
@@ -19,7 +18,6 @@ def main(
 ) -> None:
     """Progress on stderr, tables on stdout. Nothing is asserted: a bar that is missed is printed as missed."""
     pictures = photos(folder)
-    say(f"{len(pictures)} photos")
     parts: dict[str, Callable[[], list[Figure]]] = {
         **{name: partial(speed.measure, pictures, name) for name in speed.CPU_BARS},
         "validate": partial(validating.measure, pictures),

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmarks.report import tick
+
 ROUNDS = 3
 
 
@@ -17,9 +19,14 @@ class Spent:
 
 def least(works: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[Spent]:
     """The least that each took: what is above it is the machine's doing."""
-    spent = [[_spent(work) for work in works] for _ in range(rounds)]
+    spent = [_round(works) for _ in range(rounds)]
     by_work = zip(*spent, strict=True)
     return [Spent(min(one.cpu for one in runs), min(one.wall for one in runs)) for runs in by_work]
+
+
+def _round(works: Sequence[Callable[[], object]]) -> list[Spent]:
+    tick()
+    return [_spent(work) for work in works]
 
 
 def _spent(work: Callable[[], object]) -> Spent:

@@ -10,9 +10,8 @@ from statistics import median
 from benchmarks import first_call
 from benchmarks.photos import SCRATCH, SETTINGS
 from benchmarks.process import in_new_process
-from benchmarks.report import Figure
+from benchmarks.report import Figure, begin, show, tick
 from darkroom.pictures import photo
-from darkroom.terminal import say, show_table
 from functions.imaging import Target
 
 BAR = 1.25
@@ -47,13 +46,14 @@ def measure() -> list[Figure]:
         "caption": (first_call.caption, (str(small),)),
     }
     taken: dict[str, list[float]] = {name: [] for name in starts}
+    begin("cold start")
     for number in range(ROUNDS + 1):
-        say(f"cold start: round {number} of {ROUNDS}")
+        tick()
         for name, (work, arguments) in starts.items():
             usage = in_new_process(work, *arguments, environment=ENVIRONMENT)
             if number:  # the first fills the caches of files and of compiled modules
                 taken[name].append(usage.cpu)
-    show_table(("cold start", "CPU ms"), [(name, f"{median(cpu) * 1000:.0f}") for name, cpu in taken.items()])
+    show(("cold start", "CPU ms"), [(name, f"{median(cpu) * 1000:.0f}") for name, cpu in taken.items()])
     imports = taken.pop("imports")
     return [
         Figure(f"cold start of {name} / bare imports", median(a / b for a, b in zip(cpu, imports, strict=True)), BAR)

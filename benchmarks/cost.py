@@ -10,8 +10,7 @@ from statistics import median
 
 from benchmarks.clock import least
 from benchmarks.photos import LIMITS, SETTINGS, Photo, targets
-from benchmarks.report import Figure
-from darkroom.terminal import say, show_table
+from benchmarks.report import Figure, begin, show
 from functions.imaging import examine, render
 
 PICTURES = 1000
@@ -46,7 +45,13 @@ def lines(seconds: float) -> list[Line]:
             0.025 / 1000,
             "https://aws.amazon.com/step-functions/pricing/",
         ),
-        Line("Lambda, arm64: GB-seconds", PICTURES * seconds * gigabytes, 0.0000133334, lambdas),
+        # The time that S3 takes to answer is not in it.
+        Line(
+            f"Lambda, arm64: GB-seconds ({seconds:.2f} s of CPU here)",
+            PICTURES * seconds * gigabytes,
+            0.0000133334,
+            lambdas,
+        ),
         Line("Lambda: requests", PICTURES * (1 + RENDITIONS), 0.20 / 1_000_000, lambdas),
         Line("S3: writes (the upload, the renditions)", PICTURES * (1 + RENDITIONS), 0.005 / 1000, s3),
         Line("S3: reads (Validate, each Resize)", PICTURES * (1 + RENDITIONS), 0.0004 / 1000, s3),
@@ -77,14 +82,13 @@ def measure(photos: Sequence[Photo]) -> list[Figure]:
     seconds = median(_seconds(photo) for photo in photos)
     made = lines(seconds)
     total = sum(line.usd for line in made)
-    say(f"cost: {seconds:.2f} s of CPU here for the five calls of a photo; the time S3 takes to answer is not in it")
     rows = [(line.what, f"{line.count:,.2f}", f"{line.usd:.4f}", line.source) for line in made]
-    show_table(("1,000 pictures", "count", "USD", "price"), [*rows, ("together", "", f"{total:.4f}", "")])
+    show(("1,000 pictures", "count", "USD", "price"), [*rows, ("together", "", f"{total:.4f}", "")])
     return []
 
 
 def _seconds(photo: Photo) -> float:
-    say(f"cost: {photo.path.name}")
+    begin(f"cost: {photo.path.name}")
     works = [partial(render, photo.data, target) for target in targets(photo.facts, "webp").values()]
     return sum(spent.cpu for spent in least([partial(_validate, photo.data), *works], rounds=1))
 

@@ -18,8 +18,7 @@ from benchmarks import first_call
 from benchmarks.cold_start import ENVIRONMENT
 from benchmarks.photos import SCRATCH, SETTINGS
 from benchmarks.process import in_new_process
-from benchmarks.report import Figure
-from darkroom.terminal import say, show_table
+from benchmarks.report import Figure, begin, show
 from functions.imaging import Target
 
 SIDE = 10_000
@@ -57,13 +56,13 @@ def measure() -> list[Figure]:
     for name in [*KINDS, "rgba-16.png"]:
         file = SCRATCH / name
         if not file.exists():
-            say(f"memory: drawing {name}")
+            begin(f"memory: drawing {name}")
             in_new_process(draw, str(file))
-        say(f"memory: {name}")
+        begin(f"memory: {name}")
         validate = in_new_process(first_call.validate, str(file), environment=ENVIRONMENT)
         resize = in_new_process(first_call.resize, str(file), rendition, environment=ENVIRONMENT)
         rows.append((name, validate.peak, resize.peak))
-    show_table(("100 MP", "Validate MB", "Resize MB"), [(name, f"{v:.0f}", f"{r:.0f}") for name, v, r in rows])
+    show(("100 MP", "Validate MB", "Resize MB"), [(name, f"{v:.0f}", f"{r:.0f}") for name, v, r in rows])
     functions = SETTINGS.functions
     return [
         Figure(

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import typer
+
 from darkroom.terminal import show_table
+
+
+def begin(title: str) -> None:
+    """A line of progress on stderr, which grows by a dot with each tick."""
+    typer.echo(f"\n{title} ", err=True, nl=False)
+
+
+def tick() -> None:
+    typer.echo(".", err=True, nl=False)
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on stdout, apart from what was there before."""
+    typer.echo(err=True)
+    typer.echo()
+    show_table(columns, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +47,4 @@ class Figure:
 
 
 def show_figures(figures: Sequence[Figure]) -> None:
-    show_table(("figure", "measured", "bar", "met"), (figure.row for figure in figures))
+    show(("figure", "measured", "bar", "met"), (figure.row for figure in figures))

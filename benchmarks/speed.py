@@ -18,8 +18,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.photos import Photo, targets
 from benchmarks.process import in_new_process
 from benchmarks.quality import full, reference, ssim
-from benchmarks.report import Figure
-from darkroom.terminal import say, show_table
+from benchmarks.report import Figure, begin, show, tick
 from functions.imaging import Target
 
 # The issue's bars: CPU of all default renditions, ours / libvips.
@@ -41,11 +40,11 @@ def measure(photos: Sequence[Photo], format_name: str) -> list[Figure]:
     """Print the table of one output format; the figures that have a bar are returned."""
     rows: dict[str, list[Row]] = {}
     for photo in photos:
-        say(f"{format_name}: {photo.path.name}")
+        begin(f"{format_name}: {photo.path.name}")
         whole = full(photo.data)
         for name, target in targets(photo.facts, format_name).items():
             rows.setdefault(name, []).append(_row(photo, target, whole))
-    say(f"{format_name}: memory")
+    begin(f"{format_name}: memory")
     _show(rows, _peaks(photos, format_name))
     return _figures(format_name, rows)
 
@@ -64,12 +63,14 @@ def _peaks(photos: Sequence[Photo], format_name: str) -> dict[str, list[float]]:
     """MB for each rendition of the photo with most pixels, in the order of CONTENDERS."""
     photo = max(photos, key=lambda one: one.facts.width * one.facts.height)
     return {
-        name: [
-            in_new_process(make, contender.__name__, str(photo.path), json.dumps(asdict(target))).peak
-            for contender in CONTENDERS
-        ]
+        name: [_peak(photo, contender.__name__, target) for contender in CONTENDERS]
         for name, target in targets(photo.facts, format_name).items()
     }
+
+
+def _peak(photo: Photo, contender: str, target: Target) -> float:
+    tick()
+    return in_new_process(make, contender, str(photo.path), json.dumps(asdict(target))).peak
 
 
 def make(contender: str, path: str, target: str) -> None:
@@ -81,7 +82,7 @@ def make(contender: str, path: str, target: str) -> None:
 def _show(rows: dict[str, list[Row]], peaks: dict[str, list[float]]) -> None:
     """Medians over the photos; each cell has ours, Pillow's and libvips', a ratio is ours to that of the other."""
     columns = ("ours · Pillow · libvips", "CPU ms", "/ libvips", "/ Pillow", "wall ms", "peak MB", "kB", "SSIM")
-    show_table(columns, [_line(name, made, peaks[name]) for name, made in rows.items()])
+    show(columns, [_line(name, made, peaks[name]) for name, made in rows.items()])
 
 
 def _line(name: str, made: list[Row], peak: list[float]) -> tuple[str, ...]:

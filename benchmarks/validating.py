@@ -12,19 +12,20 @@ from PIL import Image
 
 from benchmarks.clock import least
 from benchmarks.photos import LIMITS, Photo
-from benchmarks.report import Figure
-from darkroom.terminal import say
+from benchmarks.report import Figure, begin, show
 from functions.imaging import examine
 
 BAR = 1.2
 
 
 def measure(photos: Sequence[Photo]) -> list[Figure]:
-    ratios = []
+    ratios, rows = [], []
     for photo in photos:
+        begin(f"validate: {photo.path.name}")
         validate, floor = least([partial(_validate, photo.data), partial(_floor, photo.data)])
         ratios.append(validate.cpu / floor.cpu)
-        say(f"validate: {photo.path.name}: {validate.cpu * 1000:.1f} ms, decode and hash {floor.cpu * 1000:.1f} ms")
+        rows.append((photo.path.name, f"{validate.cpu * 1000:.1f}", f"{floor.cpu * 1000:.1f}"))
+    show(("Validate", "CPU ms", "decode at 1/8 and hash"), rows)
     return [Figure("Validate's CPU / (JPEG decode at 1/8 + SHA-256)", median(ratios), BAR)]
 
 
