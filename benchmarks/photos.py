@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.report import begin
 from darkroom.pictures import photo
 from functions.imaging import Facts, Limits, RenditionSetting, Target, examine, plan
 from stacks.settings import Settings
@@ -33,6 +34,7 @@ def photos(folder: Path | None) -> list[Photo]:
 def _drawn(name: str) -> Path:
     file = SCRATCH / name
     if not file.exists():
+        begin(f"drawing {name}")
         SCRATCH.mkdir(parents=True, exist_ok=True)
         file.write_bytes(photo(*_DRAWN[name]))
     return file
