@@ -28,7 +28,8 @@ def main(
     wanted = only.split(",")
     if unknown := set(wanted) - set(parts):
         raise typer.BadParameter(f"{', '.join(unknown)}: the parts are {', '.join(parts)}")
-    show_figures([figure for name in wanted for figure in parts[name]()])
+    if figures := [figure for name in wanted for figure in parts[name]()]:
+        show_figures(figures)
 
 
 typer.run(main)
