@@ -23,12 +23,8 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "none",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_SERVICE_NAME": "bench",
-    "UPLOAD_PREFIX": SETTINGS.upload_prefix,
-    "MAX_BYTES": str(SETTINGS.limits.max_bytes),
-    "MAX_PIXELS": str(SETTINGS.limits.max_pixels),
-    "RENDITIONS": json.dumps([{"name": name, **one.model_dump()} for name, one in SETTINGS.renditions.items()]),
-    "QUALITY": SETTINGS.quality.model_dump_json(),
-    "BACKGROUND": SETTINGS.background,
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(SETTINGS.functions.validate_.memory),  # Validate bounds itself by it
+    **SETTINGS.for_validate(),
     "RENDITIONS_BUCKET": "renditions",
     "CAPTIONS": SETTINGS.captions.model_dump_json(exclude={"enabled"}, exclude_none=True),
 }

@@ -161,7 +161,8 @@ def report(ends: Sequence[End], before: float) -> None:
     show_table(("expected", *ENDS), [(expect, *(counted[expect, ended] for ended in ENDS)) for expect in expectations])
     disagreeing = [(end.path, end.expect, end.ended, end.said) for end in ends if not end.agrees]
     typer.echo(f"\ndisagreeing      {len(disagreeing)}")
-    show_table(("", "", "", ""), disagreeing)
+    if disagreeing:
+        show_table(("", "", "", ""), disagreeing)
     codes = Counter(end.code for end in ends if end.ended == "rejected")
     show_table(("\nrejected as", "files"), codes.most_common())
     slowest, largest = max(ends, key=lambda end: end.seconds), max(ends, key=lambda end: end.peak)
@@ -179,7 +180,8 @@ def is_private(corpus: Path, renditions: Path) -> bool:
     private = sum(any(PRIVATE.search(tag) for tag in tags) for tags in had.values())
     typer.echo(f"\nprivacy          {private} originals name a place, a serial number, an owner or hold a thumbnail")
     typer.echo(f"                 {len(found)} renditions, {sum(map(bool, found.values()))} with anything but pixels")
-    show_table(("", ""), [(path, " ".join(tags)) for path, tags in found.items() if tags])
+    if any(found.values()):
+        show_table(("", ""), [(path, " ".join(tags)) for path, tags in found.items() if tags])
     return not any(found.values())
 
 
