@@ -107,7 +107,8 @@ def _read(target: Target, queue: str) -> list[Any]:
 
 def _start(target: Target, letter: Letter) -> str:
     """The new execution may take the picture's row over from the one that it `redrives`, and from no other."""
-    machine = target.output("StateMachineArn")
+    deletion = letter.event.get("detail-type") == "Object Deleted"
+    machine = target.output("DeletionStateMachineArn" if deletion else "StateMachineArn")
     name = f"redrive-{letter.id}"
     event = {**letter.event, "redrives": letter.execution} if letter.execution else letter.event
     try:

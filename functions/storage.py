@@ -1,10 +1,11 @@
-"""Reads originals and writes renditions: the only file of the functions that knows S3."""
+"""Reads originals, writes and removes renditions: the only file of the functions that knows S3."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import boto3
 from botocore.exceptions import ClientError
@@ -66,6 +67,21 @@ class Storage:
             ContentType=content_type,
             CacheControl="public, max-age=31536000, immutable",  # a year in seconds, the longest that caches heed
         )
+
+    def list(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The keys that begin with it."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            yield from (one["Key"] for one in page.get("Contents", []))
+
+    def remove(self, bucket: str, keys: Sequence[str]) -> None:
+        """Remove renditions; one that is not there is no error. Raises OSError if S3 refused any."""
+        for batch in (keys[at : at + 1000] for at in range(0, len(keys), 1000)):  # as many as S3 takes at once
+            objects: Any = [{"Key": key} for key in batch]
+            answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            if refused := answer.get("Errors"):
+                raise OSError(
+                    f"S3 kept {len(refused)} of {len(batch)} files, {refused[0]['Key']}: {refused[0]['Code']}"
+                )
 
 
 @cache

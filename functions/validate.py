@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypedDict
 
-from functions.imaging import Facts, Limits, PlannedRendition, Rejected, RenditionSetting, examine, plan
+from functions.imaging import Facts, Limits, Rejected, RenditionSetting, examine, plan
+from functions.keys import VERSION_DIGITS, rendition_key
 from functions.storage import Original, Source, Storage, storage
 from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
-
-LONGEST_KEY = 1024  # bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 
 class ValidateRequest(TypedDict):
@@ -94,7 +93,7 @@ def _acceptance(source: Source, original: Original, facts: Facts) -> Verdict:
         "content_hash": hashlib.sha256(original.data).hexdigest(),
         **asdict(facts),
     }
-    renditions = _renditions(source["key"], picture, settings())
+    renditions = _renditions(source, picture, settings())
     logger.info("accepted", extra={"picture": picture, "renditions": [rendition["name"] for rendition in renditions]})
     return {"accepted": True, "source": source, "picture": picture, "renditions": renditions}
 
@@ -107,27 +106,21 @@ def _rejection(source: Source, rejected: Rejected) -> Verdict:
     return {"accepted": False, "source": source, "picture": {}, "error": error}
 
 
-def _renditions(key: str, picture: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:
-    """What each Resize is told. The keys change with the content and with the settings, so that a URL is immutable."""
+def _renditions(source: Source, picture: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    """What each Resize is told. The keys change with the upload and with the settings, so that a URL is immutable, and
+    so that what is removed as a leftover of one upload can never be a rendition of another."""
     planned = plan(picture["width"], picture["height"], settings.renditions)
+    made_of = source["version_id"], picture["content_hash"]
     look = settings.quality, settings.background, settings.keep_copyright
-    recipe = [picture["content_hash"], *look, *(asdict(one) for one in planned)]
-    version = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]  # 64 bits tell the versions of one key apart
+    recipe = [*made_of, *look, *(asdict(one) for one in planned)]
+    version = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:VERSION_DIGITS]
     return [
         {
             **asdict(one),
-            "key": rendition_key(key.removeprefix(settings.upload_prefix), version, one),
+            "key": rendition_key(source["key"].removeprefix(settings.upload_prefix), version, one.file_name),
             "quality": settings.quality.get(one.format),
             "background": settings.background,
             "keep_copyright": settings.keep_copyright,
         }
         for one in planned
     ]
-
-
-def rendition_key(key: str, version: str, rendition: PlannedRendition) -> str:
-    """`<key>/<version>/<rendition>.<format>`. A key too long for that to fit gives way to its own SHA-256."""
-    file = f"{version}/{rendition.file_name}"
-    if len(f"{key}/{file}".encode()) > LONGEST_KEY:
-        key = hashlib.sha256(key.encode()).hexdigest()
-    return f"{key}/{file}"

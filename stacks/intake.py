@@ -1,20 +1,18 @@
-"""How an upload starts an execution: `statemachine/upload_rule.json`.
+"""How an upload, or its deletion, starts an execution: the rules of `statemachine/`.
 
 An event that cannot be delivered becomes a dead letter.
 """
 
 import json
-from pathlib import Path
 
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks.settings import Settings
 from stacks.storage import Storage
-from stacks.workflow import Workflow
-
-PATTERN = Path(__file__).resolve().parent.parent / "statemachine" / "upload_rule.json"
+from stacks.workflow import FILES, Workflow
 
 
 class Intake(Construct):
@@ -22,17 +20,23 @@ class Intake(Construct):
         self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage, starts: Workflow
     ) -> None:
         super().__init__(scope, construct_id)
-        pattern = json.loads(
-            PATTERN.read_text()
-            .replace("${UploadsBucket}", storage.uploads.bucket_name)
-            .replace("${UploadPrefix}", settings.upload_prefix)
-        )
-        self.rule = events.Rule(
-            self,
-            "Uploaded",
-            description="An object was created under the upload prefix: start the image pipeline",
-            event_pattern=events.EventPattern(
-                source=pattern["source"], detail_type=pattern["detail-type"], detail=pattern["detail"]
-            ),
-            targets=[targets.SfnStateMachine(starts.machine, dead_letter_queue=storage.dead_letters)],
-        )
+
+        def rule(rule_id: str, file: str, machine: sfn.StateMachine, does: str) -> None:
+            pattern = json.loads(
+                (FILES / file)
+                .read_text()
+                .replace("${UploadsBucket}", storage.uploads.bucket_name)
+                .replace("${UploadPrefix}", settings.upload_prefix)
+            )
+            events.Rule(
+                self,
+                rule_id,
+                description=does,
+                event_pattern=events.EventPattern(
+                    source=pattern["source"], detail_type=pattern["detail-type"], detail=pattern["detail"]
+                ),
+                targets=[targets.SfnStateMachine(machine, dead_letter_queue=storage.dead_letters)],
+            )
+
+        rule("Uploaded", "upload_rule.json", starts.images, "A picture was uploaded: start the image pipeline")
+        rule("Deleted", "deletion_rule.json", starts.deletions, "An upload was deleted: its row and renditions follow")

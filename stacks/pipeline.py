@@ -27,5 +27,6 @@ class Pipeline(Stack):
         CfnOutput(self, "UploadPrefix", value=settings.upload_prefix)
         CfnOutput(self, "RenditionsBucketName", value=storage.renditions.bucket_name)
         CfnOutput(self, "ResultsTableName", value=storage.results.table_name)
-        CfnOutput(self, "StateMachineArn", value=workflow.machine.state_machine_arn)
+        CfnOutput(self, "StateMachineArn", value=workflow.images.state_machine_arn)
+        CfnOutput(self, "DeletionStateMachineArn", value=workflow.deletions.state_machine_arn)
         CfnOutput(self, "DeadLetterQueueUrl", value=storage.dead_letters.queue_url)

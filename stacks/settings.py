@@ -113,6 +113,7 @@ class Functions(Group):
     validate_: Function = Field(default=Function(), alias="validate")
     resize: Function = Function()
     caption: Function = Function(memory=1024)
+    cleanup: Function = Function(memory=256)  # it moves names, not pixels
 
 
 class Settings(Group):

@@ -129,6 +129,28 @@ class Steps(Construct):
                 because="a cross-region inference profile sends to whichever region of its geography has room",
             )
 
+        self.cleanup = Step(
+            self,
+            "Cleanup",
+            does="Removes the renditions of a key that its row does not name",
+            sizing=settings.functions.cleanup,
+            settings=settings,
+            layer=layer,
+            environment={
+                "UPLOAD_PREFIX": settings.upload_prefix,
+                "RENDITIONS_BUCKET": storage.renditions.bucket_name,
+                "RESULTS_TABLE": storage.results.table_name,
+            },
+        )
+        allow(self.cleanup.role, "s3:ListBucket", on=[storage.renditions.bucket_arn])
+        allow(
+            self.cleanup.role,
+            "s3:DeleteObject",
+            on=[storage.renditions.arn_for_objects("*")],
+            because="renditions are named after uploads, whose names are not known before",
+        )
+        allow(self.cleanup.role, "dynamodb:GetItem", on=[storage.results.table_arn])
+
 
 def model_arns(scope: Construct, model_id: str) -> list[str]:
     """The model; for a cross-region inference profile (`eu.…`), that profile and the model in each of its regions.

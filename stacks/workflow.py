@@ -1,5 +1,6 @@
-"""The state machine: `statemachine/image_pipeline.asl.json` as it stands, with its placeholders filled."""
+"""The state machines: the files of `statemachine/` as they stand, with their placeholders filled."""
 
+import re
 from pathlib import Path
 
 from aws_cdk import RemovalPolicy
@@ -10,40 +11,79 @@ from constructs import Construct
 
 from stacks.grants import accept, allow
 from stacks.settings import Settings
-from stacks.steps import Steps, set_retention
+from stacks.steps import Step, Steps, set_retention
 from stacks.storage import Storage
 
-DEFINITION = Path(__file__).resolve().parent.parent / "statemachine" / "image_pipeline.asl.json"
+FILES = Path(__file__).resolve().parent.parent / "statemachine"
 
 
 class Workflow(Construct):
+    """The way of a picture, and what follows the deletion of one."""
+
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: Settings, steps: Steps, storage: Storage
     ) -> None:
         super().__init__(scope, construct_id)
+        self.images = Machine(
+            self,
+            "ImagePipeline",
+            file="image_pipeline.asl.json",
+            calls={
+                "ValidateFunction": steps.validate,
+                "ResizeFunction": steps.resize,
+                "CaptionFunction": steps.caption,
+                "CleanupFunction": steps.cleanup,
+            },
+            storage=storage,
+            settings=settings,
+        ).machine
+        self.deletions = Machine(
+            self,
+            "Deletion",
+            file="deletion.asl.json",
+            calls={"CleanupFunction": steps.cleanup},
+            storage=storage,
+            settings=settings,
+        ).machine
+
+
+class Machine(Construct):
+    """One state machine, with a role that may call its own functions, write rows and send letters."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        file: str,
+        calls: dict[str, Step],
+        storage: Storage,
+        settings: Settings,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        definition = (FILES / file).read_text()
+        values = {
+            "ResultsTable": storage.results.table_name,
+            "DeadLetterQueue": storage.dead_letters.queue_url,
+            "CaptionsEnabled": "true" if settings.captions.enabled else "false",
+            "MapConcurrency": f"{{% {settings.map_concurrency} %}}",  # the field takes a number or an expression
+            **{name: step.invoked.function_arn for name, step in calls.items()},
+        }
+        placeholders = set(re.findall(r"\$\{(\w+)\}", definition))
         log_group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
         set_retention(log_group, settings.log_retention_days)
         self.machine = sfn.StateMachine(
             self,
-            "ImagePipeline",
-            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text()),
-            definition_substitutions={
-                "ResultsTable": storage.results.table_name,
-                "ValidateFunction": steps.validate.invoked.function_arn,
-                "ResizeFunction": steps.resize.invoked.function_arn,
-                "CaptionFunction": steps.caption.invoked.function_arn,
-                "DeadLetterQueue": storage.dead_letters.queue_url,
-                "CaptionsEnabled": "true" if settings.captions.enabled else "false",
-                "MapConcurrency": f"{{% {settings.map_concurrency} %}}",  # the field takes a number or an expression
-            },
+            "Machine",
+            definition_body=sfn.DefinitionBody.from_string(definition),
+            definition_substitutions={name: values[name] for name in placeholders},
             state_machine_type=sfn.StateMachineType.STANDARD,
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
         )
         role = self.machine.role
         assert isinstance(role, iam.Role)
-        functions = [steps.validate.invoked, steps.resize.invoked, steps.caption.invoked]
-        allow(role, "lambda:InvokeFunction", on=[function.function_arn for function in functions])
+        allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls.values()])
         allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
         allow(role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
         accept(role, "AwsSolutions-IAM5[Resource::*]", because="X-Ray and log delivery have no resources to name")

@@ -77,17 +77,22 @@ def target(account: Stacks) -> Target:
             }
         ],
     )
+    machines = {
+        name: target.states.create_state_machine(
+            name=name,
+            definition=json.dumps({"StartAt": "Claim", "States": {"Claim": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::123456789012:role/pipeline",
+        )["stateMachineArn"]
+        for name in ("pipeline", "deletion")
+    }
     account.deployed["Darkroom"] = {
         "UploadsBucketName": "uploads",
         "RenditionsBucketName": "renditions",
         "ResultsTableName": "results",
         "UploadPrefix": "raw/",
         "DeadLetterQueueUrl": target.sqs.create_queue(QueueName="letters")["QueueUrl"],
-        "StateMachineArn": target.states.create_state_machine(
-            name="pipeline",
-            definition=json.dumps({"StartAt": "Claim", "States": {"Claim": {"Type": "Succeed"}}}),
-            roleArn="arn:aws:iam::123456789012:role/pipeline",
-        )["stateMachineArn"],
+        "StateMachineArn": machines["pipeline"],
+        "DeletionStateMachineArn": machines["deletion"],
     }
     return target
 

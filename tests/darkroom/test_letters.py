@@ -35,8 +35,8 @@ def left(target: Target) -> list[str]:
     return [message["MessageId"] for message in answer.get("Messages", [])]
 
 
-def inputs(target: Target) -> list[dict[str, Any]]:
-    found = target.states.list_executions(stateMachineArn=target.output("StateMachineArn"))["executions"]
+def inputs(target: Target, machine: str = "StateMachineArn") -> list[dict[str, Any]]:
+    found = target.states.list_executions(stateMachineArn=target.output(machine))["executions"]
     described = [target.states.describe_execution(executionArn=one["executionArn"]) for one in found]
     return sorted((json.loads(one["input"]) for one in described), key=lambda one: one["detail"]["object"]["key"])
 
@@ -61,6 +61,15 @@ def test_an_event_that_eventbridge_could_not_deliver_is_redriven_too(target: Tar
     assert (done["reason"], done["error"]["code"]) == ("UNDELIVERED", "NO_PERMISSIONS")
     assert inputs(target) == [event("raw/cat.jpg")]
     assert left(target) == []
+
+
+def test_a_deletion_is_redriven_as_one(target: Target):
+    """Its event starts the state machine of deletions."""
+    deleted = {**event("raw/cat.jpg"), "detail-type": "Object Deleted"}
+    put(target, {**pipelines("raw/cat.jpg"), "event": deleted}, reason="FAILED")
+    list(redrive(target))
+    assert inputs(target) == []
+    assert inputs(target, "DeletionStateMachineArn") == [{**deleted, "redrives": "arn"}]
 
 
 def test_only_the_named_pictures_are_redriven_and_the_others_go_back_at_once(target: Target):

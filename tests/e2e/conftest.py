@@ -70,6 +70,20 @@ class Deployed:
         started = self.aws.states.start_execution(stateMachineArn=machine, input=json.dumps(event))
         return self.execution(started["executionArn"])
 
+    def executions(self, key: str) -> list[dict[str, Any]]:
+        """Of the image pipeline, for that key."""
+        states = self.aws.states
+        pages = states.get_paginator("list_executions").paginate(stateMachineArn=self.aws.output("StateMachineArn"))
+        found = [
+            states.describe_execution(executionArn=one["executionArn"]) for page in pages for one in page["executions"]
+        ]
+        return [one for one in found if json.loads(one["input"]).get("detail", {}).get("object", {}).get("key") == key]
+
+    def idle(self, key: str) -> bool:
+        """Whether the picture had an execution, and none is running."""
+        found = self.executions(key)
+        return bool(found) and all(one["status"] != "RUNNING" for one in found)
+
     def letters(self) -> list[dict[str, Any]]:
         """What is in the dead-letter queue, left there."""
         queue = self.aws.output("DeadLetterQueueUrl")
@@ -77,6 +91,13 @@ class Deployed:
             QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
         )
         return found.get("Messages", [])
+
+    def delete(self, key: str) -> None:
+        self.aws.s3.delete_object(Bucket=self.aws.output("UploadsBucketName"), Key=key)
+
+    def renditions(self, prefix: str) -> set[str]:
+        found = self.aws.s3.list_objects_v2(Bucket=self.aws.output("RenditionsBucketName"), Prefix=prefix)
+        return {one["Key"] for one in found.get("Contents", [])}
 
     def rendition(self, key: str) -> dict[str, Any] | None:
         try:

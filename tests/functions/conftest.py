@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from functions import caption, resize, storage, telemetry, validate
+from functions import caption, cleanup, resize, results, storage, telemetry, validate
 
 UPLOADS, RENDITIONS = "uploads", "renditions"
 
@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "HEIC": "false",
     "KEEP_COPYRIGHT": "false",
     "RENDITIONS_BUCKET": RENDITIONS,
+    "RESULTS_TABLE": "results",
     "CAPTIONS": json.dumps({"model_id": "a.model-v1:0", "prompt": "Say what you see.", "max_tokens": 50, "top_p": 0.9}),
 }
 
@@ -62,7 +63,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     for name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    remembered = (storage.storage, validate.settings, resize.renditions_bucket, caption.settings, caption.bedrock)
+    remembered = (
+        storage.storage,
+        results.results,
+        validate.settings,
+        resize.renditions_bucket,
+        caption.settings,
+        caption.bedrock,
+        cleanup.settings,
+    )
     for once in remembered:
         once.cache_clear()
     with mock_aws():

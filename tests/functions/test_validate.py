@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 
 from darkroom.pictures import corrupt_jpeg, photo
 from functions import validate
-from functions.imaging import plan
-from functions.validate import rendition_key, settings
+from functions.keys import rendition_key
+from functions.validate import settings
 
 
 def test_an_accepted_picture_comes_with_its_facts_and_plan(upload, call):
@@ -79,18 +79,20 @@ def test_bad_input_is_rejected_with_what_was_measured(upload, call, data, code, 
     assert says in verdict["error"]["message"]
 
 
-def test_the_keys_change_with_content_and_settings_only(upload, call, monkeypatch):
-    """The same bytes give the same keys, other bytes or another quality other ones: a URL never changes its picture."""
+def test_each_upload_has_keys_of_its_own(upload, call, monkeypatch):
+    """Validated again they are the same, for a retry; another upload has others, even of the same bytes, and so have
+    other settings: a URL never changes its picture, and no leftover is ever another upload's rendition."""
 
-    def keys(data: bytes) -> list[str]:
-        return [one["key"] for one in call(validate, upload("raw/cat.jpg", data))["renditions"]]
+    def keys(source: dict[str, str]) -> list[str]:
+        return [one["key"] for one in call(validate, source)["renditions"]]
 
-    once = keys(photo(90, 60))
-    assert keys(photo(90, 60)) == once
-    assert keys(photo(91, 60)) != once
+    first, second = upload("raw/cat.jpg", photo(90, 60)), upload("raw/cat.jpg", photo(90, 60))
+    once = keys(first)
+    assert keys(first) == once
+    assert keys(second) != once
     monkeypatch.setenv("QUALITY", '{"webp": 60, "jpeg": 80, "avif": 50}')
     settings.cache_clear()
-    assert keys(photo(90, 60)) != once
+    assert keys(first) != once
 
 
 def test_heic_is_taken_only_with_its_setting(upload, call, monkeypatch):
@@ -107,10 +109,10 @@ def test_heic_is_taken_only_with_its_setting(upload, call, monkeypatch):
 
 def test_a_key_too_long_for_s3_gives_way_to_its_hash():
     """An upload's key may have 1,024 bytes; its renditions' keys may not have more."""
-    [thumb] = plan(90, 60, settings().renditions[:1])
-    assert rendition_key("é" * 400, "0" * 16, thumb) == "é" * 400 + "/" + "0" * 16 + "/thumb.webp"
-    long = rendition_key("é" * 510, "0" * 16, thumb)
-    assert long == hashlib.sha256(("é" * 510).encode()).hexdigest() + "/" + "0" * 16 + "/thumb.webp"
+    fits, long = "é" * 400, "é" * 510
+    assert rendition_key(fits, "0" * 16, "thumb.webp") == f"{fits}/{'0' * 16}/thumb.webp"
+    hashed = hashlib.sha256(long.encode()).hexdigest()
+    assert rendition_key(long, "0" * 16, "thumb.webp") == f"{hashed}/{'0' * 16}/thumb.webp"
 
 
 def test_log_lines_name_the_picture_and_metrics_count_it(upload, call, log_lines):

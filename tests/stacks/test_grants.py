@@ -21,14 +21,26 @@ GRANTS = {
         "s3:GetObjectVersion on StorageUploads/raw/*",
         "bedrock:InvokeModel on arn:AWS::Partition:bedrock:AWS::Region::foundation-model/amazon.nova-lite-v1:0",
     },
-    "WorkflowImagePipelineRole": {
+    "StepsCleanupRole": {
+        "s3:ListBucket on StorageRenditions",
+        "s3:DeleteObject on StorageRenditions/*",
+        "dynamodb:GetItem on StorageResults",
+    },
+    "WorkflowImagePipelineMachineRole": {
         "lambda:InvokeFunction on StepsValidateFunction",
         "lambda:InvokeFunction on StepsResizeFunction",
         "lambda:InvokeFunction on StepsCaptionFunction",
+        "lambda:InvokeFunction on StepsCleanupFunction",
         "dynamodb:UpdateItem on StorageResults",
         "sqs:SendMessage on StorageDeadLetters",
     },
-    "WorkflowImagePipelineEventsRole": {"states:StartExecution on WorkflowImagePipeline"},
+    "WorkflowImagePipelineMachineEventsRole": {"states:StartExecution on WorkflowImagePipelineMachine"},
+    "WorkflowDeletionMachineRole": {
+        "lambda:InvokeFunction on StepsCleanupFunction",
+        "dynamodb:UpdateItem on StorageResults",
+        "sqs:SendMessage on StorageDeadLetters",
+    },
+    "WorkflowDeletionMachineEventsRole": {"states:StartExecution on WorkflowDeletionMachine"},
 }
 OWN_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}  # of each function, on its own log group
 WITHOUT_RESOURCE = ("logs:", "xray:")  # X-Ray, and the delivery of the state machine's logs, have none to name
@@ -72,7 +84,7 @@ def test_each_role_has_its_grants_and_no_other(synth):
     assert found == GRANTS
 
 
-@pytest.mark.parametrize("role", ["StepsValidateRole", "StepsResizeRole", "StepsCaptionRole"])
+@pytest.mark.parametrize("role", ["StepsValidateRole", "StepsResizeRole", "StepsCaptionRole", "StepsCleanupRole"])
 def test_each_function_writes_to_its_own_log_group_only(template: Template, role: str):
     """Of all that it may do with logs."""
     logs = {(action, resource) for who, action, resource in grants(template) if who == role and "logs:" in action}

@@ -52,66 +52,68 @@ def test_cfn_lint_finds_nothing(synth, settings):
     assert [f"{one.rule.id} {one.message}" for one in found] == []
 
 
+def machine(template: Template, name: str) -> dict:
+    """The state machine of that construct."""
+    machines = template.find_resources("AWS::StepFunctions::StateMachine")
+    [one] = [one for logical_id, one in machines.items() if logical_id.startswith(f"Workflow{name}")]
+    return one["Properties"]
+
+
+MACHINES = [("ImagePipeline", "image_pipeline.asl.json"), ("Deletion", "deletion.asl.json")]
+RULES = [("upload_rule.json", "Object Created"), ("deletion_rule.json", "Object Deleted")]
+
+
 def test_nothing_is_custom(template):
     """No custom resource: no Lambda of the CDK's own runs in the account."""
     kinds = {resource["Type"] for resource in template.to_json()["Resources"].values()}
     assert not [kind for kind in kinds if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource"]
-    assert len(resources(template, "AWS::Lambda::Function")) == 3
+    assert len(resources(template, "AWS::Lambda::Function")) == 4
 
 
-def test_what_is_deployed_is_the_file(template):
-    """The state machine's definition is the ASL file, letter by letter."""
-    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
-    assert machine["Properties"]["DefinitionString"] == (ROOT / "statemachine/image_pipeline.asl.json").read_text()
+@pytest.mark.parametrize(("name", "file"), MACHINES)
+def test_what_is_deployed_is_the_file(template, name, file):
+    """A state machine's definition is the ASL file, letter by letter."""
+    assert machine(template, name)["DefinitionString"] == (ROOT / "statemachine" / file).read_text()
 
 
-def test_every_placeholder_is_filled(template):
+@pytest.mark.parametrize(("name", "file"), MACHINES)
+def test_every_placeholder_is_filled(template, name, file):
     """Each `${…}` of the file has a substitution, and none is left over."""
-    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
-    placeholders = set(re.findall(r"\$\{(\w+)\}", machine["Properties"]["DefinitionString"]))
-    assert placeholders == set(machine["Properties"]["DefinitionSubstitutions"])
+    placeholders = set(re.findall(r"\$\{(\w+)\}", (ROOT / "statemachine" / file).read_text()))
+    assert placeholders == set(machine(template, name)["DefinitionSubstitutions"])
 
 
-def test_the_rule_is_the_file(template):
-    """The rule's pattern is the JSON file with this stack's bucket and prefix in it."""
-    [rule] = resources(template, "AWS::Events::Rule")
+@pytest.mark.parametrize(("file", "takes"), RULES)
+def test_the_rule_is_the_file(template, file, takes):
+    """A rule's pattern is the JSON file with this stack's bucket and prefix in it."""
     [bucket] = [
         name
         for name, one in template.find_resources("AWS::S3::Bucket").items()
         if "NotificationConfiguration" in one["Properties"]
     ]
-    pattern = json.loads((ROOT / "statemachine/upload_rule.json").read_text().replace("${UploadPrefix}", "raw/"))
+    pattern = json.loads((ROOT / "statemachine" / file).read_text().replace("${UploadPrefix}", "raw/"))
     assert pattern["detail"]["bucket"]["name"] == ["${UploadsBucket}"]
     pattern["detail"]["bucket"]["name"] = [{"Ref": bucket}]
-    assert rule["Properties"]["EventPattern"] == pattern
+    [deployed] = [
+        rule["Properties"]["EventPattern"]
+        for rule in resources(template, "AWS::Events::Rule")
+        if rule["Properties"]["EventPattern"]["detail-type"] == [takes]
+    ]
+    assert deployed == pattern
 
 
 def test_an_event_that_cannot_be_delivered_becomes_a_letter(template):
-    """The rule's target has the dead-letter queue, and the queue lets just that rule write."""
-    [rule_name] = template.find_resources("AWS::Events::Rule")
+    """Each rule's target has the dead-letter queue, and the queue lets just these rules write."""
     [queue_name] = template.find_resources("AWS::SQS::Queue")
-    [target] = template.find_resources("AWS::Events::Rule")[rule_name]["Properties"]["Targets"]
-    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue_name, "Arn"]}}
-    template.has_resource_properties(
-        "AWS::SQS::QueuePolicy",
-        {
-            "PolicyDocument": Match.object_like(
-                {
-                    "Statement": Match.array_with(
-                        [
-                            Match.object_like(
-                                {
-                                    "Effect": "Allow",
-                                    "Principal": {"Service": "events.amazonaws.com"},
-                                    "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [rule_name, "Arn"]}}},
-                                }
-                            )
-                        ]
-                    )
-                }
-            )
-        },
-    )
+    rules = template.find_resources("AWS::Events::Rule")
+    for rule in rules.values():
+        [target] = rule["Properties"]["Targets"]
+        assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue_name, "Arn"]}}
+    [policy] = resources(template, "AWS::SQS::QueuePolicy")
+    allowed = [one for one in policy["Properties"]["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
+    assert {one["Principal"]["Service"] for one in allowed} == {"events.amazonaws.com"}
+    sources = [one["Condition"]["ArnEquals"]["aws:SourceArn"]["Fn::GetAtt"][0] for one in allowed]
+    assert sorted(sources) == sorted(rules)
 
 
 def test_buckets_are_closed(template):
@@ -181,15 +183,15 @@ def test_the_index_by_status_is_the_contracts(template):
 
 
 def test_everything_is_logged_for_the_days_set(synth):
-    """Each function and the state machine have a log group with that retention."""
+    """Each function and each state machine has a log group with that retention."""
     groups = resources(synth(log_retention_days=60), "AWS::Logs::LogGroup")
-    assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 4
+    assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 6
 
 
 def test_everything_is_traced(template):
-    """X-Ray follows a picture through the state machine and every function."""
-    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
-    assert machine["Properties"]["TracingConfiguration"] == {"Enabled": True}
+    """X-Ray follows a picture through the state machines and every function."""
+    for one in resources(template, "AWS::StepFunctions::StateMachine"):
+        assert one["Properties"]["TracingConfiguration"] == {"Enabled": True}
     for function in resources(template, "AWS::Lambda::Function"):
         assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
 
@@ -210,8 +212,7 @@ def test_warm_functions_are_called_by_their_alias(synth):
     """Provisioned concurrency belongs to an alias; the state machine must call that and may call only that."""
     template = synth(**EVERY_SETTING)
     [alias] = template.find_resources("AWS::Lambda::Alias")
-    [machine] = resources(template, "AWS::StepFunctions::StateMachine")
-    assert machine["Properties"]["DefinitionSubstitutions"]["ResizeFunction"] == {"Ref": alias}
+    assert machine(template, "ImagePipeline")["DefinitionSubstitutions"]["ResizeFunction"] == {"Ref": alias}
     template.has_resource_properties("AWS::Lambda::Function", {"ReservedConcurrentExecutions": 20})
 
 
@@ -226,8 +227,8 @@ def test_a_switch_for_pictures_reaches_validate(synth, setting):
 @pytest.mark.parametrize(("enabled", "text"), [(True, "true"), (False, "false")])
 def test_captions_are_a_switch_of_the_workflow(synth, enabled, text):
     """Off, no execution calls the model."""
-    [machine] = resources(synth(captions={"enabled": enabled}), "AWS::StepFunctions::StateMachine")
-    assert machine["Properties"]["DefinitionSubstitutions"]["CaptionsEnabled"] == text
+    template = synth(captions={"enabled": enabled})
+    assert machine(template, "ImagePipeline")["DefinitionSubstitutions"]["CaptionsEnabled"] == text
 
 
 def test_no_file_of_the_code_asset_is_foreign(tmp_path):

@@ -1,4 +1,4 @@
-"""The state machine file on moto's interpreter, with real conditional writes and a real queue under it.
+"""The state machine files on moto's interpreter, with real conditional writes and a real queue under it.
 
 Only the functions are fakes. They enter where the interpreter would call Lambda, and every task can be made to fail
 there, so a fault takes the same way through Retry and Catch as one of AWS's own.
@@ -52,7 +52,8 @@ from moto.stepfunctions.parser.backend import execution
 from moto.stepfunctions.parser.backend.execution_worker import SyncExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends as ENGINES
 
-DEFINITION = Path(__file__).resolve().parents[2] / "statemachine" / "image_pipeline.asl.json"
+FILES = Path(__file__).resolve().parents[2] / "statemachine"
+IMAGES, DELETION = "image_pipeline", "deletion"
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 TABLE, UPLOADS = "results", "uploads"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/workflow"
@@ -86,6 +87,18 @@ def event(key: str = "raw/cat.jpg", *, sequencer: str | None = "0A", version: st
             "reason": "PutObject",
         },
     }
+
+
+def deletion(
+    key: str = "raw/cat.jpg", *, sequencer: str = "0D", version: str | None = "marker", marker: bool = True
+) -> dict[str, Any]:
+    """What EventBridge sends when an object was hidden by a delete marker, or one of its versions removed."""
+    happened = event(key, sequencer=sequencer, version=version)
+    happened["detail-type"] = "Object Deleted"
+    happened["detail"] |= {"reason": "DeleteObject"}
+    happened["detail"]["deletion-type"] = "Delete Marker Created" if marker else "Permanently Deleted"
+    del happened["detail"]["object"]["size"]
+    return happened
 
 
 def accepts(payload: dict[str, Any], *, renditions: int = 1) -> dict[str, Any]:
@@ -186,10 +199,12 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.captions = False
-        self.tasks = {name: Task() for name, state in states(definition()) if state["Type"] == "Task"}
+        both = [*states(definition(IMAGES)), *states(definition(DELETION))]
+        self.tasks = {name: Task() for name, state in both if state["Type"] == "Task"}
         self.tasks["Validate"].answers = accepts
         self.tasks["Resize"].answers = resizes
         self.tasks["Caption"].answers = CAPTION
+        self.tasks["Cleanup"].answers = {"removed": 0}
         self.waits: list[float] = []  # the longest pause each retry may take, before its jitter
         self._names = count()
         self._dynamodb, self._sqs, self._sfn = (boto3.client(name) for name in ("dynamodb", "sqs", "stepfunctions"))
@@ -201,10 +216,10 @@ class Pipeline:
         )
         self._queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
 
-    def run(self, happened: Json, *, redrives: Run | None = None) -> Run:
+    def run(self, happened: Json, *, machine: str = IMAGES, redrives: Run | None = None) -> Run:
         """Start an execution and stay with it to its end; `redrives` is the earlier one whose letter it replays."""
         started = self._sfn.start_execution(
-            stateMachineArn=self._machine(),
+            stateMachineArn=self._machine(machine),
             name=f"run-{next(self._names)}",
             input=json.dumps({**happened, "redrives": redrives.arn} if redrives else happened),
         )
@@ -232,32 +247,33 @@ class Pipeline:
             for one in received.get("Messages", [])
         ]
 
-    def _machine(self) -> str:
+    def _machine(self, machine: str) -> str:
         """One for each set of placeholders; creating the same machine again answers with the first."""
-        name = f"captions-{self.captions}"
-        created = self._sfn.create_state_machine(name=name, definition=self.filled(), roleArn=ROLE)
+        name = f"{machine}-captions-{self.captions}"
+        created = self._sfn.create_state_machine(name=name, definition=self.filled(machine), roleArn=ROLE)
         return created["stateMachineArn"]
 
-    def filled(self) -> str:
+    def filled(self, machine: str) -> str:
         """The file with its placeholders filled, as `stacks/workflow.py` fills them."""
         values = {
             "ResultsTable": TABLE,
             "ValidateFunction": "Validate",
             "ResizeFunction": "Resize",
             "CaptionFunction": "Caption",
+            "CleanupFunction": "Cleanup",
             "DeadLetterQueue": self._queue,
             "MapConcurrency": "{% 0 %}",
             "CaptionsEnabled": "true" if self.captions else "false",
         }
-        text = DEFINITION.read_text()
+        text = (FILES / f"{machine}.asl.json").read_text()
         for name, value in values.items():
             text = text.replace(f"${{{name}}}", value)
         return text
 
 
-def definition() -> dict[str, Any]:
+def definition(machine: str = IMAGES) -> dict[str, Any]:
     """The file as it stands."""
-    read: dict[str, Any] = json.loads(DEFINITION.read_text())
+    read: dict[str, Any] = json.loads((FILES / f"{machine}.asl.json").read_text())
     return read
 
 

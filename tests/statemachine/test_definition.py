@@ -11,9 +11,11 @@ from cfnlint.api import lint
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from moto.events.models import EventPattern
 
-from tests.statemachine.engine import DEFINITION, ROLE, Pipeline, definition, event, inner_machines, states
+from tests.statemachine.engine import DELETION, FILES, IMAGES, ROLE, Pipeline, definition, event, inner_machines, states
 
-RULE = DEFINITION.with_name("upload_rule.json")
+MACHINES = [IMAGES, DELETION]
+EVERY_STATE = {(machine, name): state for machine in MACHINES for name, state in states(definition(machine))}
+EVERY_TASK = {name: state for name, state in EVERY_STATE.items() if state["Type"] == "Task"}
 STATES = dict(states(definition()))
 TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
 UPDATES = {name: task["Arguments"] for name, task in TASKS.items() if task["Resource"].endswith(":updateItem")}
@@ -42,21 +44,23 @@ def strings(part: Any) -> Iterator[str]:
             yield from strings(inner)
 
 
-def test_every_state_has_its_name_once():
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_state_has_its_name_once(machine):
     """A name in a history or a log means one state."""
-    names = [name for name, _ in states(definition())]
+    names = [name for name, _ in states(definition(machine))]
     assert sorted(names) == sorted(set(names))
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", EVERY_STATE)
 def test_every_state_says_why_it_is_there(name):
     """The console shows the Comment next to the state."""
-    assert len(STATES[name].get("Comment", "")) > 20
+    assert len(EVERY_STATE[name].get("Comment", "")) > 20
 
 
-def test_every_next_exists_and_every_state_is_reached():
+@pytest.mark.parametrize("file", MACHINES)
+def test_every_next_exists_and_every_state_is_reached(file):
     """No way leads nowhere, and no state stands beside the way."""
-    for machine in machines(definition()):
+    for machine in machines(definition(file)):
         reached, ahead = set(), {machine["StartAt"]}
         while ahead:
             name = ahead.pop()
@@ -66,11 +70,12 @@ def test_every_next_exists_and_every_state_is_reached():
         assert reached == set(machine["States"])
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", EVERY_TASK)
 def test_every_task_has_a_time_limit_and_spreads_its_retries(name):
     """Exponential backoff, full jitter, a cap; nothing hangs."""
-    assert 0 < TASKS[name]["TimeoutSeconds"] <= 90
-    retries = [retry for retry in TASKS[name]["Retry"] if retry["MaxAttempts"]]
+    task = EVERY_TASK[name]
+    assert 0 < task["TimeoutSeconds"] <= 90
+    retries = [retry for retry in task["Retry"] if retry["MaxAttempts"]]
     assert retries
     for retry in retries:
         assert retry["BackoffRate"] > 1
@@ -79,10 +84,13 @@ def test_every_task_has_a_time_limit_and_spreads_its_retries(name):
     assert {"States.TaskFailed", "States.Timeout"} <= set(retries[-1]["ErrorEquals"])
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name in definition()["States"]] + ["Derive", "Caption"])
+CATCHING = [(machine, name) for machine, name in EVERY_TASK if name in definition(machine)["States"]]
+
+
+@pytest.mark.parametrize("name", [*CATCHING, (IMAGES, "Derive"), (IMAGES, "Leftovers"), (IMAGES, "Caption")])
 def test_every_task_catches_everything(name):
     """Outside a Map by itself, inside one by the state around it; a caption catches its own."""
-    assert STATES[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+    assert EVERY_STATE[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
 
 
 def test_the_way_to_the_letter_cannot_be_left():
@@ -95,6 +103,8 @@ def test_the_way_to_the_letter_cannot_be_left():
         "DeadLetter",
         "Failed",
     }
+    assert follow(definition(), "Superseded") == {"Leftovers"}
+    assert follow(definition(), "Leftovers") == {"LeftBehind"}
     assert ways["Explain"]["Next"] == "RecordFailure"
     assert follow(definition(), "RecordFailure") == {"Superseded", "DeadLetter"}
     assert follow(definition(), "DeadLetter") == {"Failed"}
@@ -159,16 +169,20 @@ def test_claim_and_failure_forget_all_that_success_and_rejection_write():
         assert written <= attributes(UPDATES[name], "SET") | attributes(UPDATES[name], "REMOVE")
 
 
-@pytest.mark.parametrize("expression", sorted({text for text in strings(definition()) if text.startswith("{%")}))
+@pytest.mark.parametrize(
+    "expression",
+    sorted({text for machine in MACHINES for text in strings(definition(machine)) if text.startswith("{%")}),
+)
 def test_every_expression_is_jsonata(expression):
     """Step Functions refuses the whole definition otherwise."""
     assert expression.endswith("%}")
     jsonata.Jsonata(expression[2:-2].replace("${CaptionsEnabled}", "true"))
 
 
-def test_the_definition_is_valid(pipeline: Pipeline):
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_definition_is_valid(pipeline: Pipeline, machine: str):
     """By the schema that cfn-lint has for a state machine in JSONata, with every placeholder filled."""
-    filled = pipeline.filled()
+    filled = pipeline.filled(machine)
     assert "${" not in filled
     known = filled.replace('"MaxConcurrency": "{% 0 %}"', '"MaxConcurrency": 0')  # it does not know the expression yet
     properties = {"RoleArn": ROLE, "Definition": json.loads(known)}
@@ -176,19 +190,21 @@ def test_the_definition_is_valid(pipeline: Pipeline):
     assert [str(match) for match in lint(json.dumps(template))] == []
 
 
+@pytest.mark.parametrize(("rule", "takes"), [("upload", "Object Created"), ("deletion", "Object Deleted")])
+@pytest.mark.parametrize("detail_type", ["Object Created", "Object Deleted", "Object Restore Completed"])
 @pytest.mark.parametrize(
-    ("detail_type", "bucket", "key", "starts"),
+    ("bucket", "key", "ours"),
     [
-        ("Object Created", "uploads", "raw/cat.jpg", True),
-        ("Object Created", "uploads", "raw/2026/a b+c%20é.jpg", True),
-        ("Object Created", "uploads", "small/cat.jpg", False),
-        ("Object Created", "renditions", "raw/cat.jpg", False),
-        ("Object Deleted", "uploads", "raw/cat.jpg", False),
+        ("uploads", "raw/cat.jpg", True),
+        ("uploads", "raw/2026/a b+c%20é.jpg", True),
+        ("uploads", "small/cat.jpg", False),
+        ("renditions", "raw/cat.jpg", False),
     ],
 )
-def test_the_rule_starts_for_new_objects_under_the_prefix(detail_type, bucket, key, starts):
-    """Only creations, only of the one bucket, only under the prefix."""
-    filled = RULE.read_text().replace("${UploadsBucket}", "uploads").replace("${UploadPrefix}", "raw/")
+def test_each_rule_starts_for_its_kind_of_event_under_the_prefix(rule, takes, detail_type, bucket, key, ours):
+    """Only of the one bucket, only under the prefix; creations the one, deletions the other."""
+    file = (FILES / f"{rule}_rule.json").read_text()
+    filled = file.replace("${UploadsBucket}", "uploads").replace("${UploadPrefix}", "raw/")
     happened = event(key) | {"detail-type": detail_type}
     happened["detail"]["bucket"]["name"] = bucket
-    assert EventPattern.load(filled).matches_event(happened) is starts
+    assert EventPattern.load(filled).matches_event(happened) is (ours and detail_type == takes)

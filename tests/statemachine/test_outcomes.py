@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.statemachine.engine import CAPTION, RENDITIONS, Pipeline, accepts, event, rejects
+from tests.statemachine.engine import CAPTION, DELETION, RENDITIONS, Pipeline, accepts, deletion, event, rejects
 
 FACTS = {"format", "width", "height", "frames", "content_hash", "placeholder", "color", "renditions", "caption"}
 FAILS = "RuntimeError"
@@ -186,9 +186,9 @@ def test_a_failure_leaves_a_row_and_one_letter(pipeline):
     ]
 
 
-@pytest.mark.parametrize(("captions", "transitions"), [(False, 11), (True, 12)])
+@pytest.mark.parametrize(("captions", "transitions"), [(False, 12), (True, 13)])
 def test_what_a_picture_with_four_renditions_costs(pipeline, captions, transitions):
-    """11 state transitions with captions off, 12 with captions on: they are most of what a picture costs."""
+    """12 state transitions with captions off, 13 with captions on: they are most of what a picture costs."""
     pipeline.captions = captions
     pipeline.tasks["Validate"].answers = lambda payload: accepts(payload, renditions=len(RENDITIONS))
     run = pipeline.run(event())
@@ -217,7 +217,7 @@ def test_a_duplicate_of_a_picture_in_work_leaves_it_alone(pipeline):
     pipeline.tasks["Resize"].meanwhile(lambda: duplicates.append(pipeline.run(event())))
     run = pipeline.run(event())
     assert [duplicate.states for duplicate in duplicates] == [["Claim", "Duplicate"]]
-    assert run.states[-1] == "Record"
+    assert run.states[-2:] == ["Record", "Leftovers"]
     assert pipeline.row()["execution"] == {"S": run.arn}
 
 
@@ -295,7 +295,7 @@ def test_who_lost_the_row_to_a_newer_version_does_not_write_it(pipeline, ending,
     pipeline.tasks["Validate"].meanwhile(a_newer_version)
     run = pipeline.run(event(sequencer="0A", version="v1"))
 
-    assert run.states[-2:] == [at, "Superseded"]
+    assert run.states[-4:] == [at, "Superseded", "Leftovers", "Cleanup"]
     assert run.output == {"status": "Superseded", "key": "raw/cat.jpg"}
     assert [pipeline.row()] == rows
     assert rows[0]["version_id"] == {"S": "v2"}
@@ -377,6 +377,98 @@ def test_a_redrive_does_not_bring_back_an_older_version(pipeline):
     pipeline.run(event(sequencer="0B", version="v2"))
     succeeds(pipeline)
     assert pipeline.run(event(sequencer="0A"), redrives=failed).states == ["Claim", "Duplicate"]
+
+
+@pytest.mark.parametrize("ending", ENDS)
+def test_only_a_key_that_had_a_row_is_cleaned_up(pipeline, ending):
+    """A new picture does not pay for it; a newer version's success or rejection does, once."""
+    ENDS[ending](pipeline)
+    pipeline.run(event(sequencer="0A"))
+    assert pipeline.tasks["Cleanup"].calls == []
+
+    run = pipeline.run(event(sequencer="0B", version="v2"))
+    cleaned = {"source": {"key": "raw/cat.jpg"}, "execution": run.arn}
+    assert pipeline.tasks["Cleanup"].calls == ([] if ending == "FAILED" else [cleaned])
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_a_cleanup_that_fails_never_fails_the_picture(pipeline, overtaken):
+    """What could not be removed is left for the next execution of this key; the row and the output stay as they are."""
+    pipeline.run(event(sequencer="0A"))
+    if overtaken:
+        pipeline.tasks["Validate"].meanwhile(lambda: pipeline.run(event(sequencer="0C", version="v3")))
+    pipeline.tasks["Cleanup"].fails_with("Lambda.Unknown")
+    run = pipeline.run(event(sequencer="0B", version="v2"))
+    assert run.states[-1] == "LeftBehind"
+    assert run.output["status"] == ("Superseded" if overtaken else "SUCCEEDED")
+    assert pipeline.row()["status"] == {"S": "SUCCEEDED"}
+    assert pipeline.letters() == []
+
+
+@pytest.mark.parametrize("ending", ENDS)
+def test_a_deletion_leaves_only_that_it_happened(pipeline, ending):
+    """The row says DELETED and forgets the picture, whatever became of that; its renditions are cleaned up."""
+    ENDS[ending](pipeline)
+    pipeline.run(event())
+    created = pipeline.row()["created_at"]
+    run = pipeline.run(deletion(), machine=DELETION)
+
+    assert run.output == {"status": "DELETED", "key": "raw/cat.jpg"}
+    row = pipeline.row()
+    assert row.pop("created_at") == created
+    assert set(row) == {"key", "status", "version_id", "sequencer", "execution", "updated_at"}
+    assert (row["status"], row["version_id"]) == ({"S": "DELETED"}, {"S": "marker"})
+    assert pipeline.tasks["Cleanup"].calls[-1] == {"source": {"key": "raw/cat.jpg"}, "execution": run.arn}
+
+
+def test_a_deletion_stops_a_picture_in_work(pipeline):
+    """The picture's own execution finds its row taken, and removes what it made."""
+    pipeline.tasks["Validate"].meanwhile(lambda: pipeline.run(deletion(), machine=DELETION))
+    run = pipeline.run(event())
+    assert run.states[-4:] == ["Record", "Superseded", "Leftovers", "Cleanup"]
+    assert pipeline.row()["status"] == {"S": "DELETED"}
+    assert len(pipeline.tasks["Cleanup"].calls) == 2
+
+
+def test_a_deletion_may_come_before_what_it_deletes(pipeline):
+    """Events out of order: the creation that comes late finds a newer row."""
+    pipeline.run(deletion(), machine=DELETION)
+    assert pipeline.run(event()).states == ["Claim", "Duplicate"]
+    assert pipeline.row()["status"] == {"S": "DELETED"}
+
+
+def test_a_deleted_picture_may_be_uploaded_again(pipeline):
+    """The newer event wins, and the row speaks of the new picture."""
+    pipeline.run(deletion(), machine=DELETION)
+    assert pipeline.run(event(sequencer="0E", version="v2")).output["status"] == "SUCCEEDED"
+    assert pipeline.run(deletion(), machine=DELETION).states == ["MarkDeleted", "Superseded"]
+    assert pipeline.row()["status"] == {"S": "SUCCEEDED"}
+
+
+@pytest.mark.parametrize(("version", "deleted"), [("v2", True), ("v1", False)])
+def test_the_deletion_of_one_version_concerns_the_row_that_speaks_of_it(pipeline, version, deleted):
+    """An old version that the lifecycle removes leaves the current picture alone."""
+    pipeline.run(event(sequencer="0A", version="v1"))
+    pipeline.run(event(sequencer="0B", version="v2"))
+    run = pipeline.run(deletion(version=version, marker=False), machine=DELETION)
+    assert run.output["status"] == ("DELETED" if deleted else "Superseded")
+    assert pipeline.row()["status"] == {"S": "DELETED" if deleted else "SUCCEEDED"}
+
+
+@pytest.mark.parametrize("task", ["MarkDeleted", "Cleanup"])
+def test_a_deletion_that_fails_sends_a_letter_that_can_be_replayed(pipeline, task):
+    """It carries the event; replayed in the name of its execution, the deletion is done whatever the row says."""
+    pipeline.run(event())
+    pipeline.tasks[task].fails_with("States.Timeout")
+    failed = pipeline.run(deletion(), machine=DELETION)
+    assert failed.states[-3:] == ["Explain", "DeadLetter", "Failed"]
+    [letter] = pipeline.letters()
+    assert (letter["event"], letter["execution"]) == (deletion(), failed.arn)
+
+    pipeline.tasks[task].fails_with("States.Timeout", times=0)
+    again = pipeline.run(letter["event"], machine=DELETION, redrives=failed)
+    assert again.output["status"] == "DELETED"
+    assert pipeline.tasks["Cleanup"].calls[-1]["execution"] == again.arn
 
 
 @pytest.mark.parametrize(

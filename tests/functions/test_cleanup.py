@@ -1,0 +1,125 @@
+"""Cleanup: what the row does not name goes, and nothing else."""
+
+import boto3
+import pytest
+
+from functions import cleanup
+from functions.keys import rendition_key
+from functions.storage import Storage
+from tests.functions.conftest import ENVIRONMENT, RENDITIONS
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
+
+OLD, NEW = "0" * 16, "f" * 16
+
+
+@pytest.fixture
+def table():
+    dynamodb = boto3.client("dynamodb")
+    dynamodb.create_table(
+        TableName=ENVIRONMENT["RESULTS_TABLE"],
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return dynamodb
+
+
+@pytest.fixture
+def row(table):
+    def put(status: str, key: str = "raw/cat.jpg", **renditions: str) -> None:
+        named = {name: {"M": {"key": {"S": file}}} for name, file in renditions.items()}
+        item = {"key": {"S": key}, "status": {"S": status}, "renditions": {"M": named}}
+        table.put_item(TableName=ENVIRONMENT["RESULTS_TABLE"], Item=item)
+
+    return put
+
+
+@pytest.fixture
+def files(s3):
+    """Writes these into the renditions bucket, and says later which are there."""
+
+    def there(*keys: str) -> set[str]:
+        for key in keys:
+            s3.put_object(Bucket=RENDITIONS, Key=key, Body=b"pixels")
+        return {one["Key"] for one in s3.list_objects_v2(Bucket=RENDITIONS).get("Contents", [])}
+
+    return there
+
+
+def test_a_success_keeps_what_its_row_names(row, files, call):
+    """The older version's renditions go."""
+    files(f"cat.jpg/{OLD}/thumb.webp", f"cat.jpg/{OLD}/small.webp", f"cat.jpg/{NEW}/thumb.webp")
+    row("SUCCEEDED", thumb=f"cat.jpg/{NEW}/thumb.webp")
+    assert call(cleanup, {"key": "raw/cat.jpg"}) == {"removed": 2}
+    assert files() == {f"cat.jpg/{NEW}/thumb.webp"}
+
+
+@pytest.mark.parametrize("status", ["DELETED", "REJECTED"])
+def test_a_picture_that_has_no_renditions_keeps_none(row, files, call, status):
+    """Neither one that was deleted nor a newer version that was refused."""
+    files(f"cat.jpg/{OLD}/thumb.webp")
+    row(status)
+    call(cleanup, {"key": "raw/cat.jpg"})
+    assert files() == set()
+
+
+@pytest.mark.parametrize("status", ["PROCESSING", "FAILED", None])
+def test_what_an_execution_may_still_need_is_left_to_it(row, files, call, status):
+    """At work, or to be sent again, it writes files that no row names yet. Without a row, nothing is known."""
+    files(f"cat.jpg/{NEW}/thumb.webp")
+    if status:
+        row(status)
+    assert call(cleanup, {"key": "raw/cat.jpg"}) == {"removed": 0}
+    assert files() == {f"cat.jpg/{NEW}/thumb.webp"}
+
+
+def test_an_execution_that_begins_meanwhile_loses_nothing(row, files, call, s3):
+    """It claims and writes after the files were listed and before the row is read: its file was not on the list."""
+    files(f"cat.jpg/{OLD}/thumb.webp")
+
+    class Busy(Storage):
+        def list(self, bucket, prefix):
+            found = [*super().list(bucket, prefix)]
+            files(f"cat.jpg/{NEW}/thumb.webp")
+            row("SUCCEEDED")
+            return iter(found)
+
+    call(cleanup, {"key": "raw/cat.jpg"}, Busy(s3))
+    assert files() == {f"cat.jpg/{NEW}/thumb.webp"}
+
+
+def test_a_key_that_is_a_folder_of_others_leaves_them_alone(row, files, call):
+    """`raw/cat.jpg` may be a picture and `raw/cat.jpg/0000000000000000/tail.jpg` another."""
+    other = f"cat.jpg/{OLD}/tail.jpg/{OLD}/thumb.webp"
+    files(f"cat.jpg/{OLD}/thumb.webp", other)
+    row("DELETED")
+    assert call(cleanup, {"key": "raw/cat.jpg"}) == {"removed": 1}
+    assert files() == {other}
+
+
+def test_renditions_of_a_very_long_key_are_found(row, files, call):
+    """They lie under its SHA-256."""
+    key = "é" * 500
+    files(rendition_key(key, OLD, "thumb.webp"))
+    row("DELETED", f"raw/{key}")
+    assert call(cleanup, {"key": f"raw/{key}"}) == {"removed": 1}
+    assert files() == set()
+
+
+def test_more_than_s3_removes_at_once(row, files, call):
+    """1,000 in one request."""
+    files(*(f"cat.jpg/{number:016x}/thumb.webp" for number in range(1001)))
+    row("DELETED")
+    assert call(cleanup, {"key": "raw/cat.jpg"}) == {"removed": 1001}
+    assert files() == set()
+
+
+def test_a_refusal_is_a_failure(row, files, call, s3, monkeypatch):
+    """S3 answers 200 to a batch of which it refused some."""
+    files(f"cat.jpg/{OLD}/thumb.webp")
+    row("DELETED")
+    refused = {"Errors": [{"Key": f"cat.jpg/{OLD}/thumb.webp", "Code": "AccessDenied"}]}
+    monkeypatch.setattr(s3, "delete_objects", lambda **_: refused)
+    with pytest.raises(OSError, match=r"S3 kept 1 of 1 files, cat\.jpg/0+/thumb\.webp: AccessDenied"):
+        call(cleanup, {"key": "raw/cat.jpg"}, Storage(s3))
