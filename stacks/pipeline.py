@@ -4,6 +4,7 @@ from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from stacks.intake import Intake
+from stacks.operations import Operations
 from stacks.settings import Settings
 from stacks.steps import Steps
 from stacks.storage import Storage
@@ -22,6 +23,7 @@ class Pipeline(Stack):
         steps = Steps(self, "Steps", settings=settings, storage=storage)
         workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
         Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
+        Operations(self, "Operations", steps=steps, workflow=workflow)
 
         CfnOutput(self, "UploadsBucketName", value=storage.uploads.bucket_name)
         CfnOutput(self, "UploadPrefix", value=settings.upload_prefix)

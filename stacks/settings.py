@@ -113,7 +113,8 @@ class Functions(Group):
     validate_: Function = Field(default=Function(), alias="validate")
     resize: Function = Function()
     caption: Function = Function(memory=1024)
-    cleanup: Function = Function(memory=256)  # it moves names, not pixels
+    cleanup: Function = Function(memory=256)  # this and the next move names, not pixels
+    sweep: Function = Function(memory=256)
 
 
 class Settings(Group):

@@ -151,6 +151,30 @@ class Steps(Construct):
         )
         allow(self.cleanup.role, "dynamodb:GetItem", on=[storage.results.table_arn])
 
+        self.sweep = Step(
+            self,
+            "Sweep",
+            does="Finishes what an execution left unfinished: a row FAILED, and one dead letter",
+            sizing=settings.functions.sweep,
+            settings=settings,
+            layer=layer,
+            environment={
+                "UPLOADS_BUCKET": storage.uploads.bucket_name,
+                "RESULTS_TABLE": storage.results.table_name,
+                "DEAD_LETTER_QUEUE": storage.dead_letters.queue_url,
+                "LONGEST_EXECUTION_SECONDS": str(longest_execution()),
+            },
+        )
+        allow(self.sweep.role, "dynamodb:Query", on=[f"{storage.results.table_arn}/index/by-status"])
+        allow(self.sweep.role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
+        allow(self.sweep.role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
+
+
+def longest_execution() -> int:
+    """Seconds after which Step Functions ends the execution of a picture."""
+    seconds: int = json.loads((ROOT / "statemachine" / "image_pipeline.asl.json").read_text())["TimeoutSeconds"]
+    return seconds
+
 
 def model_arns(scope: Construct, model_id: str) -> list[str]:
     """The model; for a cross-region inference profile (`eu.…`), that profile and the model in each of its regions.

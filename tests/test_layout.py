@@ -9,7 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"functions", "stacks", "darkroom", "tests"}
-ONLY_TYPES = {"mypy_boto3_s3", "mypy_boto3_dynamodb", "mypy_boto3_bedrock_runtime"}
+ONLY_TYPES = {
+    "mypy_boto3_s3",
+    "mypy_boto3_dynamodb",
+    "mypy_boto3_sqs",
+    "mypy_boto3_stepfunctions",
+    "mypy_boto3_bedrock_runtime",
+}
 ON_LAMBDA = {"aws_lambda_powertools", "boto3", "botocore"} | ONLY_TYPES
 
 

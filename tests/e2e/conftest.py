@@ -92,6 +92,10 @@ class Deployed:
         )
         return found.get("Messages", [])
 
+    def forget(self, letter: dict[str, Any]) -> None:
+        queue = self.aws.output("DeadLetterQueueUrl")
+        self.aws.sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter["ReceiptHandle"])
+
     def delete(self, key: str) -> None:
         self.aws.s3.delete_object(Bucket=self.aws.output("UploadsBucketName"), Key=key)
 

@@ -98,9 +98,7 @@ def test_a_failure_ends_in_one_letter_that_can_be_replayed(deployed: Deployed, w
     assert deployed.row("raw/failing.jpg")["status"] == "FAILED"
     deployed.run({**body["event"], "redrives": body["execution"]})
     assert deployed.row("raw/failing.jpg")["status"] == "SUCCEEDED"
-    deployed.aws.sqs.delete_message(
-        QueueUrl=deployed.aws.output("DeadLetterQueueUrl"), ReceiptHandle=letter["ReceiptHandle"]
-    )
+    deployed.forget(letter)
 
 
 def test_a_duplicate_event_changes_nothing(deployed: Deployed):
@@ -125,6 +123,28 @@ def test_an_overwrite_wins_and_its_late_elder_does_not(deployed: Deployed):
     late = deployed.run(json.loads(deployed.execution(first["execution"])["input"]))
     assert json.loads(late["output"])["status"] == "Duplicate"
     assert deployed.row("raw/over.jpg") == second
+
+
+def test_an_aborted_execution_ends_in_a_row_and_a_letter(deployed: Deployed):
+    """No Catch sees an abort; Step Functions tells of it, and the sweep does the rest. The letter is replayed."""
+    deployed.upload("raw/aborted.jpg", photo(3000, 2000))
+    [execution] = eventually(lambda: deployed.executions("raw/aborted.jpg"), "the execution")
+    deployed.aws.states.stop_execution(executionArn=execution["executionArn"], cause="a person stopped it")
+
+    def failed() -> dict | None:
+        row = deployed.row("raw/aborted.jpg")
+        return row if row.get("status") == "FAILED" else None
+
+    row = eventually(failed, "the row FAILED")
+    assert (row["error"]["code"], row["error"]["message"]) == ("ABORTED", "a person stopped it")
+    [letter] = eventually(deployed.letters, "the dead letter")
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == "ABORTED"
+    body = json.loads(letter["Body"])
+    assert (body["key"], body["execution"]) == ("raw/aborted.jpg", execution["executionArn"])
+
+    deployed.run({**body["event"], "redrives": body["execution"]})
+    assert deployed.row("raw/aborted.jpg")["status"] == "SUCCEEDED"
+    deployed.forget(letter)
 
 
 def test_an_overwrite_removes_what_the_older_version_made(deployed: Deployed):

@@ -41,6 +41,8 @@ ENVIRONMENT = {
     "KEEP_COPYRIGHT": "false",
     "RENDITIONS_BUCKET": RENDITIONS,
     "RESULTS_TABLE": "results",
+    "UPLOADS_BUCKET": UPLOADS,
+    "LONGEST_EXECUTION_SECONDS": "5400",
     "CAPTIONS": json.dumps({"model_id": "a.model-v1:0", "prompt": "Say what you see.", "max_tokens": 50, "top_p": 0.9}),
 }
 
@@ -86,6 +88,27 @@ def s3() -> Any:
     for bucket in (UPLOADS, RENDITIONS):
         client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     client.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
+    return client
+
+
+@pytest.fixture
+def table() -> Any:
+    """The results table, with its index."""
+    client = boto3.client("dynamodb")
+    names = ("key", "status", "updated_at")
+    by_status = [
+        {"AttributeName": "status", "KeyType": "HASH"},
+        {"AttributeName": "updated_at", "KeyType": "RANGE"},
+    ]
+    client.create_table(
+        TableName=ENVIRONMENT["RESULTS_TABLE"],
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "by-status", "KeySchema": by_status, "Projection": {"ProjectionType": "ALL"}}
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
     return client
 
 

@@ -1,6 +1,5 @@
 """Cleanup: what the row does not name goes, and nothing else."""
 
-import boto3
 import pytest
 
 from functions import cleanup
@@ -11,18 +10,6 @@ from tests.functions.conftest import ENVIRONMENT, RENDITIONS
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
 OLD, NEW = "0" * 16, "f" * 16
-
-
-@pytest.fixture
-def table():
-    dynamodb = boto3.client("dynamodb")
-    dynamodb.create_table(
-        TableName=ENVIRONMENT["RESULTS_TABLE"],
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return dynamodb
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Template
 
+EXECUTIONS = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution"
 GRANTS = {
     "StepsValidateRole": {
         "s3:ListBucket on StorageUploads",
@@ -25,6 +26,15 @@ GRANTS = {
         "s3:ListBucket on StorageRenditions",
         "s3:DeleteObject on StorageRenditions/*",
         "dynamodb:GetItem on StorageResults",
+    },
+    "StepsSweepRole": {
+        f"states:DescribeExecution on {EXECUTIONS}:WorkflowImagePipelineMachine:*",
+        f"states:GetExecutionHistory on {EXECUTIONS}:WorkflowImagePipelineMachine:*",
+        f"states:DescribeExecution on {EXECUTIONS}:WorkflowDeletionMachine:*",
+        f"states:GetExecutionHistory on {EXECUTIONS}:WorkflowDeletionMachine:*",
+        "dynamodb:Query on StorageResults/index/by-status",
+        "dynamodb:UpdateItem on StorageResults",
+        "sqs:SendMessage on StorageDeadLetters",
     },
     "WorkflowImagePipelineMachineRole": {
         "lambda:InvokeFunction on StepsValidateFunction",
@@ -84,7 +94,9 @@ def test_each_role_has_its_grants_and_no_other(synth):
     assert found == GRANTS
 
 
-@pytest.mark.parametrize("role", ["StepsValidateRole", "StepsResizeRole", "StepsCaptionRole", "StepsCleanupRole"])
+@pytest.mark.parametrize(
+    "role", ["StepsValidateRole", "StepsResizeRole", "StepsCaptionRole", "StepsCleanupRole", "StepsSweepRole"]
+)
 def test_each_function_writes_to_its_own_log_group_only(template: Template, role: str):
     """Of all that it may do with logs."""
     logs = {(action, resource) for who, action, resource in grants(template) if who == role and "logs:" in action}

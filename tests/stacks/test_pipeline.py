@@ -67,7 +67,7 @@ def test_nothing_is_custom(template):
     """No custom resource: no Lambda of the CDK's own runs in the account."""
     kinds = {resource["Type"] for resource in template.to_json()["Resources"].values()}
     assert not [kind for kind in kinds if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource"]
-    assert len(resources(template, "AWS::Lambda::Function")) == 4
+    assert len(resources(template, "AWS::Lambda::Function")) == 5
 
 
 @pytest.mark.parametrize(("name", "file"), MACHINES)
@@ -97,23 +97,51 @@ def test_the_rule_is_the_file(template, file, takes):
     [deployed] = [
         rule["Properties"]["EventPattern"]
         for rule in resources(template, "AWS::Events::Rule")
-        if rule["Properties"]["EventPattern"]["detail-type"] == [takes]
+        if rule["Properties"].get("EventPattern", {}).get("detail-type") == [takes]
     ]
     assert deployed == pattern
 
 
 def test_an_event_that_cannot_be_delivered_becomes_a_letter(template):
-    """Each rule's target has the dead-letter queue, and the queue lets just these rules write."""
+    """The target of each rule on S3's events has the dead-letter queue, which lets just these rules write."""
     [queue_name] = template.find_resources("AWS::SQS::Queue")
-    rules = template.find_resources("AWS::Events::Rule")
+    rules = {
+        name: rule["Properties"]
+        for name, rule in template.find_resources("AWS::Events::Rule").items()
+        if rule["Properties"].get("EventPattern", {}).get("source") == ["aws.s3"]
+    }
+    assert len(rules) == len(RULES)
     for rule in rules.values():
-        [target] = rule["Properties"]["Targets"]
+        [target] = rule["Targets"]
         assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue_name, "Arn"]}}
     [policy] = resources(template, "AWS::SQS::QueuePolicy")
     allowed = [one for one in policy["Properties"]["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
     assert {one["Principal"]["Service"] for one in allowed} == {"events.amazonaws.com"}
     sources = [one["Condition"]["ArnEquals"]["aws:SourceArn"]["Fn::GetAtt"][0] for one in allowed]
     assert sorted(sources) == sorted(rules)
+
+
+def test_the_sweep_hears_of_every_execution_that_died(template):
+    """Of both state machines, by the file's pattern, and on a schedule."""
+    machines = template.find_resources("AWS::StepFunctions::StateMachine")
+    rules = [one["Properties"] for one in resources(template, "AWS::Events::Rule")]
+    [ended] = [one["EventPattern"] for one in rules if one.get("EventPattern", {}).get("source") == ["aws.states"]]
+    file = json.loads((ROOT / "statemachine/ended_rule.json").read_text())
+    assert sorted(one["Ref"] for one in ended["detail"].pop("stateMachineArn")) == sorted(machines)
+    del file["detail"]["stateMachineArn"]
+    assert ended == file
+    assert [one["ScheduleExpression"] for one in rules if "ScheduleExpression" in one] == ["rate(15 minutes)"]
+
+
+def test_a_row_is_stalled_only_after_its_execution_was_ended(template):
+    """The sweep waits as long as the state machine's own time limit."""
+    [sweep] = [
+        one["Properties"]
+        for one in resources(template, "AWS::Lambda::Function")
+        if one["Properties"]["Handler"] == "functions.sweep.handler"
+    ]
+    limit = json.loads((ROOT / "statemachine/image_pipeline.asl.json").read_text())["TimeoutSeconds"]
+    assert int(sweep["Environment"]["Variables"]["LONGEST_EXECUTION_SECONDS"]) >= limit
 
 
 def test_buckets_are_closed(template):
@@ -185,7 +213,7 @@ def test_the_index_by_status_is_the_contracts(template):
 def test_everything_is_logged_for_the_days_set(synth):
     """Each function and each state machine has a log group with that retention."""
     groups = resources(synth(log_retention_days=60), "AWS::Logs::LogGroup")
-    assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 6
+    assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 7
 
 
 def test_everything_is_traced(template):

@@ -1,0 +1,264 @@
+"""Sweep: what an execution left unfinished becomes a row FAILED and one letter, whoever looks and however often."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from functions import sweep
+from functions.executions import Ended, Executions
+from functions.results import Results
+from functions.sweep import Services
+from tests.functions.conftest import ENVIRONMENT, Context
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
+
+ARN = "arn:aws:states:eu-west-1:123456789012:execution:pipeline:one"
+ERROR = {"code": "ABORTED", "message": "the execution ended as ABORTED"}
+SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event"}
+
+
+def event(sequencer: str = "0A", **more: Any) -> dict[str, Any]:
+    picture = {"key": "raw/cat.jpg", "etag": "e", "size": 3, "version-id": "v1", "sequencer": sequencer}
+    return {"detail-type": "Object Created", "detail": {"bucket": {"name": "uploads"}, "object": picture}, **more}
+
+
+def ended(how: str = "ABORTED", *, arn: str = ARN, letter: bool = False, of: dict[str, Any] | None = None) -> Ended:
+    return Ended(arn, how, of or event(), ERROR, letter)
+
+
+def status_change(arn: str = ARN) -> dict[str, Any]:
+    return {"source": "aws.states", "detail": {"executionArn": arn}}
+
+
+class Known(Executions):
+    """Step Functions with these executions."""
+
+    def __init__(self, *ended: Ended, running: tuple[str, ...] = ()) -> None:
+        self._known: dict[str, Ended | None] = {one.arn: one for one in ended} | dict.fromkeys(running)
+
+    def ended(self, arn: str) -> Ended | None:
+        if arn not in self._known:
+            raise LookupError(arn)
+        return self._known[arn]
+
+
+class Swept:
+    """The table and the queue, and the sweep over them."""
+
+    def __init__(self, dynamodb: Any) -> None:
+        self.dynamodb, self.sqs = dynamodb, boto3.client("sqs")
+        self.table = ENVIRONMENT["RESULTS_TABLE"]
+        self.queue = self.sqs.create_queue(QueueName="letters")["QueueUrl"]
+
+    def __call__(self, happened: dict[str, Any], *known: Ended, running: tuple[str, ...] = ()) -> dict[str, str]:
+        services = Services(Known(*known, running=running), Results(self.dynamodb, self.table), self.sqs)
+        return sweep.handler(happened, Context(), services)
+
+    def put(self, status: str, *, execution: str = ARN, sequencer: str = "0A", minutes_ago: float = 0) -> None:
+        written = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        texts = {"key": "raw/cat.jpg", "status": status, "execution": execution, "etag": "e", "version_id": "v1"}
+        texts |= {"sequencer": sequencer.ljust(40, "0"), "updated_at": written}
+        item: Any = {"size": {"N": "3"}, **{name: {"S": text} for name, text in texts.items()}}
+        self.dynamodb.put_item(TableName=self.table, Item=item)
+
+    def row(self) -> dict[str, Any]:
+        return self.dynamodb.get_item(TableName=self.table, Key={"key": {"S": "raw/cat.jpg"}}).get("Item", {})
+
+    def letters(self) -> list[dict[str, Any]]:
+        answer = self.sqs.receive_message(
+            QueueUrl=self.queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+        )
+        return [
+            {**json.loads(one["Body"]), "reason": one["MessageAttributes"]["reason"]["StringValue"]}
+            for one in answer.get("Messages", [])
+        ]
+
+
+@pytest.fixture
+def swept(table: Any, monkeypatch: pytest.MonkeyPatch) -> Swept:
+    swept = Swept(table)
+    monkeypatch.setenv("DEAD_LETTER_QUEUE", swept.queue)
+    return swept
+
+
+def test_an_execution_that_died_leaves_a_failed_row_and_one_letter(swept: Swept):
+    """The letter is the state machine's own, with how the execution ended for a reason."""
+    swept.put("PROCESSING")
+    assert swept(status_change(), ended("TIMED_OUT")) == {ARN: "TIMED_OUT"}
+    row = swept.row()
+    assert (row["status"], row["error"]["M"]["code"]) == ({"S": "FAILED"}, {"S": "ABORTED"})
+    letter = {"key": "raw/cat.jpg", "bucket": "uploads", "error": ERROR, "execution": ARN, "event": event()}
+    assert swept.letters() == [{**letter, "reason": "TIMED_OUT"}]
+
+
+def test_an_execution_that_died_before_its_claim_leaves_a_row_too(swept: Swept):
+    """Nothing else would know that there was a picture."""
+    swept(status_change(), ended())
+    row = swept.row()
+    assert (row["status"], row["execution"], row["version_id"]) == ({"S": "FAILED"}, {"S": ARN}, {"S": "v1"})
+    assert len(swept.letters()) == 1
+
+
+def test_a_redrive_that_died_before_its_claim_leaves_a_letter_again(swept: Swept):
+    """The letter it was started from is gone by then."""
+    swept.put("FAILED", execution="arn:first")
+    swept(status_change(), ended(of=event(redrives="arn:first")))
+    assert swept.row()["execution"] == {"S": ARN}
+    assert len(swept.letters()) == 1
+
+
+@pytest.mark.parametrize("status", ["PROCESSING", "FAILED"])
+def test_sweeping_twice_sends_one_letter(swept: Swept, status):
+    """Events come twice, and the schedule comes as well."""
+    swept.put(status)
+    assert [swept(status_change(), ended())[ARN] for _ in range(2)] == ["ABORTED", "SETTLED"]
+    assert len(swept.letters()) == 1
+
+
+def test_sweeping_at_once_sends_one_letter(swept: Swept):
+    """The second finds the row taken."""
+    swept.put("PROCESSING")
+    services = Services(Known(ended()), Results(swept.dynamodb, swept.table), swept.sqs)
+    inner: list[dict[str, str]] = []
+    send = swept.sqs.send_message
+
+    class Slow:
+        def send_message(self, **message: Any) -> None:
+            inner.append(sweep.handler(status_change(), Context(), services))
+            send(**message)
+
+    sweep.handler(status_change(), Context(), Services(Known(ended()), services.results, Slow()))  # type: ignore[arg-type]
+    assert inner == [{ARN: "SETTLED"}]
+    assert len(swept.letters()) == 1
+
+
+def test_a_sweep_that_died_is_followed_by_another(swept: Swept, monkeypatch):
+    """It had taken the row and sent nothing; after five minutes the next may take it."""
+    swept.put("PROCESSING", minutes_ago=300)
+    monkeypatch.setenv("DEAD_LETTER_QUEUE", f"{swept.queue}-of-nobody")
+    with pytest.raises(swept.sqs.exceptions.QueueDoesNotExist):
+        swept(status_change(), ended())
+    monkeypatch.setenv("DEAD_LETTER_QUEUE", swept.queue)
+    assert swept.row()["status"] == {"S": "PROCESSING"}
+    assert swept(status_change(), ended()) == {ARN: "SETTLED"}
+
+    monkeypatch.setattr("functions.results.LEASE", timedelta(0))
+    assert swept(status_change(), ended()) == {ARN: "ABORTED"}
+    assert len(swept.letters()) == 1
+
+
+def test_a_letter_that_was_sent_is_not_sent_again(swept: Swept):
+    """Only the row could not be written."""
+    swept.put("PROCESSING")
+    swept(status_change(), ended("FAILED", letter=True))
+    assert (swept.row()["status"], swept.letters()) == ({"S": "FAILED"}, [])
+
+
+def test_a_letter_that_could_not_be_sent_is_sent_now(swept: Swept):
+    """The row says FAILED already."""
+    swept.put("FAILED")
+    swept(status_change(), ended("FAILED"))
+    assert (swept.row()["status"], len(swept.letters())) == ({"S": "FAILED"}, 1)
+
+
+def test_a_failure_that_was_recorded_and_sent_is_left_alone(swept: Swept):
+    """The usual one: the event tells of it all the same."""
+    swept.put("FAILED")
+    row = swept.row()
+    assert swept(status_change(), ended("FAILED", letter=True)) == {ARN: "SETTLED"}
+    assert (swept.row(), swept.letters()) == (row, [])
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "REJECTED", "DELETED"])
+def test_a_settled_row_stays_as_it_is(swept: Swept, status):
+    """Aborted during its cleanup, a picture is done all the same."""
+    swept.put(status)
+    row = swept.row()
+    assert swept(status_change(), ended()) == {ARN: "SETTLED"}
+    assert (swept.row(), swept.letters()) == (row, [])
+
+
+@pytest.mark.parametrize(("sequencer", "whose"), [("0B", "newer"), ("0A", "twin")])
+def test_the_row_of_another_execution_stays_as_it_is(swept: Swept, sequencer, whose):
+    """A newer version, or the same event delivered twice: that execution sees to the row."""
+    swept.put("PROCESSING", execution=f"arn:{whose}", sequencer=sequencer)
+    assert swept(status_change(), ended()) == {ARN: "SETTLED"}
+    assert swept.letters() == []
+
+
+def test_an_older_versions_row_does_not_hide_a_newer_one_that_died(swept: Swept):
+    """Died before its claim, the newer version takes the row now."""
+    swept.put("SUCCEEDED", execution="arn:older", sequencer="09")
+    swept(status_change(), ended())
+    assert (swept.row()["status"], len(swept.letters())) == ({"S": "FAILED"}, 1)
+
+
+def test_the_schedule_finds_what_nobody_told_of(swept: Swept):
+    """Step Functions' own events are best effort."""
+    swept.put("PROCESSING", minutes_ago=91)
+    assert swept(SCHEDULED, ended()) == {ARN: "ABORTED"}
+    assert len(swept.letters()) == 1
+
+
+def test_the_schedule_leaves_the_young_and_the_slow_alone(swept: Swept):
+    """Younger than an execution may last it is not even asked for; older, it may still be running."""
+    swept.put("PROCESSING", minutes_ago=89)
+    assert swept(SCHEDULED, ended()) == {}
+    swept.put("PROCESSING", minutes_ago=91)
+    assert swept(SCHEDULED, running=(ARN,)) == {ARN: "RUNNING"}
+    assert (swept.row()["status"], swept.letters()) == ({"S": "PROCESSING"}, [])
+
+
+def test_an_execution_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
+    """Step Functions keeps a history for 90 days; the row knows enough of the event."""
+    swept.put("PROCESSING", minutes_ago=91)
+    assert swept(SCHEDULED) == {ARN: "STALLED"}
+    [letter] = swept.letters()
+    assert letter["reason"] == "STALLED"
+    assert letter["event"]["detail"]["object"] == {**event()["detail"]["object"], "sequencer": "0A".ljust(40, "0")}
+    assert letter["event"]["detail"]["bucket"] == {"name": ENVIRONMENT["UPLOADS_BUCKET"]}
+
+
+@pytest.mark.parametrize("of", [{**event(), "detail-type": "Object Deleted"}, {"detail": {}}, {"any": "thing"}])
+def test_what_is_no_upload_has_a_letter_and_no_row(swept: Swept, of):
+    """A deletion has settled its row before it can die; other events have none."""
+    assert swept(status_change(), ended(of=of)) == {ARN: "ABORTED"}
+    assert swept.row() == {}
+    assert [letter["event"] for letter in swept.letters()] == [of]
+
+
+def history(*events: tuple[str, str | None]) -> dict[str, Any]:
+    """Newest first, as it is asked for."""
+    return {
+        "events": [
+            {"timestamp": 0, "type": kind, "id": number}
+            | ({"stateEnteredEventDetails": {"name": name}} if name else {})
+            for number, (kind, name) in enumerate(events)
+        ]
+    }
+
+
+SENT = [
+    ("ExecutionFailed", None),
+    ("TaskStateExited", None),
+    ("TaskSucceeded", None),
+    ("TaskStateEntered", "DeadLetter"),
+]
+REFUSED = [("ExecutionFailed", None), ("TaskFailed", None), ("TaskStateEntered", "DeadLetter"), ("TaskSucceeded", None)]
+ELSEWHERE = [("ExecutionAborted", None), ("TaskSucceeded", None), ("TaskStateEntered", "Record")]
+
+
+@pytest.mark.parametrize(("events", "sent"), [(SENT, True), (REFUSED, False), (ELSEWHERE, False), ([], False)])
+def test_the_history_says_whether_the_letter_was_sent(events, sent):
+    """The last task that was entered is DeadLetter, and it succeeded."""
+    states = boto3.client("stepfunctions")
+    described = {"executionArn": ARN, "stateMachineArn": "arn:machine", "name": "one", "startDate": 0}
+    with Stubber(states) as stub:
+        stub.add_response("describe_execution", {**described, "status": "FAILED", "input": "{}", "error": "E"})
+        stub.add_response("get_execution_history", history(*events))
+        found = Executions(states).ended(ARN)
+    assert found == Ended(ARN, "FAILED", {}, {"code": "E", "message": "the execution ended as FAILED"}, sent)
