@@ -1,5 +1,6 @@
 """The Lambda functions, one per step that touches pixels. Each has its own role, which begins with nothing."""
 
+import json
 from pathlib import Path
 
 from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy, Stack
