@@ -1,7 +1,7 @@
 """The command `darkroom`: each of its commands begins a picture's way, or looks at some part of it."""
 
 import shlex
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -78,6 +78,10 @@ class Reason(StrEnum):
     ABORTED = "ABORTED"
     STALLED = "STALLED"
     UNDELIVERED = "UNDELIVERED"
+
+
+class Redrivable(StrEnum):
+    FAILED = "FAILED"
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
@@ -274,27 +278,41 @@ def inspect(
 @app.command()
 def redrive(
     ctx: typer.Context,
-    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Only these pictures.")] = None,
-    status: Annotated[Reason | None, typer.Option(help="Only letters with this reason.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY...", help="Only these pictures, also those without a letter.")
+    ] = None,
+    reason: Annotated[Reason | None, typer.Option(help="Only letters with this reason.")] = None,
+    status: Annotated[
+        Redrivable | None, typer.Option(help="Only pictures whose row says so, also those without a letter.")
+    ] = None,
+    include_rejected: Annotated[
+        bool, typer.Option("--include-rejected", help="Rejected pictures too, say after the limits were changed.")
+    ] = False,
+    rate: Annotated[float, typer.Option(min=0.1, help="How many are started a second, at most.")] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be started.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start again the pictures in the dead letters: each from its original event."""
+    """Start again the pictures in the dead letters: each from its original event. Ctrl-C leaves the rest there."""
     from darkroom import letters
 
-    done = []
+    if reason and (status or include_rejected):
+        raise typer.BadParameter("is a letter's, --status and --include-rejected are a row's", param_hint="--reason")
     target: Target = ctx.obj.target()
-    with step("Reading the dead letters") as news:
-        for one in letters.redrive(target, keys or (), status):
-            done.append(one)
-            news(f"{len(done)}: {one.get('key', one.get('problem'))}")
-    if as_json:
-        show_json(done)
-    else:
-        show_table(letters.COLUMNS, map(letters.line, done))
-    missing = [key for key in keys or [] if not {key, target.upload_prefix + key} & {one.get("key") for one in done}]
-    if missing:
-        raise DarkroomError(f"no dead letter for {', '.join(missing)}")
-    if not all(one["redriven"] for one in done):
+    done: list[letters.Done] = []
+    redriven = letters.redrive(
+        target, keys or (), reason, failed=bool(status), rejected=include_rejected, rate=rate, dry_run=dry_run
+    )
+    try:
+        with step("Redriving") as news, closing(redriven):
+            for one in redriven:
+                done.append(one)
+                news(f"{len(done)}: {one.get('key', one.get('problem'))}")
+    finally:
+        if as_json:
+            show_json(done)
+        else:
+            show_table(letters.COLUMNS, map(letters.line, done))
+    if any("problem" in one for one in done):
         raise typer.Exit(1)
 
 

@@ -1,15 +1,25 @@
 """Where a picture's way broke off: read the dead letters and send their pictures on their way again."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from math import inf
+from time import monotonic, sleep
 from typing import Any
 
+from darkroom import results
 from darkroom.target import Target
 
 # While this long nobody else is given a letter that was read: time to start its execution, and many more.
 HIDDEN_SECONDS = 120
+AT_ONCE = 10  # messages; SQS takes and gives no more
+NAME_DIGITS = 40
 WAIT_SECONDS = 1  # makes SQS ask all its servers; without it a short queue may look empty
+Done = dict[str, Any]
+
 COLUMNS = ("picture", "reason", "error", "execution")
 
 
@@ -50,69 +60,184 @@ def read_letter(message: Any) -> Letter:
     return Letter(message["MessageId"], message["ReceiptHandle"], key, reason, error, event, execution)
 
 
-def redrive(target: Target, keys: Iterable[str] = (), reason: str | None = None) -> Iterator[dict[str, Any]]:
+def redrive(
+    target: Target,
+    keys: Sequence[str] = (),
+    reason: str | None = None,
+    *,
+    failed: bool = False,
+    rejected: bool = False,
+    rate: float = inf,
+    dry_run: bool = False,
+) -> Generator[Done, None, None]:
     """Start again the pictures that have letters, or these keys, or this reason; what became of each.
 
+    `failed` are those whose row says FAILED, with and without a letter; `rejected` adds those whose row says REJECTED.
     A letter is deleted only after its execution was started. That is named after the letter: one which comes
     twice starts one. Those not asked for, and unreadable ones, go back into the queue.
     """
-    queue = target.output("DeadLetterQueueUrl")
     wanted = {name for key in keys for name in (key, target.upload_prefix + key)}
-    held: list[str] = []  # what was read and not deleted
-    try:
-        while messages := _read(target, queue):
-            held += [message["ReceiptHandle"] for message in messages]
-            for message in messages:
-                try:
-                    letter = read_letter(message)
-                except UnreadableLetter as problem:
-                    yield {"letter": message["MessageId"], "redriven": False, "problem": str(problem)}
-                    continue
-                if (wanted and letter.key not in wanted) or reason not in (None, letter.reason):
-                    continue
-                execution = _start(target, letter)
-                target.sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter.receipt)
-                held.remove(letter.receipt)
-                yield {
-                    "letter": letter.id,
-                    "redriven": True,
-                    "key": letter.key,
-                    "reason": letter.reason,
-                    "error": letter.error,
-                    "execution": execution,
-                }
-    finally:
-        for receipt in held:
-            target.sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
+    # Before the letters, so that what is started by one and fails at once is not started again by its row.
+    rows = [] if reason else _rows(target, keys, failed=failed or bool(keys), rejected=rejected)
+    with_row = {row["key"] for row in rows}
+    run = _Run(target, rate, dry_run=dry_run)
+    found = set()
+    with closing(_Queue(target)) as queue:
+        for message in queue:
+            try:
+                letter = read_letter(message)
+            except UnreadableLetter as problem:
+                yield {"letter": message["MessageId"], "redriven": False, "problem": str(problem)}
+                continue
+            if (wanted and letter.key not in wanted) or reason not in (None, letter.reason):
+                continue
+            if (failed and letter.key not in with_row) or letter.execution in run.started:
+                continue
+            execution = run.start(letter.event, _redrives(target, letter), f"redrive-{letter.id}")
+            if execution:
+                queue.delete(message)
+            found.add(letter.key)
+            yield _done(letter.key, letter.reason, letter.error, execution, letter.id)
+    for row in rows:
+        found.add(row["key"])
+        if row["execution"] not in run.redriven:
+            name = _name(target, row["execution"])
+            execution = run.start(results.event(target, row), row["execution"], name)
+            yield _done(row["key"], row["status"], row["error"], execution)
+    for key in keys:
+        if not {key, target.upload_prefix + key} & found:
+            yield {"key": key, "redriven": False, "problem": _why_not(target, key)}
 
 
-def line(done: dict[str, Any]) -> Sequence[object]:
-    """What happened to a letter as a line of a table with COLUMNS."""
-    if not done["redriven"]:
-        return (f"letter {done['letter']}", "UNREADABLE", done["problem"], "")
+def line(done: Done) -> Sequence[object]:
+    """What became of a picture as a line of a table with COLUMNS."""
+    if "problem" in done:
+        return (done.get("key") or f"letter {done['letter']}", "NOT REDRIVEN", done["problem"], "")
     error = done["error"]
-    return (done["key"], done["reason"], f"{error.get('code')}: {error.get('message')}", done["execution"])
+    execution = done["execution"] or "would be started"
+    return (done["key"], done["reason"], f"{error.get('code')}: {error.get('message')}", execution)
 
 
-def _read(target: Target, queue: str) -> list[Any]:
-    answer = target.sqs.receive_message(
-        QueueUrl=queue,
-        MaxNumberOfMessages=10,
-        MessageAttributeNames=["All"],
-        VisibilityTimeout=HIDDEN_SECONDS,
-        WaitTimeSeconds=WAIT_SECONDS,
-    )
-    return list(answer.get("Messages", []))
+class _Queue:
+    """The dead letters, each once. Those that were not deleted go back when it is closed."""
+
+    def __init__(self, target: Target) -> None:
+        self._sqs, self._url = target.sqs, target.output("DeadLetterQueueUrl")
+        self._held: dict[str, str] = {}  # receipts, by letter
+
+    def __iter__(self) -> Iterator[Any]:
+        while messages := self._read():
+            new = [message for message in messages if message["MessageId"] not in self._held]
+            self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+            yield from new
+
+    def delete(self, message: Any) -> None:
+        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        self._held.pop(message["MessageId"], None)
+
+    def close(self) -> None:
+        receipts = iter(self._held.values())
+        while ten := list(islice(receipts, AT_ONCE)):
+            self._sqs.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(place), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                    for place, receipt in enumerate(ten)
+                ],
+            )
+
+    def _read(self) -> list[Any]:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=AT_ONCE,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=HIDDEN_SECONDS,
+            WaitTimeSeconds=WAIT_SECONDS,
+        )
+        return list(answer.get("Messages", []))
 
 
-def _start(target: Target, letter: Letter) -> str:
-    """The new execution may take the picture's row over from the one that it `redrives`, and from no other."""
-    deletion = letter.event.get("detail-type") == "Object Deleted"
-    machine = target.output("DeletionStateMachineArn" if deletion else "StateMachineArn")
-    name = f"redrive-{letter.id}"
-    event = {**letter.event, "redrives": letter.execution} if letter.execution else letter.event
-    try:
-        started = target.states.start_execution(stateMachineArn=machine, name=name, input=json.dumps(event))
-        return started["executionArn"]
-    except target.states.exceptions.ExecutionAlreadyExists:
-        return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+class _Run:
+    """Starts executions, so many a second at most, and remembers them; a dry one only says what it would."""
+
+    def __init__(self, target: Target, rate: float, *, dry_run: bool) -> None:
+        self._target, self._turns, self._dry = target, _turns(rate), dry_run
+        self.started: set[str] = set()  # a letter that one of these sends is for the next run
+        self.redriven: set[str] = set()
+
+    def start(self, event: dict[str, Any], redrives: str | None, name: str) -> str | None:
+        """The new execution may take the picture's row over from the one that it `redrives`, and from no other."""
+        if redrives:
+            event = {**event, "redrives": redrives}
+            self.redriven.add(redrives)
+        if self._dry:
+            return None
+        next(self._turns)
+        deletion = event.get("detail-type") == "Object Deleted"
+        machine = self._target.output("DeletionStateMachineArn" if deletion else "StateMachineArn")
+        states = self._target.states
+        try:
+            execution = states.start_execution(stateMachineArn=machine, name=name, input=json.dumps(event))[
+                "executionArn"
+            ]
+        except states.exceptions.ExecutionAlreadyExists:
+            execution = _execution(machine, name)
+        self.started.add(execution)
+        return execution
+
+
+def _turns(rate: float) -> Iterator[None]:
+    while True:
+        began = monotonic()
+        yield
+        sleep(max(0, began + 1 / rate - monotonic()))
+
+
+def _rows(target: Target, keys: Sequence[str], *, failed: bool, rejected: bool) -> list[results.Row]:
+    statuses = [status for status, asked in (("FAILED", failed), ("REJECTED", rejected)) if asked]
+    if keys:
+        named = [row for key in keys if (row := results.find(target, key))]
+        return [row for row in named if row["status"] in statuses]
+    return [row for status in statuses for row in results.rows(target, status)]
+
+
+def _redrives(target: Target, letter: Letter) -> str | None:
+    """The execution that failed; or, where that was itself a redrive and died before it had the row, the one that still
+    has it."""
+    before = letter.event.get("redrives")
+    row = results.find(target, letter.key) if before else None
+    return before if row and row["execution"] == before else letter.execution
+
+
+def _name(target: Target, redrives: str) -> str:
+    """Of a picture's redrive without a letter: after the execution that has its row. A redrive of that name that has
+    ended died before it had the row; the next is named after that one."""
+    machine = target.output("StateMachineArn")
+    while True:
+        name = f"redrive-{sha256(redrives.encode()).hexdigest()[:NAME_DIGITS]}"
+        redrives = _execution(machine, name)
+        try:
+            if target.states.describe_execution(executionArn=redrives)["status"] == "RUNNING":
+                return name
+        except target.states.exceptions.ExecutionDoesNotExist:
+            return name
+
+
+def _execution(machine: str, name: str) -> str:
+    return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+
+
+def _why_not(target: Target, key: str) -> str:
+    row = results.find(target, key)
+    return f"no dead letter, and its row is {row['status']}" if row else "no dead letter and no row"
+
+
+def _done(key: str, reason: str, error: dict[str, str], execution: str | None, letter: str | None = None) -> Done:
+    return {
+        "letter": letter,
+        "redriven": execution is not None,
+        "key": key,
+        "reason": reason,
+        "error": error,
+        "execution": execution,
+    }

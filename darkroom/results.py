@@ -1,5 +1,6 @@
 """The end of a picture's way: its row in the results table, read."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,11 +17,17 @@ COLUMNS = ("picture", "status", "pixels", "size", "renditions", "caption or erro
 
 def row(target: Target, key: str) -> Row:
     """The row of this key, with or without the upload prefix. Raises TargetError if there is none."""
-    for candidate in (key, target.upload_prefix + key):
-        found = target.results.get_item(Key={"key": candidate}, ConsistentRead=True).get("Item")
-        if found is not None:
-            return found
+    if found := find(target, key):
+        return found
     raise TargetError(f"no row for {key!r} in {target.name}: `darkroom results` lists the pictures there are")
+
+
+def find(target: Target, key: str) -> Row | None:
+    """The row of this key, with or without the upload prefix, as it stands now."""
+    for candidate in (key, target.upload_prefix + key):
+        if found := target.results.get_item(Key={"key": candidate}, ConsistentRead=True).get("Item"):
+            return found
+    return None
 
 
 def rows(target: Target, status: str | None = None) -> Iterator[Row]:
@@ -35,6 +42,24 @@ def rows(target: Target, status: str | None = None) -> Iterator[Row]:
             target.results.query, IndexName="by-status", KeyConditionExpression=where, ScanIndexForward=False
         ):
             yield from page
+
+
+def event(target: Target, found: Row) -> dict[str, Any]:
+    """The upload's event: what the row's execution was given. Step Functions forgets that after 90 days; then it is
+    what the row remembers of it, which is as far as the pipeline reads one."""
+    try:
+        return dict(json.loads(target.states.describe_execution(executionArn=found["execution"])["input"]))
+    except target.states.exceptions.ExecutionDoesNotExist:
+        members = {"key": "key", "etag": "etag", "version_id": "version-id", "sequencer": "sequencer"}
+        picture = {theirs: found[ours] for ours, theirs in members.items()}
+        return {
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {
+                "bucket": {"name": target.output("UploadsBucketName")},
+                "object": {**picture, "size": int(found["size"])},
+            },
+        }
 
 
 def line(found: Row) -> Sequence[object]:

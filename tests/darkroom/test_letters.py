@@ -122,9 +122,183 @@ def test_an_empty_queue_is_a_success():
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
 
 
-def test_a_picture_without_a_letter_is_no_success(target: Target):
+def test_a_key_that_nothing_is_known_of_is_no_success(target: Target):
     put(target, pipelines("raw/cat.jpg"), reason="FAILED")
     result = darkroom("--aws", "redrive", "cat.jpg", "dog.jpg", "--json")
     assert result.exit_code == 1
-    assert [done["key"] for done in json.loads(result.stdout)] == ["raw/cat.jpg"]
-    assert "no dead letter for dog.jpg" in result.stderr
+    cat, dog = json.loads(result.stdout)
+    assert (cat["key"], cat["redriven"]) == ("raw/cat.jpg", True)
+    assert dog == {"key": "dog.jpg", "redriven": False, "problem": "no dead letter and no row"}
+
+
+def put_row(target: Target, key: str, status: str, **more: Any) -> dict[str, Any]:
+    """The row that an execution left behind, with that execution."""
+    machine = target.output("StateMachineArn")
+    given = json.dumps({**event(key), "id": "original"})
+    name = f"first-{key.rpartition('/')[2]}"
+    execution = target.states.start_execution(stateMachineArn=machine, name=name, input=given)["executionArn"]
+    row = {
+        "key": key,
+        "status": status,
+        "execution": execution,
+        "updated_at": "2026-11-24T10:00:00.000Z",
+        **({"error": {"code": "Lambda.Unknown", "message": "it died"}} if status in ("FAILED", "REJECTED") else {}),
+        **more,
+    }
+    target.results.put_item(Item=row)
+    return row
+
+
+def redriven(target: Target) -> list[dict[str, Any]]:
+    return [given for given in inputs(target) if "redrives" in given]
+
+
+def test_a_failed_row_without_a_letter_is_redriven_with_the_event_of_its_execution(target: Target):
+    row = put_row(target, "raw/cat.jpg", "FAILED")
+    put_row(target, "raw/dog.jpg", "SUCCEEDED")
+    [done] = redrive(target, failed=True)
+    assert (done["key"], done["reason"], done["error"]["code"]) == ("raw/cat.jpg", "FAILED", "Lambda.Unknown")
+    assert redriven(target) == [{**event("raw/cat.jpg"), "id": "original", "redrives": row["execution"]}]
+
+
+def test_the_event_of_a_forgotten_execution_is_what_the_row_remembers(target: Target):
+    """Step Functions forgets an execution after 90 days."""
+    forgotten = put_row(target, "raw/cat.jpg", "SUCCEEDED")["execution"].replace("first", "forgotten")
+    of_picture = {"version_id": "3", "etag": "abc", "size": 42, "sequencer": "00A1".ljust(40, "0")}
+    put_row(target, "raw/dog.jpg", "FAILED", **of_picture, execution=forgotten)
+    list(redrive(target, failed=True))
+    [given] = redriven(target)
+    assert given["detail-type"] == "Object Created"
+    assert given["detail"] == {
+        "bucket": {"name": "uploads"},
+        "object": {
+            "key": "raw/dog.jpg",
+            "version-id": "3",
+            "etag": "abc",
+            "size": 42,
+            "sequencer": of_picture["sequencer"],
+        },
+    }
+    assert given["redrives"] == forgotten
+
+
+def test_a_failed_picture_with_a_letter_is_started_once(target: Target):
+    """And its letter is deleted; a letter of a picture that has not failed stays."""
+    row = put_row(target, "raw/cat.jpg", "FAILED")
+    put_row(target, "raw/dog.jpg", "SUCCEEDED")
+    put(target, {**pipelines("raw/cat.jpg"), "execution": row["execution"]}, reason="FAILED")
+    other = put(target, pipelines("raw/dog.jpg"), reason="FAILED")
+    [done] = redrive(target, failed=True)
+    assert done["letter"]
+    assert [given["redrives"] for given in redriven(target)] == [row["execution"]]
+    assert left(target) == [other]
+
+
+def test_a_failed_picture_is_redriven_by_name_also_without_a_letter(target: Target):
+    put_row(target, "raw/cat.jpg", "FAILED")
+    put_row(target, "raw/dog.jpg", "FAILED")
+    assert [done["key"] for done in redrive(target, ["cat.jpg"])] == ["raw/cat.jpg"]
+    assert len(redriven(target)) == 1
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "REJECTED", "PROCESSING", "DELETED"])
+def test_a_picture_that_has_not_failed_is_left_alone(status: str, target: Target):
+    """Also if it is named: its row says why."""
+    put_row(target, "raw/cat.jpg", status)
+    assert list(redrive(target, failed=True)) == []
+    [done] = redrive(target, ["cat.jpg"])
+    assert done["problem"] == f"no dead letter, and its row is {status}"
+    assert redriven(target) == []
+
+
+def test_rejected_pictures_are_redriven_only_when_included(target: Target):
+    rejected = put_row(target, "raw/big.jpg", "REJECTED")
+    put_row(target, "raw/bad.jpg", "REJECTED")
+    assert list(redrive(target)) == []
+    [done] = redrive(target, ["big.jpg"], rejected=True)
+    assert (done["key"], done["reason"]) == ("raw/big.jpg", "REJECTED")
+    assert [given["redrives"] for given in redriven(target)] == [rejected["execution"]]
+    assert len(list(redrive(target, rejected=True))) == 2
+
+
+def test_a_row_that_is_redriven_twice_starts_one_execution(target: Target):
+    """As long as that one runs: the row says FAILED until it has claimed it."""
+    put_row(target, "raw/cat.jpg", "FAILED")
+    [first], [second] = redrive(target, failed=True), redrive(target, failed=True)
+    assert first["execution"] == second["execution"]
+    assert len(redriven(target)) == 1
+
+
+def test_a_row_whose_redrive_died_before_its_claim_is_redriven_again(target: Target):
+    put_row(target, "raw/cat.jpg", "FAILED")
+    [first] = redrive(target, failed=True)
+    target.states.stop_execution(executionArn=first["execution"])
+    [second] = redrive(target, failed=True)
+    assert first["execution"] != second["execution"]
+    assert len(redriven(target)) == 2
+
+
+def test_the_letter_of_a_redrive_that_died_before_its_claim_takes_the_row_from_its_owner(target: Target):
+    """Else Claim would take it for a duplicate, and the letter would be gone for nothing."""
+    row = put_row(target, "raw/cat.jpg", "FAILED")
+    letter = pipelines("raw/cat.jpg")
+    put(target, {**letter, "event": {**letter["event"], "redrives": row["execution"]}}, reason="FAILED")
+    list(redrive(target))
+    assert [given["redrives"] for given in redriven(target)] == [row["execution"]]
+
+
+def test_a_dry_run_starts_nothing_and_leaves_every_letter_visible(target: Target):
+    letters = {put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED") for number in range(12)}
+    put_row(target, "raw/cat.jpg", "FAILED")
+    result = darkroom("--aws", "redrive", "cat.jpg", *(f"{number}.jpg" for number in range(12)), "--dry-run", "--json")
+    assert result.exit_code == 0
+    done = json.loads(result.stdout)
+    assert len(done) == 13
+    assert not any(one["redriven"] or one["execution"] for one in done)
+    assert redriven(target) == []
+    assert {*left(target), *left(target)} == letters
+
+
+def test_executions_are_started_at_a_bounded_rate(target: Target, monkeypatch: pytest.MonkeyPatch):
+    for name in ("cat", "dog", "emu"):
+        put(target, pipelines(f"raw/{name}.jpg"), reason="FAILED")
+    slept: list[float] = []
+    monkeypatch.setattr("darkroom.letters.monotonic", lambda: 0.0)
+    monkeypatch.setattr("darkroom.letters.sleep", slept.append)
+    assert len(list(redrive(target, rate=4))) == 3
+    assert slept == [0.25, 0.25]
+
+
+def test_an_interrupt_leaves_the_rest_in_the_queue_and_says_what_was_done(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+):
+    letters = {put(target, pipelines(f"raw/{name}.jpg"), reason="FAILED") for name in ("cat", "dog", "emu")}
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("darkroom.letters.sleep", interrupt)
+    result = darkroom("--aws", "redrive", "--json")
+    assert result.exit_code != 0
+    [done] = json.loads(result.stdout)
+    assert done["redriven"]
+    assert set(left(target)) == letters - {done["letter"]}
+
+
+def test_a_picture_that_fails_again_at_once_is_left_for_the_next_time(target: Target, monkeypatch: pytest.MonkeyPatch):
+    """As long as the fault is there, each redrive sends a new letter: without an end."""
+    put(target, pipelines("raw/cat.jpg"), reason="FAILED")
+    start = target.states.start_execution
+
+    def fail(**arguments: Any) -> Any:
+        started = start(**arguments)
+        put(target, {**pipelines("raw/cat.jpg"), "execution": started["executionArn"]}, reason="FAILED")
+        return started
+
+    monkeypatch.setattr(target.states, "start_execution", fail)
+    assert len(list(redrive(target))) == 1
+    assert len(left(target)) == 1
+
+
+def test_a_letters_reason_and_a_rows_status_are_not_mixed():
+    assert darkroom("--aws", "redrive", "--reason", "STALLED", "--status", "FAILED").exit_code == 2
