@@ -14,7 +14,7 @@ from benchmarks.report import Figure, begin, show
 from functions.imaging import examine, render
 
 PICTURES = 1000
-TRANSITIONS = 11  # of one picture with four renditions and captions off; tests/statemachine counts them
+TRANSITIONS = 12  # of one picture with four renditions and captions off; tests/statemachine counts them
 RENDITIONS = 4
 
 
