@@ -48,7 +48,8 @@ def handler(event: dict[str, Any], context: LambdaContext, using: Services | Non
         execution = event["detail"]["executionArn"]
         return {execution: _finish(using, using.executions.ended(execution), now)}
     longest = timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
-    rows = using.results.at_work_since(now - longest)
+    rows = list(using.results.at_work_since(now - longest))
+    metrics.add_metric("Stalled", MetricUnit.Count, len(rows))  # also none: an alarm of it clears by that
     return {row["execution"]["S"]: _finish(using, _ended(using, row), now) for row in rows}
 
 

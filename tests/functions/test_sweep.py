@@ -204,6 +204,14 @@ def test_the_schedule_finds_what_nobody_told_of(swept: Swept):
     assert len(swept.letters()) == 1
 
 
+@pytest.mark.parametrize(("minutes_ago", "stalled"), [(91, 1.0), (89, 0.0)])
+def test_the_schedule_says_how_many_rows_are_stalled(swept: Swept, log_lines, minutes_ago, stalled):
+    """An alarm hangs on it, and clears by the next sweep that finds none."""
+    swept.put("PROCESSING", minutes_ago=minutes_ago)
+    swept(SCHEDULED, ended())
+    assert [line["Stalled"] for line in log_lines() if "Stalled" in line] == [[stalled]]
+
+
 def test_the_schedule_leaves_the_young_and_the_slow_alone(swept: Swept):
     """Younger than an execution may last it is not even asked for; older, it may still be running."""
     swept.put("PROCESSING", minutes_ago=89)
