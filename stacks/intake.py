@@ -21,14 +21,14 @@ class Intake(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
 
-        def rule(rule_id: str, file: str, machine: sfn.StateMachine, does: str) -> None:
+        def rule(rule_id: str, file: str, machine: sfn.StateMachine, does: str) -> events.Rule:
             pattern = json.loads(
                 (FILES / file)
                 .read_text()
                 .replace("${UploadsBucket}", storage.uploads.bucket_name)
                 .replace("${UploadPrefix}", settings.upload_prefix)
             )
-            events.Rule(
+            return events.Rule(
                 self,
                 rule_id,
                 description=does,
@@ -38,5 +38,9 @@ class Intake(Construct):
                 targets=[targets.SfnStateMachine(machine, dead_letter_queue=storage.dead_letters)],
             )
 
-        rule("Uploaded", "upload_rule.json", starts.images, "A picture was uploaded: start the image pipeline")
-        rule("Deleted", "deletion_rule.json", starts.deletions, "An upload was deleted: its row and renditions follow")
+        uploaded = "A picture was uploaded: start the image pipeline"
+        deleted = "An upload was deleted: its row and renditions follow"
+        self.rules = [
+            rule("Uploaded", "upload_rule.json", starts.images, uploaded),
+            rule("Deleted", "deletion_rule.json", starts.deletions, deleted),
+        ]

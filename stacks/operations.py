@@ -25,7 +25,7 @@ class Operations(Construct):
             .replace("${Deletion}", workflow.deletions.state_machine_arn)
         )
         sweep = targets.LambdaFunction(steps.sweep.invoked)
-        events.Rule(
+        ended = events.Rule(
             self,
             "Ended",
             description="An execution failed, timed out or was aborted: sweep up after it",
@@ -34,13 +34,14 @@ class Operations(Construct):
             ),
             targets=[sweep],
         )
-        events.Rule(
+        sweeps = events.Rule(
             self,
             "Sweeps",
             description="Looks for rows that were left PROCESSING",
             schedule=events.Schedule.rate(SWEEPS_EVERY),
             targets=[sweep],
         )
+        self.rules = [ended, sweeps]
         allow(
             steps.sweep.role,
             "states:DescribeExecution",

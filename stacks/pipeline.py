@@ -3,6 +3,7 @@
 from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
+from stacks.alarms import Alarms
 from stacks.intake import Intake
 from stacks.operations import Operations
 from stacks.settings import Settings
@@ -22,8 +23,18 @@ class Pipeline(Stack):
         storage = Storage(self, "Storage", settings=settings)
         steps = Steps(self, "Steps", settings=settings, storage=storage)
         workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
-        Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
-        Operations(self, "Operations", steps=steps, workflow=workflow)
+        intake = Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
+        operations = Operations(self, "Operations", steps=steps, workflow=workflow)
+        Alarms(
+            self,
+            "Alarms",
+            settings=settings,
+            storage=storage,
+            steps=steps,
+            workflow=workflow,
+            starts=intake.rules,
+            sweeps=operations.rules,
+        )
 
         CfnOutput(self, "UploadsBucketName", value=storage.uploads.bucket_name)
         CfnOutput(self, "UploadPrefix", value=settings.upload_prefix)

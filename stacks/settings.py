@@ -137,6 +137,7 @@ class Settings(Group):
     captions: Captions = Captions()
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
     functions: Functions = Functions()
+    alarm_email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
     log_retention_days: int = 30
     old_versions_days: int = Field(default=30, ge=1)
     removal_policy: Literal["retain", "destroy"] = "retain"

@@ -1,0 +1,89 @@
+"""The alarms: each reads what a person has to look at, says what to do, and reaches one topic."""
+
+import re
+from typing import Any
+
+import pytest
+from aws_cdk.assertions import Template
+
+from tests.stacks.conftest import ROOT
+
+EXECUTIONS = {f"AWS/States {name}" for name in ("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted")}
+UNDELIVERED = ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")
+WATCHED = {
+    "FailedExecutions": EXECUTIONS,
+    "DeadLetters": {"AWS/SQS ApproximateAgeOfOldestMessage"},
+    "StalledRows": {"Darkroom Stalled"},
+    "ThrottledFunctions": {"AWS/Lambda Throttles"},
+    "UndeliveredEvents": {f"AWS/Events {name}" for name in UNDELIVERED},
+    "CleanupErrors": {"AWS/Lambda Errors"},
+    "SweepErrors": {"AWS/Lambda Errors"},
+}
+
+
+def alarms(template: Template) -> dict[str, list[dict[str, Any]]]:
+    """Entry of the runbook → its alarms, one for each metric."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for name, one in template.find_resources("AWS::CloudWatch::Alarm").items():
+        entries.setdefault(re.sub(r"^Alarms|[0-9]*[0-9A-F]{8}$", "", name), []).append(one["Properties"])
+    return entries
+
+
+def test_each_alarm_reads_what_it_is_named_after_and_nothing_else(template: Template):
+    """So none fires for a rejection, a duplicate or a caption that failed: those are no error of any of these."""
+    read = {
+        name: {f"{one['Namespace']} {one['MetricName']}" for one in several}
+        for name, several in alarms(template).items()
+    }
+    assert read == WATCHED
+
+
+@pytest.mark.parametrize(
+    ("alarm", "kind", "dimension"),
+    [
+        ("FailedExecutions", "AWS::StepFunctions::StateMachine", "StateMachineArn"),
+        ("ThrottledFunctions", "AWS::Lambda::Function", "FunctionName"),
+        ("UndeliveredEvents", "AWS::Events::Rule", "RuleName"),
+    ],
+)
+def test_an_alarm_over_several_watches_all_of_them(template: Template, alarm, kind, dimension):
+    """Every state machine, function and rule of the stack, a new one too."""
+    watched = [metric["Dimensions"][0]["Value"]["Ref"] for metric in alarms(template)[alarm]]
+    assert set(watched) == set(template.find_resources(kind)), dimension
+
+
+def test_every_alarm_says_what_to_do_and_has_an_entry_in_the_runbook(template: Template):
+    """The description ends with the entry's place."""
+    entries = set(re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
+    assert entries == set(WATCHED)
+    for name, several in alarms(template).items():
+        assert all(one["AlarmDescription"].endswith(f". docs/runbook.md#{name.lower()}") for one in several)
+
+
+def test_every_alarm_goes_to_the_one_topic_and_no_news_is_good_news(template: Template):
+    """When it fires and when it clears; a pipeline at rest publishes nothing."""
+    [topic] = template.find_resources("AWS::SNS::Topic")
+    for alarm in template.find_resources("AWS::CloudWatch::Alarm").values():
+        properties = alarm["Properties"]
+        assert properties["AlarmActions"] == properties["OKActions"] == [{"Ref": topic}]
+        assert properties["TreatMissingData"] == "notBreaching"
+
+
+def test_the_metric_of_stalled_rows_is_the_one_the_sweep_publishes(template: Template):
+    """Its dimension is the service that Powertools puts there, by the sweep's environment."""
+    [stalled] = alarms(template)["StalledRows"]
+    [dimension] = stalled["Dimensions"]
+    [sweep] = [
+        one["Properties"]
+        for one in template.find_resources("AWS::Lambda::Function").values()
+        if one["Properties"]["Handler"] == "functions.sweep.handler"
+    ]
+    service = sweep["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    assert dimension == {"Name": "service", "Value": service}
+
+
+def test_an_address_is_subscribed_when_one_is_set(synth):
+    """By default nobody is."""
+    synth().resource_count_is("AWS::SNS::Subscription", 0)
+    address = {"Protocol": "email", "Endpoint": "ops@example.com"}
+    synth(alarm_email="ops@example.com").has_resource_properties("AWS::SNS::Subscription", address)
