@@ -27,6 +27,10 @@ down:  ## stops the local cloud
 test: install  ## all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
+.PHONY: faults
+faults: install  ## breaks every step in every way on the engine, and writes what was observed to docs/faults.md
+	@$(BIN)/python -m tests.statemachine.fault_matrix
+
 .PHONY: corpus
 corpus: install  ## every file of CORPUS=folder through the functions, against what its expected.csv says
 	@test -n "$(CORPUS)" || { echo "make corpus CORPUS=folder" >&2; exit 2; }

@@ -21,7 +21,7 @@ import jsonata
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
-from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType
+from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
     FailureEvent,
@@ -51,6 +51,10 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 from moto.stepfunctions.parser.backend import execution
 from moto.stepfunctions.parser.backend.execution_worker import SyncExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends as ENGINES
+
+from functions.executions import Executions
+from functions.results import Results
+from functions.sweep import Services
 
 FILES = Path(__file__).resolve().parents[2] / "statemachine"
 IMAGES, DELETION = "image_pipeline", "deletion"
@@ -208,13 +212,28 @@ class Pipeline:
         self.waits: list[float] = []  # the longest pause each retry may take, before its jitter
         self._names = count()
         self._dynamodb, self._sqs, self._sfn = (boto3.client(name) for name in ("dynamodb", "sqs", "stepfunctions"))
+        # moto does not know `reverseOrder`.
+        newest_first = "after-call.sfn.GetExecutionHistory"
+        self._sfn.meta.events.register(newest_first, lambda parsed, **_: parsed["events"].reverse())
         self._dynamodb.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("key", "status", "updated_at")
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-status",
+                    "KeySchema": [
+                        {"AttributeName": "status", "KeyType": "HASH"},
+                        {"AttributeName": "updated_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
-        self._queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
+        self.queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
 
     def run(self, happened: Json, *, machine: str = IMAGES, redrives: Run | None = None) -> Run:
         """Start an execution and stay with it to its end; `redrives` is the earlier one whose letter it replays."""
@@ -230,6 +249,22 @@ class Pipeline:
         output = json.loads(ended["output"]) if "output" in ended else None
         return Run(arn, ended["status"], output, ended.get("error"), ended.get("cause"), entered)
 
+    def end(self, how: str) -> None:
+        """End the execution at work as no Catch sees it: what its task is doing is still done, and nothing after it."""
+        [running] = ENGINES[ACCOUNT][REGION]._get_executions(ExecutionStatus.RUNNING)
+        environment = running.exec_worker.env
+        match how:
+            case "ABORTED":
+                environment.set_stop(stop_date=None, error=None, cause=None)
+            case "TIMED_OUT":
+                environment.set_timed_out()
+            case _:
+                environment.set_error({"error": how, "cause": "no Catch sees it"})
+
+    def services(self) -> Services:
+        """What the sweep works with, of this account."""
+        return Services(Executions(self._sfn), Results(self._dynamodb, TABLE), self._sqs)
+
     def row(self, key: str = "raw/cat.jpg") -> dict[str, Any]:
         """In DynamoDB's own typed form."""
         return self._dynamodb.get_item(TableName=TABLE, Key={"key": {"S": key}}).get("Item", {})
@@ -240,7 +275,7 @@ class Pipeline:
     def letters(self) -> list[dict[str, Any]]:
         """Every letter in the queue, which stays as it is: the body, and the attribute `reason`."""
         received = self._sqs.receive_message(
-            QueueUrl=self._queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+            QueueUrl=self.queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
         )
         return [
             {**json.loads(one["Body"]), "reason": one["MessageAttributes"]["reason"]["StringValue"]}
@@ -261,7 +296,7 @@ class Pipeline:
             "ResizeFunction": "Resize",
             "CaptionFunction": "Caption",
             "CleanupFunction": "Cleanup",
-            "DeadLetterQueue": self._queue,
+            "DeadLetterQueue": self.queue,
             "MapConcurrency": "{% 0 %}",
             "CaptionsEnabled": "true" if self.captions else "false",
         }

@@ -1,0 +1,203 @@
+"""Breaks every step in every way on the engine; `make faults` writes what was observed to docs/faults.md."""
+
+import io
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+from functions import results, sweep, telemetry
+from functions.sweep import Services
+from tests.statemachine import engine
+from tests.statemachine.engine import DELETION, IMAGES, Pipeline, Run, deletion, event, rejects
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+INTRODUCTION = """# What becomes of a picture when something breaks
+
+Written by `make faults` from what was observed; `make test` fails when this page is stale. Each step was broken for
+good, on every attempt, on the engine: the deployed ASL file on moto's interpreter, with the real sweep behind it.
+The functions are fakes there, so of memory and time only the error that Step Functions sees is the real one.
+
+- **row**, **letters**: the row's status and the dead letters' reasons after everything ended
+- **metric**: of Step Functions (`Executions…`) as the execution's status tells it, of the sweep (`Swept`) as it was
+  called; letters also show in the queue's `ApproximateNumberOfMessagesVisible`. No metric was read from CloudWatch.
+- **undelivered**: the execution is aborted in this step and the event that tells of it is lost: only the schedule looks
+- an execution that is ended inside a Map ends as FAILED on this engine, whatever ended it
+- a step that calls nothing cannot be throttled; its line says so. A line that is **LOST** has a picture without a
+  terminal row or a letter
+"""
+STEPS = {
+    "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
+    "image_pipeline, after Resize raised": ("RecordFailure", "DeadLetter"),
+    "deletion": ("MarkDeleted", "Cleanup", "DeadLetter"),
+}
+CODES = {
+    "dynamodb": ("DynamoDB.ThrottlingException", "DynamoDB.InternalServerError", "DynamoDB.AccessDeniedException"),
+    "sqs": ("SQS.RequestThrottledException", "SQS.InternalErrorException", "SQS.AccessDeniedException"),
+    "lambda": ("Lambda.TooManyRequestsException", "Lambda.ServiceException", "Lambda.AccessDeniedException"),
+}
+SERVICE = ("throttled", "service error", "refused")
+FUNCTION = {"raises": "RuntimeError", "out of memory": "Lambda.Unknown", "exits": "Runtime.ExitError"}
+ENDINGS = {
+    "aborted": "ABORTED",
+    "timed out": "TIMED_OUT",
+    "States.Runtime": "States.Runtime",
+    "States.DataLimitExceeded": "States.DataLimitExceeded",
+    "undelivered": "ABORTED",
+}
+FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
+CONTEXT = SimpleNamespace(
+    function_name="sweep", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="request"
+)
+
+
+class Observed(NamedTuple):
+    step: str
+    fault: str
+    execution: str
+    row: str
+    letters: str
+    metric: str
+
+    @property
+    def is_lost(self) -> bool:
+        """Not made, not refused, and nobody has a letter of it; a deletion's renditions may be left."""
+        settled = self.execution in {"-", "SUCCEEDED"} or self.row in {"SUCCEEDED", "REJECTED"}
+        return not settled and self.letters == "none"
+
+
+def observations() -> Iterator[Observed]:
+    for way, steps in STEPS.items():
+        machine = DELETION if way == "deletion" else IMAGES
+        for step in steps:
+            for fault in FAULTS:
+                yield _observed(machine, step, fault)
+    yield from (_swept(fault) for fault in ("raises before its letter", "exits after its letter"))
+
+
+def _observed(machine: str, step: str, fault: str) -> Observed:
+    name = f"{step} (deletion)" if machine == DELETION else step
+    kind = _kind(machine, step)
+    if kind is None and fault != "nonsense":
+        return Observed(name, fault, "-", "calls nothing", "none", "-")
+    if kind != "lambda" and kind is not None and (fault in FUNCTION or fault == "nonsense"):
+        return Observed(name, fault, "-", "is no function", "none", "-")
+    with _account() as pipeline:
+        _lead_to(pipeline, step, machine)
+        task = pipeline.tasks["Validate" if kind is None else step]
+        if fault in ENDINGS:
+            task.meanwhile(lambda: pipeline.end(ENDINGS[fault]))
+        elif fault == "nonsense":
+            task.answers = "nonsense" if kind else {**engine.accepts({"source": {}}), "accepted": "perhaps"}
+        elif fault == "timeout":
+            task.fails_with("States.Timeout")
+        else:
+            task.fails_with(FUNCTION.get(fault) or CODES[kind or ""][SERVICE.index(fault)])
+        run = pipeline.run(deletion() if machine == DELETION else event(), machine=machine)
+        assert task.calls, f"{step} was never called"
+        swept = _sweep(pipeline, run, told=fault != "undelivered")
+        return _after(pipeline, name, fault, run, swept)
+
+
+def _swept(fault: str) -> Observed:
+    """The sweep itself dies once, after an abort; the schedule calls it again."""
+    with _account() as pipeline:
+        pipeline.tasks["Resize"].meanwhile(lambda: pipeline.end("ABORTED"))
+        run = pipeline.run(event())
+        real = pipeline.services()
+        broken = (
+            Services(real.executions, real.results, SimpleNamespace(send_message=_raises))  # type: ignore[arg-type]
+            if fault == "raises before its letter"
+            else Services(
+                real.executions,
+                SimpleNamespace(take=real.results.take, fail=_raises),
+                real.letters,  # type: ignore[arg-type]
+            )
+        )
+        with pytest.raises(RuntimeError):
+            sweep.handler(_told(run), CONTEXT, broken)  # type: ignore[arg-type]
+        return _after(pipeline, "Sweep", fault, run, _sweep(pipeline, run, told=False))
+
+
+def _raises(*_: Any, **__: Any) -> None:
+    raise RuntimeError("it died")
+
+
+def _told(run: Run) -> dict[str, Any]:
+    return {"source": "aws.states", "detail": {"executionArn": run.arn}}
+
+
+def _sweep(pipeline: Pipeline, run: Run, *, told: bool) -> bool:
+    """What follows the end of an execution: Step Functions tells of it, and the schedule looks, long after."""
+    calls = [_told(run)] if told and run.status != "SUCCEEDED" else []
+    answers = [sweep.handler(one, CONTEXT, pipeline.services()) for one in (*calls, {"source": "aws.events"})]  # type: ignore[arg-type]
+    return any(how not in {"SETTLED", "RUNNING"} for answer in answers for how in answer.values())
+
+
+def _after(pipeline: Pipeline, step: str, fault: str, run: Run, swept: bool) -> Observed:
+    letters = ", ".join(letter["reason"] for letter in pipeline.letters()) or "none"
+    row = pipeline.row().get("status", {"S": "no row"})["S"]
+    metric = "Executions" + {"TIMED_OUT": "TimedOut"}.get(run.status, run.status.capitalize())
+    return Observed(step, fault, run.status, row, letters, metric + (", Swept" if swept else ""))
+
+
+def _kind(machine: str, step: str) -> str | None:
+    state = dict(engine.states(engine.definition(machine)))[step]
+    return state["Resource"].removeprefix("arn:aws:states:::").split(":")[0] if state["Type"] == "Task" else None
+
+
+def _lead_to(pipeline: Pipeline, step: str, machine: str) -> None:
+    ways: dict[str, Callable[[], Any]] = {
+        "Caption": lambda: setattr(pipeline, "captions", True),
+        "Reject": lambda: setattr(pipeline.tasks["Validate"], "answers", rejects),
+        "Cleanup": lambda: pipeline.run(event(sequencer="09", version="v0")),
+        "RecordFailure": lambda: pipeline.tasks["Resize"].fails_with("RuntimeError"),
+        "DeadLetter": lambda: pipeline.tasks["Resize" if machine == IMAGES else "Cleanup"].fails_with("RuntimeError"),
+    }
+    if step in ways:
+        ways[step]()
+
+
+class _account:
+    """A fresh account whose sweep finds every row old and no other call at it."""
+
+    def __enter__(self) -> Pipeline:
+        self._patch = pytest.MonkeyPatch()
+        self._pipelines = engine.start(self._patch)
+        pipeline = next(self._pipelines)
+        variables = {
+            "DEAD_LETTER_QUEUE": pipeline.queue,
+            "UPLOADS_BUCKET": "uploads",
+            "LONGEST_EXECUTION_SECONDS": "-1",
+        }
+        for name, value in variables.items():
+            self._patch.setenv(name, value)
+        self._patch.setattr(results, "LEASE", timedelta(seconds=-1))
+        self._patch.setattr(telemetry.logger._logger, "level", logging.CRITICAL)
+        self._silence = redirect_stdout(io.StringIO())  # the sweep's metrics
+        self._silence.__enter__()
+        return pipeline
+
+    def __exit__(self, *_: object) -> None:
+        self._silence.__exit__(None, None, None)
+        self._pipelines.close()  # type: ignore[attr-defined]
+        self._patch.undo()
+
+
+def page(observed: list[Observed]) -> str:
+    lines = ["| step | fault | execution | row | letters | metric |", "|---|---|---|---|---|---|"]
+    for one in observed:
+        letters = "**LOST**" if one.is_lost else one.letters
+        lines.append(f"| {one.step} | {one.fault} | {one.execution} | {one.row} | {letters} | {one.metric} |")
+    return INTRODUCTION + "\n" + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "faults")
+    PAGE.write_text(page(list(observations())))
