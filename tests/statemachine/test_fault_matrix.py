@@ -12,6 +12,7 @@ KNOWN = {
 }
 
 
+# Ended inside a Map, an execution of moto leaves threads behind that find its environment gone.
 @pytest.mark.filterwarnings("ignore:No application metrics", "ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.timeout(400)  # seconds, for some 150 executions and their sweeps
 def test_the_page_is_what_is_observed(monkeypatch):
