@@ -76,7 +76,7 @@ class Machine(Construct):
             self,
             "Machine",
             definition_body=sfn.DefinitionBody.from_string(definition),
-            definition_substitutions={name: values[name] for name in placeholders},
+            definition_substitutions={name: values[name] for name in sorted(placeholders)},
             state_machine_type=sfn.StateMachineType.STANDARD,
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
