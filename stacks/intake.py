@@ -3,16 +3,14 @@
 An event that cannot be delivered becomes a dead letter.
 """
 
-import json
-
-from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from stacks.rules import rule_of
 from stacks.settings import Settings
 from stacks.storage import Storage
-from stacks.workflow import FILES, Workflow
+from stacks.workflow import Workflow
 
 
 class Intake(Construct):
@@ -21,26 +19,25 @@ class Intake(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
 
-        def rule(rule_id: str, file: str, machine: sfn.StateMachine, does: str) -> events.Rule:
-            pattern = json.loads(
-                (FILES / file)
-                .read_text()
-                .replace("${UploadsBucket}", storage.uploads.bucket_name)
-                .replace("${UploadPrefix}", settings.upload_prefix)
-            )
-            return events.Rule(
-                self,
-                rule_id,
-                description=does,
-                event_pattern=events.EventPattern(
-                    source=pattern["source"], detail_type=pattern["detail-type"], detail=pattern["detail"]
-                ),
-                targets=[targets.SfnStateMachine(machine, dead_letter_queue=storage.dead_letters)],
-            )
+        values = {"UploadsBucket": storage.uploads.bucket_name, "UploadPrefix": settings.upload_prefix}
 
-        uploaded = "A picture was uploaded: start the image pipeline"
-        deleted = "An upload was deleted: its row and renditions follow"
-        self.rules = [
-            rule("Uploaded", "upload_rule.json", starts.images, uploaded),
-            rule("Deleted", "deletion_rule.json", starts.deletions, deleted),
-        ]
+        def start(machine: sfn.StateMachine) -> targets.SfnStateMachine:
+            return targets.SfnStateMachine(machine, dead_letter_queue=storage.dead_letters)
+
+        uploaded = rule_of(
+            self,
+            "Uploaded",
+            file="upload_rule.json",
+            values=values,
+            does="A picture was uploaded: start the image pipeline",
+            target=start(starts.images),
+        )
+        deleted = rule_of(
+            self,
+            "Deleted",
+            file="deletion_rule.json",
+            values=values,
+            does="An upload was deleted: its row and renditions follow",
+            target=start(starts.deletions),
+        )
+        self.rules = [uploaded, deleted]

@@ -1,15 +1,14 @@
 """What watches over the pipeline: the sweep behind every execution that died."""
 
-import json
-
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
 from stacks.grants import allow
+from stacks.rules import rule_of
 from stacks.steps import Steps
-from stacks.workflow import FILES, Workflow
+from stacks.workflow import Workflow
 
 SWEEPS_EVERY = Duration.minutes(15)
 
@@ -18,21 +17,17 @@ class Operations(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, steps: Steps, workflow: Workflow) -> None:
         super().__init__(scope, construct_id)
         machines = [workflow.images, workflow.deletions]
-        pattern = json.loads(
-            (FILES / "ended_rule.json")
-            .read_text()
-            .replace("${ImagePipeline}", workflow.images.state_machine_arn)
-            .replace("${Deletion}", workflow.deletions.state_machine_arn)
-        )
         sweep = targets.LambdaFunction(steps.sweep.invoked)
-        ended = events.Rule(
+        ended = rule_of(
             self,
             "Ended",
-            description="An execution failed, timed out or was aborted: sweep up after it",
-            event_pattern=events.EventPattern(
-                source=pattern["source"], detail_type=pattern["detail-type"], detail=pattern["detail"]
-            ),
-            targets=[sweep],
+            file="ended_rule.json",
+            values={
+                "ImagePipeline": workflow.images.state_machine_arn,
+                "Deletion": workflow.deletions.state_machine_arn,
+            },
+            does="An execution failed, timed out or was aborted: sweep up after it",
+            target=sweep,
         )
         sweeps = events.Rule(
             self,

@@ -80,44 +80,43 @@ class Steps(Construct):
         layer = DependencyLayer(self, "Layer", settings=settings)
         originals = storage.uploads.arn_for_objects(f"{settings.upload_prefix}*")
         any_upload = "the originals under the upload prefix, whose names are not known before"
+        renditions = storage.renditions.arn_for_objects("*")
+        any_rendition = "renditions are named after uploads, whose names are not known before"
 
-        self.validate = Step(
-            self,
+        def step(construct_id: str, does: str, *, sizing: Function, environment: dict[str, str]) -> Step:
+            return Step(
+                self,
+                construct_id,
+                does=does,
+                sizing=sizing,
+                settings=settings,
+                layer=layer,
+                environment=environment,
+            )
+
+        self.validate = step(
             "Validate",
-            does="Decodes a picture once and says whether it is accepted, and which renditions to make",
+            "Decodes a picture once and says whether it is accepted, and which renditions to make",
             sizing=settings.functions.validate_,
-            settings=settings,
-            layer=layer,
             environment=settings.for_validate(),
         )
         # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due.
         allow(self.validate.role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
         allow(self.validate.role, "s3:GetObject", "s3:GetObjectVersion", on=[originals], because=any_upload)
 
-        self.resize = Step(
-            self,
+        self.resize = step(
             "Resize",
-            does="Makes one rendition of a validated picture",
+            "Makes one rendition of a validated picture",
             sizing=settings.functions.resize,
-            settings=settings,
-            layer=layer,
             environment={"RENDITIONS_BUCKET": storage.renditions.bucket_name},
         )
         allow(self.resize.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
-        allow(
-            self.resize.role,
-            "s3:PutObject",
-            on=[storage.renditions.arn_for_objects("*")],
-            because="renditions are named after uploads, whose names are not known before",
-        )
+        allow(self.resize.role, "s3:PutObject", on=[renditions], because=any_rendition)
 
-        self.caption = Step(
-            self,
+        self.caption = step(
             "Caption",
-            does="Asks a Bedrock model for the alt text of a validated picture",
+            "Asks a Bedrock model for the alt text of a validated picture",
             sizing=settings.functions.caption,
-            settings=settings,
-            layer=layer,
             environment={"CAPTIONS": settings.captions.model_dump_json(exclude={"enabled"}, exclude_none=True)},
         )
         allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
@@ -130,13 +129,10 @@ class Steps(Construct):
                 because="a cross-region inference profile sends to whichever region of its geography has room",
             )
 
-        self.cleanup = Step(
-            self,
+        self.cleanup = step(
             "Cleanup",
-            does="Removes the renditions of a key that its row does not name",
+            "Removes the renditions of a key that its row does not name",
             sizing=settings.functions.cleanup,
-            settings=settings,
-            layer=layer,
             environment={
                 "UPLOAD_PREFIX": settings.upload_prefix,
                 "RENDITIONS_BUCKET": storage.renditions.bucket_name,
@@ -144,21 +140,13 @@ class Steps(Construct):
             },
         )
         allow(self.cleanup.role, "s3:ListBucket", on=[storage.renditions.bucket_arn])
-        allow(
-            self.cleanup.role,
-            "s3:DeleteObject",
-            on=[storage.renditions.arn_for_objects("*")],
-            because="renditions are named after uploads, whose names are not known before",
-        )
+        allow(self.cleanup.role, "s3:DeleteObject", on=[renditions], because=any_rendition)
         allow(self.cleanup.role, "dynamodb:GetItem", on=[storage.results.table_arn])
 
-        self.sweep = Step(
-            self,
+        self.sweep = step(
             "Sweep",
-            does="Finishes what an execution left unfinished: a row FAILED, and one dead letter",
+            "Finishes what an execution left unfinished: a row FAILED, and one dead letter",
             sizing=settings.functions.sweep,
-            settings=settings,
-            layer=layer,
             environment={
                 "UPLOADS_BUCKET": storage.uploads.bucket_name,
                 "RESULTS_TABLE": storage.results.table_name,
