@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from darkroom import cloud
 from darkroom.errors import DarkroomError, explained
-from darkroom.terminal import say, show_json, show_table, step
+from darkroom.terminal import pictures, say, show_json, show_table, step
 
 if TYPE_CHECKING:
     from darkroom.target import Target
@@ -202,7 +202,7 @@ def upload(
     if wait:
         ended = uploads.watch(target, files, timeout)
     else:
-        with step(f"Uploading {_pictures(len(files))}") as news:
+        with step(f"Uploading {pictures(len(files))}") as news:
             for one in uploads.send(target, files):
                 sent.append(one)
                 news(f"{len(sent)} of {len(files)}: {one.key}")
@@ -346,7 +346,3 @@ def _setting(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
     return name, value
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"

@@ -56,6 +56,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
+def pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
 def seconds(duration: float | None) -> str:
     return "" if duration is None else f"{duration:.2f} s"
 

@@ -15,7 +15,7 @@ from darkroom import results
 from darkroom.errors import DarkroomError, TargetError
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
-from darkroom.terminal import say, seconds, size, step
+from darkroom.terminal import pictures, say, seconds, size, step
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3
@@ -95,8 +95,7 @@ def send_and_follow(target: Target, files: dict[str, Path], timeout: float) -> I
 def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]:
     """As `send_and_follow`, telling each end as news; in the order they came."""
     ended = []
-    pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"
-    with step(f"Uploading {pictures} and following each to its end") as news:
+    with step(f"Uploading {pictures(len(files))} and following each to its end") as news:
         try:
             for end in send_and_follow(target, files, timeout):
                 ended.append(end)
