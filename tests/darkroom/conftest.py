@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
 from darkroom.target import Target
+from tests.aws import create_results_table
 
 REGION = "eu-central-1"
 
@@ -59,24 +60,7 @@ def target(account: Stacks) -> Target:
     target = Target(boto3.Session(), name="a cloud for tests", deploy_with="make deploy")
     target.s3.create_bucket(Bucket="uploads", CreateBucketConfiguration={"LocationConstraint": REGION})
     target.s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
-    target.session.client("dynamodb").create_table(
-        TableName="results",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-        AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"} for name in ("key", "status", "updated_at")
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "by-status",
-                "KeySchema": [
-                    {"AttributeName": "status", "KeyType": "HASH"},
-                    {"AttributeName": "updated_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+    create_results_table(target.session.client("dynamodb"), "results")
     machines = {
         name: target.states.create_state_machine(
             name=name,

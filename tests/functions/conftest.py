@@ -11,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from functions import caption, cleanup, resize, results, storage, telemetry, validate
+from tests.aws import create_results_table
 
 UPLOADS, RENDITIONS = "uploads", "renditions"
 
@@ -95,20 +96,7 @@ def s3() -> Any:
 def table() -> Any:
     """The results table, with its index."""
     client = boto3.client("dynamodb")
-    names = ("key", "status", "updated_at")
-    by_status = [
-        {"AttributeName": "status", "KeyType": "HASH"},
-        {"AttributeName": "updated_at", "KeyType": "RANGE"},
-    ]
-    client.create_table(
-        TableName=ENVIRONMENT["RESULTS_TABLE"],
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
-        GlobalSecondaryIndexes=[
-            {"IndexName": "by-status", "KeySchema": by_status, "Projection": {"ProjectionType": "ALL"}}
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_results_table(client, ENVIRONMENT["RESULTS_TABLE"])
     return client
 
 

@@ -1,6 +1,5 @@
 """Sweep: what an execution left unfinished becomes a row FAILED and one letter, whoever looks and however often."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from functions import sweep
 from functions.executions import Ended, Executions
 from functions.results import Results
 from functions.sweep import Services
+from tests.aws import letters
 from tests.functions.conftest import ENVIRONMENT, Context
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
@@ -69,13 +69,7 @@ class Swept:
         return self.dynamodb.get_item(TableName=self.table, Key={"key": {"S": "raw/cat.jpg"}}).get("Item", {})
 
     def letters(self) -> list[dict[str, Any]]:
-        answer = self.sqs.receive_message(
-            QueueUrl=self.queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
-        )
-        return [
-            {**json.loads(one["Body"]), "reason": one["MessageAttributes"]["reason"]["StringValue"]}
-            for one in answer.get("Messages", [])
-        ]
+        return letters(self.sqs, self.queue)
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends as EN
 from functions.executions import Executions
 from functions.results import Results
 from functions.sweep import Services
+from tests.aws import create_results_table, letters
 
 FILES = Path(__file__).resolve().parents[2] / "statemachine"
 IMAGES, DELETION = "image_pipeline", "deletion"
@@ -215,24 +216,7 @@ class Pipeline:
         # moto does not know `reverseOrder`.
         newest_first = "after-call.sfn.GetExecutionHistory"
         self._sfn.meta.events.register(newest_first, lambda parsed, **_: parsed["events"].reverse())
-        self._dynamodb.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-            AttributeDefinitions=[
-                {"AttributeName": name, "AttributeType": "S"} for name in ("key", "status", "updated_at")
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "by-status",
-                    "KeySchema": [
-                        {"AttributeName": "status", "KeyType": "HASH"},
-                        {"AttributeName": "updated_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_results_table(self._dynamodb, TABLE)
         self.queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
 
     def run(self, happened: Json, *, machine: str = IMAGES, redrives: Run | None = None) -> Run:
@@ -273,14 +257,7 @@ class Pipeline:
         return self._dynamodb.scan(TableName=TABLE)["Items"]
 
     def letters(self) -> list[dict[str, Any]]:
-        """Every letter in the queue, which stays as it is: the body, and the attribute `reason`."""
-        received = self._sqs.receive_message(
-            QueueUrl=self.queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
-        )
-        return [
-            {**json.loads(one["Body"]), "reason": one["MessageAttributes"]["reason"]["StringValue"]}
-            for one in received.get("Messages", [])
-        ]
+        return letters(self._sqs, self.queue)
 
     def _machine(self, machine: str) -> str:
         """One for each set of placeholders; creating the same machine again answers with the first."""

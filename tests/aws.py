@@ -1,0 +1,29 @@
+"""What every folder of tests makes of AWS alike: the results table, and the letters of a queue."""
+
+import json
+from typing import Any
+
+
+def create_results_table(dynamodb: Any, name: str) -> None:
+    """With the index `by-status`, as the stack has it."""
+    by_status = [{"AttributeName": "status", "KeyType": "HASH"}, {"AttributeName": "updated_at", "KeyType": "RANGE"}]
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in ("key", "status", "updated_at")],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "by-status", "KeySchema": by_status, "Projection": {"ProjectionType": "ALL"}}
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def letters(sqs: Any, queue: str) -> list[dict[str, Any]]:
+    """Every letter in the queue, which stays as it is: the body, and the attribute `reason`."""
+    received = sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+    )
+    return [
+        {**json.loads(one["Body"]), "reason": one["MessageAttributes"]["reason"]["StringValue"]}
+        for one in received.get("Messages", [])
+    ]
