@@ -31,6 +31,10 @@ test: install  ## all tests
 faults: install  ## breaks every step in every way on the engine, and writes what was observed to docs/faults.md
 	@$(BIN)/python -m tests.statemachine.fault_matrix
 
+.PHONY: soak
+soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number
+	@$(BIN)/python -m tests.e2e.soak $(PICTURES)
+
 .PHONY: corpus
 corpus: install  ## every file of CORPUS=folder through the functions, against what its expected.csv says
 	@test -n "$(CORPUS)" || { echo "make corpus CORPUS=folder" >&2; exit 2; }

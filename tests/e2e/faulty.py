@@ -31,9 +31,10 @@ class Broken:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def notes(self) -> list[dict[str, Any]]:
-        """Of each attempt that the plan has a word about: step, subject, execution, attempt from 0, fault."""
-        return [json.loads(text) for note in self._folder.iterdir() if (text := note.read_text())]
+    def faults(self) -> list[dict[str, Any]]:
+        """Those that were met: step, subject, execution, attempt from 0, fault."""
+        notes = [json.loads(text) for note in self._folder.iterdir() if (text := note.read_text())]
+        return [note for note in notes if note["fault"] != "passes"]
 
 
 @contextmanager

@@ -1,0 +1,310 @@
+"""Many pictures at once while every function is broken on purpose, and what must add up afterwards.
+
+What becomes of each picture is decided by its number alone, so that every count is known before the first upload.
+`make test` runs it with 30 pictures, `make soak` with 300.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from darkroom.pictures import corrupt_jpeg, photo
+from tests.e2e.conftest import Deployed, eventually
+from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
+
+# The local cloud starts a process for each function at work and queues none, so that pictures are let in by so many.
+# Each picture at work is up to three processes of some 70 MB.
+AT_ONCE = 4
+TIMEOUT = 10  # seconds, for functions that are to run out of time; 60 as deployed
+REDRIVES_A_SECOND = 1  # what two cores keep up with
+STEPS = ("validate", "resize", "caption", "cleanup", "sweep")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What meets a picture, and how it must end."""
+
+    ends: str = "SUCCEEDED"
+    step: str = ""  # whose function breaks
+    faults: tuple[str, ...] = ()  # at the first attempt of each execution, the second, ...
+    caption: str = "OK"
+    data: bytes | None = None  # no picture at all
+    overwrites: bool = False  # an older version was there before
+    leaves: bool = False  # the older version's renditions, until a later run
+    aborted: bool = False  # by a person, in Validate
+
+    @property
+    def plans(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        if self.faults:
+            yield self.step, self.faults
+        if self.aborted:
+            yield "validate", ("out of time",)  # so that it is there to be aborted
+
+
+# By the last digits of a picture's number. Those not named are good pictures that nothing happens to.
+PERIOD = 30
+FATES = {
+    0: Fate("REJECTED", data=b""),
+    1: Fate("FAILED", "validate", ("nonsense",) * ALWAYS),
+    2: Fate("SUCCEEDED", "validate", ("raises",)),
+    3: Fate("FAILED", "validate", ("out of memory",) * ALWAYS),
+    5: Fate("SUCCEEDED", "resize", ("exits after",)),
+    6: Fate("FAILED", "resize", ("raises",) * ALWAYS),
+    7: Fate("SUCCEEDED", "resize", ("out of time",)),
+    10: Fate("REJECTED", data=b"only words"),
+    12: Fate("SUCCEEDED", "caption", ("exits",)),
+    13: Fate("SUCCEEDED", "caption", ("raises",) * ALWAYS, caption="FAILED"),
+    14: Fate("SUCCEEDED", "caption", ("nonsense",), caption="FAILED"),
+    16: Fate("SUCCEEDED", "cleanup", ("raises",), overwrites=True),
+    17: Fate("SUCCEEDED", "cleanup", ("exits",) * ALWAYS, overwrites=True, leaves=True),
+    20: Fate("REJECTED", data=corrupt_jpeg()),
+    21: Fate("FAILED", "sweep", ("raises",), aborted=True),
+    22: Fate("FAILED", "sweep", ("exits after",), aborted=True),
+}
+DELIVERED_AGAIN = {1, 11, 20}  # while the first delivery is at work
+UNPLANNED = Fate()
+
+
+@dataclass(frozen=True)
+class Picture:
+    number: int
+
+    @property
+    def key(self) -> str:
+        return f"raw/load/{self.number:03}.jpg"
+
+    @property
+    def folder(self) -> str:
+        """Where its renditions are."""
+        return self.key.removeprefix("raw/") + "/"
+
+    @property
+    def fate(self) -> Fate:
+        return FATES.get(self.number % PERIOD, UNPLANNED)
+
+    @property
+    def delivered_again(self) -> bool:
+        return self.number % PERIOD in DELIVERED_AGAIN
+
+
+@dataclass
+class Seen:
+    """What the cloud holds of these pictures."""
+
+    rows: dict[str, dict[str, Any]]
+    executions: dict[str, list[dict[str, Any]]]
+    letters: list[dict[str, Any]]
+    files: dict[str, set[str]]  # renditions, by key of the picture
+    wrong: list[str] = field(default_factory=list)
+
+    def statuses(self) -> Counter[str]:
+        return Counter(row["status"] for row in self.rows.values())
+
+    def said(self) -> Counter[str]:
+        """How executions ended: as their output says, else as Step Functions does."""
+        return Counter(said(one) for found in self.executions.values() for one in found)
+
+
+class Load:
+    """So many pictures on one deployed stack, which must have captions on and an empty queue."""
+
+    def __init__(self, deployed: Deployed, pictures: int) -> None:
+        self.deployed = deployed
+        self.pictures = [Picture(number) for number in range(pictures)]
+        self.good = photo(600, 400)
+        self.machine = deployed.aws.output("StateMachineArn")
+        self.queue = deployed.aws.output("DeadLetterQueueUrl")
+
+    def expected(self) -> dict[str, int]:
+        """Each count that must come out."""
+        ends = Counter(one.fate.ends for one in self.pictures)
+        older, again = (
+            sum(one.fate.overwrites for one in self.pictures),
+            sum(one.delivered_again for one in self.pictures),
+        )
+        return {
+            "pictures": len(self.pictures),
+            "executions": len(self.pictures) + older + again,
+            "SUCCEEDED": ends["SUCCEEDED"],
+            "REJECTED": ends["REJECTED"],
+            "FAILED": ends["FAILED"],
+            "letters": ends["FAILED"],
+            "Duplicate": again,
+            "captions FAILED": sum(one.fate.caption == "FAILED" for one in self.pictures),
+            "left behind": sum(one.fate.leaves for one in self.pictures),
+            "faults": sum(len(faults) for plan in self.plans().values() for faults in plan.values()),
+        }
+
+    def plans(self) -> dict[str, Plan]:
+        plans: dict[str, dict[str, tuple[str, ...]]] = {step: {} for step in STEPS}
+        for picture in self.pictures:
+            for step, faults in picture.fate.plans:
+                plans[step][picture.key + (" small" if step == "resize" else "")] = faults
+        plans["sweep"]["schedule"] = ("raises",)
+        return plans
+
+    def run(self, news: Callable[[str], object] = str) -> tuple[Seen, dict[str, int]]:
+        """All uploads, through all faults, to their ends; what is there then, and its counts."""
+        self._at_once(self._older_version, [one for one in self.pictures if one.fate.overwrites], news)
+        short = {"Timeout": TIMEOUT}
+        changes = {
+            "validate": short,
+            "resize": short,
+            "sweep": {"Environment": {"LONGEST_EXECUTION_SECONDS": "0"}},  # as if an hour and a half had passed
+        }
+        sweep = self.deployed.function("sweep")["FunctionName"]
+        with faulty(self.deployed, self.plans(), changes=changes) as broken:
+            self._at_once(lambda picture: self._way(picture, broken), self.pictures, news)
+            eventually(lambda: self._swept(sweep, broken), "the rows of the executions that were aborted")
+            faults = len(broken.faults())
+        seen = self.look()
+        return seen, self._counts(seen, faults)
+
+    def redrive(self) -> list[dict[str, Any]]:
+        """The real command, with the faults gone; what it says, once all that it started has ended."""
+        ran = darkroom(self.deployed, "redrive", "--json", "--rate", str(REDRIVES_A_SECOND))
+        done = json.loads(ran.stdout)
+        for one in done:
+            self.deployed.execution(one["execution"])
+        return done
+
+    def look(self) -> Seen:
+        keys = {one.key for one in self.pictures}
+        executions: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
+        for one in self._executions():
+            key = json.loads(one["input"]).get("detail", {}).get("object", {}).get("key")
+            if key in keys:
+                executions[key].append(one)
+        seen = Seen(
+            rows={key: row for key in keys if (row := self.deployed.row(key))},
+            executions=executions,
+            letters=[letter for letter in self.letters() if letter["key"] in keys],
+            files={one.key: self.deployed.renditions(one.folder) for one in self.pictures},
+        )
+        seen.wrong += self._lost(seen)
+        seen.wrong += self._twice(seen)
+        return seen
+
+    def _lost(self, seen: Seen) -> Iterator[str]:
+        letters = Counter(letter["key"] for letter in seen.letters)
+        replayable = {
+            (letter["key"], letter["execution"], letter["event"]["detail"]["object"]["key"]) for letter in seen.letters
+        }
+        for key in sorted(seen.executions):
+            row = seen.rows.get(key, {"status": "no row"})
+            if row["status"] not in ("SUCCEEDED", "REJECTED", "FAILED"):
+                yield f"{key}: lost, its row says {row['status']}"
+            if letters[key] != (row["status"] == "FAILED"):
+                yield f"{key}: {row['status']} and {letters[key]} letters"
+            if row["status"] == "FAILED" and (key, row["execution"], key) not in replayable:
+                yield f"{key}: its letter cannot be replayed"
+            if missing := named(row) - seen.files[key]:
+                yield f"{key}: its row names {len(missing)} renditions that are not there"
+
+    def _twice(self, seen: Seen) -> Iterator[str]:
+        for picture in self.pictures:
+            key, fate = picture.key, picture.fate
+            row = seen.rows.get(key, {"status": "no row"})
+            wrote = [one for one in seen.executions[key] if said(one) in ("SUCCEEDED", "REJECTED")]
+            if len(wrote) > 1 + fate.overwrites:
+                yield f"{key}: {len(wrote)} executions wrote"
+            leftovers = seen.files[key] - named(row)
+            # What a failed one has made so far is its redrive's to overwrite.
+            if leftovers and row["status"] != "FAILED" and not fate.leaves:
+                yield f"{key}: {len(leftovers)} renditions that its row does not name"
+
+    def _counts(self, seen: Seen, faults: int) -> dict[str, int]:
+        statuses, said = seen.statuses(), seen.said()
+        succeeded = [row for row in seen.rows.values() if row["status"] == "SUCCEEDED"]
+        return {
+            "pictures": sum(statuses.values()),
+            "executions": sum(said.values()),
+            "SUCCEEDED": statuses["SUCCEEDED"],
+            "REJECTED": statuses["REJECTED"],
+            "FAILED": statuses["FAILED"],
+            "letters": len(seen.letters),
+            "Duplicate": said["Duplicate"],
+            "captions FAILED": sum(row["caption"]["status"] == "FAILED" for row in succeeded),
+            "left behind": sum(bool(seen.files[row["key"]] - named(row)) for row in succeeded),
+            "faults": faults,
+        }
+
+    def _at_once(
+        self, way: Callable[[Picture], None], pictures: Sequence[Picture], news: Callable[[str], object]
+    ) -> None:
+        with ThreadPoolExecutor(AT_ONCE) as workers:
+            ends = {workers.submit(way, picture): picture for picture in pictures}
+            try:
+                for count, end in enumerate(as_completed(ends), 1):
+                    end.result()
+                    news(f"{count} of {len(pictures)}: {ends[end].key}")
+            finally:
+                workers.shutdown(cancel_futures=True)
+
+    def _older_version(self, picture: Picture) -> None:
+        self.deployed.picture(picture.key, self.good)
+
+    def _way(self, picture: Picture, broken: Broken) -> None:
+        deployed, fate = self.deployed, picture.fate
+        before = deployed.row(picture.key).get("execution")
+        deployed.upload(picture.key, self.good if fate.data is None else fate.data)
+
+        def claimed() -> Any:
+            now = deployed.row(picture.key).get("execution")
+            return now if now != before else None
+
+        execution = eventually(claimed, f"the execution of {picture.key}")
+        if fate.aborted:
+            eventually(lambda: execution in {fault["execution"] for fault in broken.faults()}, f"Validate of {picture}")
+            deployed.aws.states.stop_execution(executionArn=execution, cause="a person stopped it")
+        if picture.delivered_again:
+            event = deployed.aws.states.describe_execution(executionArn=execution)["input"]
+            deployed.run(json.loads(event))
+        deployed.execution(execution)
+
+    def _swept(self, sweep: str, broken: Broken) -> bool:
+        """What the schedule does every quarter of an hour; whether no row is PROCESSING, and every fault was met."""
+        self.deployed.client("lambda").invoke(FunctionName=sweep, Payload=json.dumps({"source": "aws.events"}))
+        at_work = [one for one in self.pictures if self.deployed.row(one.key)["status"] == "PROCESSING"]
+        return not at_work and len(broken.faults()) == self.expected()["faults"]
+
+    def _executions(self) -> Iterator[dict[str, Any]]:
+        states = self.deployed.aws.states
+        for page in states.get_paginator("list_executions").paginate(stateMachineArn=self.machine):
+            for one in page["executions"]:
+                yield dict(states.describe_execution(executionArn=one["executionArn"]))
+
+    def letters(self) -> list[dict[str, Any]]:
+        """The body of each in the queue, and back they go."""
+        sqs, queue = self.deployed.aws.sqs, self.queue
+        found = []
+        while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=60).get(
+            "Messages"
+        ):
+            found += messages
+        for message in found:
+            sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+        return [json.loads(message["Body"]) for message in found]
+
+
+def darkroom(deployed: Deployed, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real command, in a process of its own."""
+    command = [str(Path(sys.executable).with_name("darkroom")), *arguments]
+    return subprocess.run(command, env=deployed.cloud.environment(), stdout=subprocess.PIPE, text=True, check=False)
+
+
+def named(row: Mapping[str, Any]) -> set[str]:
+    """The files of the renditions that a row names."""
+    return {one["key"] for one in row.get("renditions", {}).values()}
+
+
+def said(execution: Mapping[str, Any]) -> str:
+    """What an execution that succeeded says of its picture; of any other, how it ended."""
+    status = str(execution["status"])
+    return str(json.loads(execution["output"])["status"]) if status == "SUCCEEDED" else status

@@ -1,0 +1,60 @@
+"""The load case in full, on a local cloud of its own: `make soak`. Exit code 1 if anything was lost or done twice."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from darkroom import cloud as local_cloud
+from darkroom.cloud import Cloud
+from darkroom.deploy import deploy
+from darkroom.terminal import say, show_table, step
+from tests.e2e.conftest import Deployed
+from tests.e2e.load import Load, Seen
+
+PICTURES = 300
+SHOWN = 20  # of what is wrong
+
+
+def main(pictures: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="darkroom-soak-") as folder:
+        cloud = local_cloud.start(Path(folder), env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
+        try:
+            deploy(cloud, {"captions.enabled": "true"})
+            return soak(cloud, pictures)
+        finally:
+            local_cloud.stop(cloud.home)
+
+
+def soak(cloud: Cloud, pictures: int) -> int:
+    load = Load(Deployed(cloud), pictures)
+    with step(f"Uploading {pictures} pictures, every function broken") as news:
+        seen, counts = load.run(news)
+    fine = report(seen, load.expected(), counts)
+
+    with step("Redriving what failed, the faults gone"):
+        redriven = load.redrive()
+    after = load.look()
+    failed = {key for key, row in seen.rows.items() if row["status"] == "FAILED"}
+    expected = {"redriven": len(failed), "of those SUCCEEDED": len(failed), "FAILED": 0, "letters": 0}
+    counts = {
+        "redriven": len({one["key"] for one in redriven if one["redriven"]}),
+        "of those SUCCEEDED": sum(after.rows[key]["status"] == "SUCCEEDED" for key in failed),
+        "FAILED": after.statuses()["FAILED"],
+        "letters": len(load.letters()),
+    }
+    return 0 if report(after, expected, counts) and fine else 1
+
+
+def report(seen: Seen, expected: Mapping[str, int], counts: Mapping[str, int]) -> bool:
+    """Whether everything is as it should be; shown in any case."""
+    show_table(("", "expected", "counted"), [(name, count, counts[name]) for name, count in expected.items()])
+    for line in seen.wrong[:SHOWN]:
+        say(line)
+    say(f"{len(seen.wrong)} pictures lost, or something done twice")
+    return not seen.wrong and counts == expected
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else PICTURES))

@@ -1,0 +1,24 @@
+"""Nothing is lost and nothing is done twice, whatever breaks under load; and what failed is brought back."""
+
+import pytest
+
+from tests.e2e.conftest import Deployed
+from tests.e2e.load import PERIOD, Load
+
+pytestmark = pytest.mark.xdist_group("cloud")  # one cloud, in one process
+
+
+def test_nothing_is_lost_and_nothing_twice_under_load(deployed: Deployed):
+    """Every count is what was worked out beforehand, with every function broken; then `darkroom redrive` brings every
+    failed picture to SUCCEEDED, and the queue is empty."""
+    load = Load(deployed, PERIOD)
+    seen, counts = load.run()
+    assert seen.wrong == []
+    assert counts == load.expected()
+
+    redriven = load.redrive()
+    assert {one["key"] for one in redriven} == {one.key for one in load.pictures if one.fate.ends == "FAILED"}
+    seen = load.look()
+    assert seen.wrong == []
+    assert seen.statuses() == {"SUCCEEDED": 27, "REJECTED": 3}
+    assert load.letters() == []
