@@ -119,7 +119,6 @@ class Load:
         self.pictures = [Picture(number) for number in range(pictures)]
         self.good = photo(600, 400)
         self.machine = deployed.aws.output("StateMachineArn")
-        self.queue = deployed.aws.output("DeadLetterQueueUrl")
 
     def expected(self) -> dict[str, int]:
         """Each count that must come out."""
@@ -184,7 +183,7 @@ class Load:
         seen = Seen(
             rows={key: row for key in keys if (row := self.deployed.row(key))},
             executions=executions,
-            letters=[letter for letter in self.letters() if letter["key"] in keys],
+            letters=[one for one in letters(self.deployed) if one["key"] in keys],
             files={one.key: self.deployed.renditions(one.folder) for one in self.pictures},
         )
         seen.wrong += self._lost(seen)
@@ -192,7 +191,7 @@ class Load:
         return seen
 
     def _lost(self, seen: Seen) -> Iterator[str]:
-        letters = Counter(letter["key"] for letter in seen.letters)
+        sent = Counter(letter["key"] for letter in seen.letters)
         replayable = {
             (letter["key"], letter["execution"], letter["event"]["detail"]["object"]["key"]) for letter in seen.letters
         }
@@ -200,8 +199,8 @@ class Load:
             row = seen.rows.get(key, {"status": "no row"})
             if row["status"] not in ("SUCCEEDED", "REJECTED", "FAILED"):
                 yield f"{key}: lost, its row says {row['status']}"
-            if letters[key] != (row["status"] == "FAILED"):
-                yield f"{key}: {row['status']} and {letters[key]} letters"
+            if sent[key] != (row["status"] == "FAILED"):
+                yield f"{key}: {row['status']} and {sent[key]} letters"
             if row["status"] == "FAILED" and (key, row["execution"], key) not in replayable:
                 yield f"{key}: its letter cannot be replayed"
             if missing := named(row) - seen.files[key]:
@@ -280,23 +279,29 @@ class Load:
             for one in page["executions"]:
                 yield dict(states.describe_execution(executionArn=one["executionArn"]))
 
-    def letters(self) -> list[dict[str, Any]]:
-        """The body of each in the queue, and back they go."""
-        sqs, queue = self.deployed.aws.sqs, self.queue
-        found = []
-        while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=60).get(
-            "Messages"
-        ):
-            found += messages
-        for message in found:
-            sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
-        return [json.loads(message["Body"]) for message in found]
+
+def letters(deployed: Deployed) -> list[dict[str, Any]]:
+    """The body of each in the queue, and back they go."""
+    sqs, queue = deployed.aws.sqs, deployed.aws.output("DeadLetterQueueUrl")
+    found = []
+    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=60).get("Messages"):
+        found += messages
+    for message in found:
+        sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+    return [json.loads(message["Body"]) for message in found]
 
 
 def darkroom(deployed: Deployed, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The real command, in a process of its own."""
+    """The real command, to its end."""
+    with start(deployed, *arguments) as command:
+        said, _ = command.communicate()
+        return subprocess.CompletedProcess(command.args, command.returncode, said)
+
+
+def start(deployed: Deployed, *arguments: str) -> subprocess.Popen[str]:
+    """The real command in a process of its own, with all that it prints on stdout."""
     command = [str(Path(sys.executable).with_name("darkroom")), *arguments]
-    return subprocess.run(command, env=deployed.cloud.environment(), stdout=subprocess.PIPE, text=True, check=False)
+    return subprocess.Popen(command, env=deployed.cloud.environment(), stdout=subprocess.PIPE, text=True)
 
 
 def named(row: Mapping[str, Any]) -> set[str]:

@@ -11,7 +11,7 @@ from darkroom.cloud import Cloud
 from darkroom.deploy import deploy
 from darkroom.terminal import say, show_table, step
 from tests.e2e.conftest import Deployed
-from tests.e2e.load import Load, Seen
+from tests.e2e.load import Load, Seen, letters
 
 PICTURES = 300
 SHOWN = 20  # of what is wrong
@@ -42,7 +42,7 @@ def soak(cloud: Cloud, pictures: int) -> int:
         "redriven": len({one["key"] for one in redriven if one["redriven"]}),
         "of those SUCCEEDED": sum(after.rows[key]["status"] == "SUCCEEDED" for key in failed),
         "FAILED": after.statuses()["FAILED"],
-        "letters": len(load.letters()),
+        "letters": len(letters(load.deployed)),
     }
     return 0 if report(after, expected, counts) and fine else 1
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import Deployed
-from tests.e2e.load import PERIOD, Load
+from tests.e2e.load import PERIOD, Load, letters
 
 pytestmark = pytest.mark.xdist_group("cloud")  # one cloud, in one process
 
@@ -21,4 +21,4 @@ def test_nothing_is_lost_and_nothing_twice_under_load(deployed: Deployed):
     seen = load.look()
     assert seen.wrong == []
     assert seen.statuses() == {"SUCCEEDED": 27, "REJECTED": 3}
-    assert load.letters() == []
+    assert letters(deployed) == []
