@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,14 +119,14 @@ class Load:
         self.pictures = [Picture(number) for number in range(pictures)]
         self.good = photo(600, 400)
         self.machine = deployed.aws.output("StateMachineArn")
+        self.uploads: Counter[str] = Counter()  # by key
+        self.faults: list[dict[str, Any]] = []  # that were met
 
     def expected(self) -> dict[str, int]:
         """Each count that must come out."""
         ends = Counter(one.fate.ends for one in self.pictures)
-        older, again = (
-            sum(one.fate.overwrites for one in self.pictures),
-            sum(one.delivered_again for one in self.pictures),
-        )
+        older = sum(one.fate.overwrites for one in self.pictures)
+        again = sum(one.delivered_again for one in self.pictures)
         return {
             "pictures": len(self.pictures),
             "executions": len(self.pictures) + older + again,
@@ -136,7 +136,7 @@ class Load:
             "letters": ends["FAILED"],
             "Duplicate": again,
             "captions FAILED": sum(one.fate.caption == "FAILED" for one in self.pictures),
-            "left behind": sum(one.fate.leaves for one in self.pictures),
+            "left behind": len(self.left_behind()),
             "faults": sum(len(faults) for plan in self.plans().values() for faults in plan.values()),
         }
 
@@ -148,9 +148,13 @@ class Load:
         plans["sweep"]["schedule"] = ("raises",)
         return plans
 
+    def left_behind(self) -> set[str]:
+        """The pictures whose older version's renditions stay, until a later run."""
+        return {one.key for one in self.pictures if one.fate.leaves}
+
     def run(self, news: Callable[[str], object] = str) -> tuple[Seen, dict[str, int]]:
         """All uploads, through all faults, to their ends; what is there then, and its counts."""
-        self._at_once(self._older_version, [one for one in self.pictures if one.fate.overwrites], news)
+        self._at_once(self._good_version, [one for one in self.pictures if one.fate.overwrites], news)
         short = {"Timeout": TIMEOUT}
         changes = {
             "validate": short,
@@ -161,9 +165,9 @@ class Load:
         with faulty(self.deployed, self.plans(), changes=changes) as broken:
             self._at_once(lambda picture: self._way(picture, broken), self.pictures, news)
             eventually(lambda: self._swept(sweep, broken), "the rows of the executions that were aborted")
-            faults = len(broken.faults())
-        seen = self.look()
-        return seen, self._counts(seen, faults)
+            self.faults = broken.faults()
+        seen = self.look(self.left_behind())
+        return seen, self._counts(seen)
 
     def redrive(self) -> list[dict[str, Any]]:
         """The real command, with the faults gone; what it says, once all that it started has ended."""
@@ -173,7 +177,11 @@ class Load:
             self.deployed.execution(one["execution"])
         return done
 
-    def look(self) -> Seen:
+    def clean_up(self) -> None:
+        """The later run: what was left behind is uploaded once more, the faults gone."""
+        self._at_once(self._good_version, [one for one in self.pictures if one.fate.leaves], str)
+
+    def look(self, left_behind: Set[str] = frozenset()) -> Seen:
         keys = {one.key for one in self.pictures}
         executions: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
         for one in self._executions():
@@ -187,7 +195,7 @@ class Load:
             files={one.key: self.deployed.renditions(one.folder) for one in self.pictures},
         )
         seen.wrong += self._lost(seen)
-        seen.wrong += self._twice(seen)
+        seen.wrong += self._twice(seen, left_behind)
         return seen
 
     def _lost(self, seen: Seen) -> Iterator[str]:
@@ -206,19 +214,19 @@ class Load:
             if missing := named(row) - seen.files[key]:
                 yield f"{key}: its row names {len(missing)} renditions that are not there"
 
-    def _twice(self, seen: Seen) -> Iterator[str]:
-        for picture in self.pictures:
-            key, fate = picture.key, picture.fate
+    def _twice(self, seen: Seen, left_behind: Set[str]) -> Iterator[str]:
+        for key, executions in sorted(seen.executions.items()):
             row = seen.rows.get(key, {"status": "no row"})
-            wrote = [one for one in seen.executions[key] if said(one) in ("SUCCEEDED", "REJECTED")]
-            if len(wrote) > 1 + fate.overwrites:
-                yield f"{key}: {len(wrote)} executions wrote"
+            failed = row["status"] == "FAILED"
+            wrote = sum(said(one) in ("SUCCEEDED", "REJECTED") for one in executions)
+            if wrote != self.uploads[key] - failed:
+                yield f"{key}: {wrote} executions wrote, of {self.uploads[key]} uploads"
             leftovers = seen.files[key] - named(row)
             # What a failed one has made so far is its redrive's to overwrite.
-            if leftovers and row["status"] != "FAILED" and not fate.leaves:
+            if leftovers and not failed and key not in left_behind:
                 yield f"{key}: {len(leftovers)} renditions that its row does not name"
 
-    def _counts(self, seen: Seen, faults: int) -> dict[str, int]:
+    def _counts(self, seen: Seen) -> dict[str, int]:
         statuses, said = seen.statuses(), seen.said()
         succeeded = [row for row in seen.rows.values() if row["status"] == "SUCCEEDED"]
         return {
@@ -231,7 +239,7 @@ class Load:
             "Duplicate": said["Duplicate"],
             "captions FAILED": sum(row["caption"]["status"] == "FAILED" for row in succeeded),
             "left behind": sum(bool(seen.files[row["key"]] - named(row)) for row in succeeded),
-            "faults": faults,
+            "faults": len(self.faults),
         }
 
     def _at_once(
@@ -246,19 +254,24 @@ class Load:
             finally:
                 workers.shutdown(cancel_futures=True)
 
-    def _older_version(self, picture: Picture) -> None:
-        self.deployed.picture(picture.key, self.good)
+    def _good_version(self, picture: Picture) -> None:
+        self.deployed.execution(self._upload(picture.key, self.good))
+
+    def _upload(self, key: str, data: bytes) -> str:
+        """The execution that it starts, once that has the row."""
+        before = self.deployed.row(key).get("execution")
+        self.deployed.upload(key, data)
+        self.uploads[key] += 1
+
+        def claimed() -> str | None:
+            now = self.deployed.row(key).get("execution")
+            return now if now != before else None
+
+        return str(eventually(claimed, f"the execution of {key}"))
 
     def _way(self, picture: Picture, broken: Broken) -> None:
         deployed, fate = self.deployed, picture.fate
-        before = deployed.row(picture.key).get("execution")
-        deployed.upload(picture.key, self.good if fate.data is None else fate.data)
-
-        def claimed() -> Any:
-            now = deployed.row(picture.key).get("execution")
-            return now if now != before else None
-
-        execution = eventually(claimed, f"the execution of {picture.key}")
+        execution = self._upload(picture.key, self.good if fate.data is None else fate.data)
         if fate.aborted:
             eventually(lambda: execution in {fault["execution"] for fault in broken.faults()}, f"Validate of {picture}")
             deployed.aws.states.stop_execution(executionArn=execution, cause="a person stopped it")

@@ -3,8 +3,11 @@
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from darkroom import cloud as local_cloud
 from darkroom.cloud import Cloud
@@ -23,6 +26,9 @@ def main(pictures: int) -> int:
         try:
             deploy(cloud, {"captions.enabled": "true"})
             return soak(cloud, pictures)
+        except pytest.fail.Exception as late:  # a picture that did not come to its end in time
+            say(f"LOST: {late}")
+            return 1
         finally:
             local_cloud.stop(cloud.home)
 
@@ -31,10 +37,13 @@ def soak(cloud: Cloud, pictures: int) -> int:
     load = Load(Deployed(cloud), pictures)
     with step(f"Uploading {pictures} pictures, every function broken") as news:
         seen, counts = load.run(news)
+    met = Counter((fault["step"], fault["fault"]) for fault in load.faults)
+    show_table(("broken", "how", "times"), [(*one, count) for one, count in sorted(met.items())])
     fine = report(seen, load.expected(), counts)
 
     with step("Redriving what failed, the faults gone"):
         redriven = load.redrive()
+        load.clean_up()
     after = load.look()
     failed = {key for key, row in seen.rows.items() if row["status"] == "FAILED"}
     expected = {"redriven": len(failed), "of those SUCCEEDED": len(failed), "FAILED": 0, "letters": 0}

@@ -8,15 +8,17 @@ from tests.e2e.load import PERIOD, Load, letters
 pytestmark = pytest.mark.xdist_group("cloud")  # one cloud, in one process
 
 
+@pytest.mark.timeout(600)  # half a minute of two cores, which may be shared
 def test_nothing_is_lost_and_nothing_twice_under_load(deployed: Deployed):
     """Every count is what was worked out beforehand, with every function broken; then `darkroom redrive` brings every
-    failed picture to SUCCEEDED, and the queue is empty."""
+    failed picture to SUCCEEDED, the queue is empty, and no file is left that no row names."""
     load = Load(deployed, PERIOD)
     seen, counts = load.run()
     assert seen.wrong == []
     assert counts == load.expected()
 
     redriven = load.redrive()
+    load.clean_up()
     assert {one["key"] for one in redriven} == {one.key for one in load.pictures if one.fate.ends == "FAILED"}
     seen = load.look()
     assert seen.wrong == []
