@@ -19,7 +19,7 @@ from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 
 # The local cloud starts a process for each function at work and queues none, so that pictures are let in by so many.
-# Each picture at work is up to three processes of some 70 MB.
+# What that takes is in docs/decisions.md.
 AT_ONCE = 4
 TIMEOUT = 10  # seconds, for functions that are to run out of time; 60 as deployed
 REDRIVES_A_SECOND = 1  # what two cores keep up with
@@ -164,7 +164,7 @@ class Load:
         sweep = self.deployed.function("sweep")["FunctionName"]
         with faulty(self.deployed, self.plans(), changes=changes) as broken:
             self._at_once(lambda picture: self._way(picture, broken), self.pictures, news)
-            eventually(lambda: self._swept(sweep, broken), "the rows of the executions that were aborted")
+            eventually(lambda: self._swept(sweep, broken), "every row settled and every fault met")
             self.faults = broken.faults()
         seen = self.look(self.left_behind())
         return seen, self._counts(seen)
