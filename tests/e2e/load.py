@@ -172,6 +172,7 @@ class Load:
     def redrive(self) -> list[dict[str, Any]]:
         """The real command, with the faults gone; what it says, once all that it started has ended."""
         ran = darkroom(self.deployed, "redrive", "--json", "--rate", str(REDRIVES_A_SECOND))
+        ran.check_returncode()
         done = json.loads(ran.stdout)
         for one in done:
             self.deployed.execution(one["execution"])

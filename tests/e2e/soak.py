@@ -61,7 +61,7 @@ def report(seen: Seen, expected: Mapping[str, int], counts: Mapping[str, int]) -
     show_table(("", "expected", "counted"), [(name, count, counts[name]) for name, count in expected.items()])
     for line in seen.wrong[:SHOWN]:
         say(line)
-    say(f"{len(seen.wrong)} pictures lost, or something done twice")
+    say(f"Lost or done twice: {len(seen.wrong)}")
     return not seen.wrong and counts == expected
 
 
