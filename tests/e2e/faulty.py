@@ -44,7 +44,8 @@ def faulty(
     """The functions of these steps, broken as planned, for as long as the block runs.
 
     To be entered and left when nothing is at work: a new configuration ends the processes of the old one. Inside,
-    `deployed.function` does not find them. `changes` are configuration as well, by step: {"resize": {"Timeout": 3}}, or {"sweep": {"Environment": {NAME: value}}}.
+    `deployed.function` does not find them. `changes` are configuration as well, by step: {"resize": {"Timeout": 3}}, or
+    {"sweep": {"Environment": {NAME: value}}}.
     """
     functions, changes = deployed.client("lambda"), changes or {}
     before = {step: deployed.function(step) for step in plans}
