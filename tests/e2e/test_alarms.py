@@ -1,0 +1,209 @@
+"""Each alarm of the deployed stack fires, tells the topic, and clears again; what is only an answer makes none fire.
+
+In a cloud of its own: the local cloud evaluates an alarm by its metric's name alone, whichever function, rule or state
+machine the metric is of, so that another test's failing function would fire an alarm here. It evaluates alarms when a
+metric is put, and at no other time.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from darkroom import cloud as local_cloud
+from darkroom.cloud import Cloud
+from darkroom.deploy import deploy
+from darkroom.pictures import photo
+from tests.e2e.conftest import Deployed, WithoutGrant, eventually
+
+pytestmark = pytest.mark.xdist_group("alarms")
+
+ADDRESS = "operator@example.com"
+SCHEDULED = {"source": "aws.events"}  # as much of the schedule's event as the sweep reads
+CLEANUP = {"source": {"key": "raw/words.jpg"}, "execution": "by hand"}
+
+
+class Watch:
+    """The alarms of the stack, and what they tell the topic."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self._cloudwatch = deployed.client("cloudwatch")
+        self._sqs = deployed.aws.sqs
+        [self.topic] = [one["TopicArn"] for one in deployed.client("sns").list_topics()["Topics"]]
+        self._queue = self._sqs.create_queue(QueueName="operator")["QueueUrl"]
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
+        may_send = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Version": "2012-10-17", "Statement": [{**may_send, "Resource": attributes["QueueArn"]}]}
+        self._sqs.set_queue_attributes(QueueUrl=self._queue, Attributes={"Policy": json.dumps(policy)})
+        deployed.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
+
+    def alarms(self) -> list[dict[str, Any]]:
+        return self._cloudwatch.get_paginator("describe_alarms").paginate().build_full_result()["MetricAlarms"]
+
+    def states(self) -> dict[str, str]:
+        return {alarm["AlarmName"]: alarm["StateValue"] for alarm in self.alarms()}
+
+    def put(self, alarm: dict[str, Any], value: float, at: datetime) -> None:
+        """The very metric that the alarm watches."""
+        datum = {"MetricName": alarm["MetricName"], "Dimensions": alarm["Dimensions"], "Value": value, "Timestamp": at}
+        self._cloudwatch.put_metric_data(Namespace=alarm["Namespace"], MetricData=[datum])
+
+    def look(self) -> None:
+        """Let the local cloud evaluate what it published itself."""
+        self._cloudwatch.put_metric_data(Namespace="Nobody", MetricData=[{"MetricName": "Nothing", "Value": 0}])
+
+    def told(self) -> list[dict[str, Any]]:
+        """What the topic has sent since the last time."""
+        messages = []
+        while received := self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages"):
+            for one in received:
+                self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=one["ReceiptHandle"])
+                messages.append(json.loads(json.loads(one["Body"])["Message"]))
+        return messages
+
+    def sum(self, metric: str, function: str) -> float:
+        """Of the last minutes, as the local cloud published it of that function."""
+        now = datetime.now(UTC)
+        found = self._cloudwatch.get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=1),
+            Period=3600,
+            Statistics=["Sum"],
+        )
+        return sum(point["Sum"] for point in found["Datapoints"])
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    home = tmp_path_factory.mktemp("watched")
+    started = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})
+    try:
+        deploy(started, {"captions.enabled": "true", "alarm_email": ADDRESS})
+        yield started
+    finally:
+        local_cloud.stop(home)
+
+
+@pytest.fixture(scope="module")
+def deployed(cloud: Cloud) -> Deployed:
+    return Deployed(cloud)
+
+
+@pytest.fixture(scope="module")
+def watch(deployed: Deployed) -> Watch:
+    return Watch(deployed)
+
+
+@pytest.fixture(scope="module")
+def after_answers(deployed: Deployed, watch: Watch) -> list[dict[str, Any]]:
+    """What the topic was told after a rejection, a caption that failed, a duplicate, and a sweep that found nothing."""
+    assert deployed.picture("raw/words.jpg", b"only words")["status"] == "REJECTED"
+    with WithoutGrant(deployed, "caption", "bedrock:Converse"):
+        row = deployed.picture("raw/photo.jpg", photo(300, 200))
+    assert row["caption"]["status"] == "FAILED"
+    again = deployed.run(json.loads(deployed.execution(row["execution"])["input"]))
+    assert json.loads(again["output"])["status"] == "Duplicate"
+    assert called(deployed, "sweep", SCHEDULED) == "{}"
+    watch.look()
+    return watch.told()
+
+
+@pytest.fixture(scope="module")
+def by_metric(after_answers: list[dict[str, Any]], watch: Watch) -> dict[str, list[dict[str, Any]]]:
+    """Alarm → what the topic was told of it, while its metric was put: one too many, as old as the alarm looks back
+    less a moment, and then none."""
+    del after_answers  # which must come first
+    alarms = watch.alarms()
+    lasts = 5  # seconds
+    for alarm in alarms:
+        looks_back = timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"] - lasts)
+        watch.put(alarm, alarm["Threshold"] + 1, datetime.now(UTC) - looks_back)
+    fired = watch.told()
+
+    def cleared() -> bool:
+        for metric in {(alarm["Namespace"], alarm["MetricName"]): alarm for alarm in alarms}.values():
+            watch.put(metric, 0, datetime.now(UTC))
+        return set(watch.states().values()) == {"OK"}
+
+    eventually(cleared, "the end of all alarms")
+    told = [*fired, *watch.told()]
+    return {alarm["AlarmName"]: [one for one in told if one["AlarmName"] == alarm["AlarmName"]] for alarm in alarms}
+
+
+@pytest.fixture(scope="module")
+def by_cause(by_metric: dict[str, Any], deployed: Deployed, watch: Watch) -> set[str]:
+    """The entries of the runbook that the topic was told of after Cleanup and Sweep failed and Resize was refused."""
+    del by_metric
+    functions = deployed.client("lambda")
+    for step, needs, event in (("cleanup", "s3:ListBucket", CLEANUP), ("sweep", "dynamodb:Query", SCHEDULED)):
+        with WithoutGrant(deployed, step, needs):
+            assert "AccessDenied" in called(deployed, step, event)
+    resize = deployed.function("resize")["FunctionName"]
+    functions.put_function_concurrency(FunctionName=resize, ReservedConcurrentExecutions=0)
+    with pytest.raises(functions.exceptions.TooManyRequestsException):
+        functions.invoke(FunctionName=resize, Payload="{}")
+    functions.delete_function_concurrency(FunctionName=resize)
+    watch.look()
+    return {entry(one) for one in watch.told() if one["NewStateValue"] == "ALARM"}
+
+
+def called(deployed: Deployed, step: str, event: dict[str, Any]) -> str:
+    """The answer of a function, or its error. Not by the state machine, whose calls publish no metric there."""
+    name = deployed.function(step)["FunctionName"]
+    return deployed.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read().decode()
+
+
+def entry(told: dict[str, Any]) -> str:
+    """Of the runbook, which the alarm's description ends with."""
+    return told["AlarmDescription"].rpartition("docs/runbook.md#")[2]
+
+
+def test_an_answer_makes_no_alarm_fire(after_answers: list[dict[str, Any]]):
+    """A rejection, a caption that failed, a duplicate, a sweep that found nothing."""
+    assert [one["AlarmName"] for one in after_answers if one["NewStateValue"] == "ALARM"] == []
+
+
+def test_every_alarm_fires_and_clears_and_tells_the_topic_of_both(by_metric: dict[str, list[dict[str, Any]]]):
+    """By its metric: with the namespace, name and dimensions of the alarm itself."""
+    assert len(by_metric) == 23
+    heard = {name: [one["NewStateValue"] for one in told] for name, told in by_metric.items()}
+    assert heard == {name: ["ALARM", "OK"] for name in by_metric}
+
+
+def test_what_an_alarm_watches_is_there(by_metric: dict[str, Any], deployed: Deployed, watch: Watch):
+    """Its dimension names a function, rule, queue or state machine of the deployed stack."""
+    del by_metric
+    resources = deployed.aws.stacks.get_paginator("list_stack_resources").paginate(StackName="Darkroom")
+    there = {one["PhysicalResourceId"] for page in resources for one in page["StackResourceSummaries"]}
+    names = {name.rpartition("/")[2] for name in there} | there
+    for alarm in watch.alarms():
+        [dimension] = alarm["Dimensions"]
+        assert dimension["Name"] == "service" or dimension["Value"] in names, alarm["AlarmName"]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "metric", "step"),
+    [
+        ("CleanupErrors", "Errors", "cleanup"),
+        ("SweepErrors", "Errors", "sweep"),
+        ("ThrottledFunctions", "Throttles", "resize"),
+    ],
+)
+def test_a_function_that_fails_or_is_refused_fires_its_alarm(
+    by_cause: set[str], deployed: Deployed, watch: Watch, alarm, metric, step
+):
+    """By its cause: the local cloud publishes these metrics itself."""
+    assert watch.sum(metric, deployed.function(step)["FunctionName"]) > 0
+    assert alarm.lower() in by_cause
+
+
+def test_an_address_is_subscribed_to_the_topic(deployed: Deployed, watch: Watch):
+    """The setting `alarm_email`, through the real deployment."""
+    found = deployed.client("sns").list_subscriptions_by_topic(TopicArn=watch.topic)["Subscriptions"]
+    assert ADDRESS in [one["Endpoint"] for one in found if one["Protocol"] == "email"]
