@@ -83,7 +83,7 @@ class Alarms(Construct):
             "UndeliveredEvents",
             "EventBridge could not start an execution or call the sweep. See that its target and role exist.",
             (
-                _of_rule(rule, name)
+                of_rule(rule, name)
                 for rules, names in (
                     (starts, ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")),
                     (sweeps, ("FailedInvocations",)),
@@ -144,7 +144,7 @@ class Alarms(Construct):
             alarm.add_ok_action(actions.SnsAction(self.topic))
 
 
-def _of_rule(rule: events.Rule, name: str) -> cloudwatch.Metric:
+def of_rule(rule: events.Rule, name: str) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace="AWS/Events", metric_name=name, dimensions_map={"RuleName": rule.rule_name}, statistic="Sum"
     )

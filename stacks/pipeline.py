@@ -4,6 +4,7 @@ from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from stacks.alarms import Alarms
+from stacks.dashboard import Dashboard
 from stacks.intake import Intake
 from stacks.operations import Operations
 from stacks.settings import Settings
@@ -34,6 +35,15 @@ class Pipeline(Stack):
             workflow=workflow,
             starts=intake.rules,
             sweeps=operations.rules,
+        )
+        Dashboard(
+            self,
+            "Dashboard",
+            settings=settings,
+            storage=storage,
+            steps=steps,
+            workflow=workflow,
+            rules=[*intake.rules, *operations.rules],
         )
 
         CfnOutput(self, "UploadsBucketName", value=storage.uploads.bucket_name)

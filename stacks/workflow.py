@@ -24,7 +24,7 @@ class Workflow(Construct):
         self, scope: Construct, construct_id: str, *, settings: Settings, steps: Steps, storage: Storage
     ) -> None:
         super().__init__(scope, construct_id)
-        self.images = Machine(
+        images = Machine(
             self,
             "ImagePipeline",
             file="image_pipeline.asl.json",
@@ -36,15 +36,17 @@ class Workflow(Construct):
             },
             storage=storage,
             settings=settings,
-        ).machine
-        self.deletions = Machine(
+        )
+        deletions = Machine(
             self,
             "Deletion",
             file="deletion.asl.json",
             calls={"CleanupFunction": steps.cleanup},
             storage=storage,
             settings=settings,
-        ).machine
+        )
+        self.images, self.deletions = images.machine, deletions.machine
+        self.logs = [images.log_group, deletions.log_group]
 
 
 class Machine(Construct):
@@ -70,8 +72,8 @@ class Machine(Construct):
             **{name: step.invoked.function_arn for name, step in calls.items()},
         }
         placeholders = set(re.findall(r"\$\{(\w+)\}", definition))
-        log_group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
-        set_retention(log_group, settings.log_retention_days)
+        self.log_group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
+        set_retention(self.log_group, settings.log_retention_days)
         self.machine = sfn.StateMachine(
             self,
             "Machine",
@@ -79,7 +81,7 @@ class Machine(Construct):
             definition_substitutions={name: values[name] for name in sorted(placeholders)},
             state_machine_type=sfn.StateMachineType.STANDARD,
             tracing_enabled=True,
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
         )
         role = self.machine.role
         assert isinstance(role, iam.Role)

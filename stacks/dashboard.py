@@ -1,0 +1,208 @@
+"""What an operator looks at: the dashboard, and the questions of Logs Insights that are saved beside it.
+
+Everything shown is measured anyway. What no metric says (which status an execution ended with, what was retried) is
+asked of the state machine's log when somebody looks, and costs nothing while nobody does.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from stacks.alarms import of_rule
+from stacks.settings import Settings
+from stacks.steps import Step, Steps
+from stacks.storage import Storage
+from stacks.workflow import Workflow
+
+WIDTH = 24  # columns of a dashboard
+
+# Queries, stage by stage.
+# A key, which anybody chooses, is in an output too, but its quotes are escaped there.
+STATUSES = (
+    'filter type in ["ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"]',
+    r'parse details.output /"status":\s*"(?<status>\w+)"/',
+    "stats count(*) as executions by type, status",
+)
+FAILED_ATTEMPTS = (
+    'filter type in ["TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed"]',
+    'filter details.error != "DynamoDB.ConditionalCheckFailedException"',  # a duplicate, or one that was overtaken
+    "stats count(*) as attempts by details.resourceType, details.error",
+)
+WHAT_HAPPENED = (
+    "fields @timestamp, service, message, code, reason, type, details.name, details.error, details.cause, execution",
+    'filter @message like "raw/photo.jpg"',
+    "sort @timestamp",
+)
+WHY_REJECTED = (
+    "fields @timestamp, key, code, reason, execution",
+    'filter message = "rejected"',
+    "sort @timestamp desc",
+)
+
+
+class Dashboard(Construct):
+    """`uploads` is the rule that starts the pictures' executions."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        storage: Storage,
+        steps: Steps,
+        workflow: Workflow,
+        rules: Sequence[events.Rule],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        functions = [steps.validate, steps.resize, steps.caption, steps.cleanup, steps.sweep]
+        images = workflow.images
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            default_interval=Duration.days(1),
+            widgets=[
+                [
+                    graph(
+                        "Pictures",
+                        of_ours("Pictures", "validate", label="validated"),
+                        search("Rejected", "code", total="rejected"),
+                        images.metric_failed(label="failed"),
+                        images.metric_timed_out(label="timed out"),
+                        images.metric_aborted(label="aborted"),
+                    ),
+                    graph("Rejected, by code", search("Rejected", "code")),
+                    graph(
+                        "From upload to row: the execution, and before it EventBridge (of the account), ms",
+                        *(images.metric_time(statistic=part, label=part) for part in ("p50", "p95", "p99")),
+                        cloudwatch.Metric(
+                            namespace="AWS/Events",
+                            metric_name="IngestionToInvocationStartLatency",
+                            statistic="p95",
+                            label="EventBridge, p95",
+                        ),
+                    ),
+                ],
+                [
+                    asked("Pictures per status: how executions ended", workflow.logs[0], STATUSES),
+                    asked("Attempts that failed: retried, or the picture's end", workflow.logs[0], FAILED_ATTEMPTS),
+                ],
+                [
+                    graph("Functions: errors", *(of(step, "Errors") for step in functions)),
+                    graph("Functions: refused calls", *(of(step, "Throttles") for step in functions)),
+                    graph("Functions: duration, p95, ms", *(of(step, "Duration", "p95") for step in functions)),
+                ],
+                [
+                    graph(
+                        "Dead letters",
+                        storage.dead_letters.metric_approximate_number_of_messages_visible(statistic="Maximum"),
+                        right=[
+                            storage.dead_letters.metric_approximate_age_of_oldest_message(
+                                statistic="Maximum", label="oldest, s"
+                            )
+                        ],
+                    ),
+                    graph(
+                        "Rows that were left PROCESSING",
+                        of_ours("Stalled", "sweep", statistic="Maximum"),
+                        of_ours("Swept", "sweep"),
+                    ),
+                    graph("Undelivered events", *(of_rule(rule, "FailedInvocations") for rule in rules)),
+                ],
+                [
+                    graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in functions)),
+                    graph(
+                        "Cost: Step Functions, transitions of the account",
+                        sfn.StateTransitionMetric.metric_consumed_capacity(statistic="Sum"),
+                    ),
+                    graph(
+                        "Cost: DynamoDB, units",
+                        *units(storage.results),
+                    ),
+                    graph(
+                        "Cost: captions, tokens",
+                        of_ours("CaptionInputTokens", "caption", label="in"),
+                        of_ours("CaptionOutputTokens", "caption", label="out"),
+                        right=[of_ours("CaptionsFailed", "caption", label="captions that failed")],
+                    ),
+                ],
+            ],
+        )
+        if not settings.local_cloud:  # its CloudFormation knows no saved queries
+            every_log = [*(step.log_group for step in functions), *workflow.logs]
+            saved(self, "WhatHappened", "what happened to this key", every_log, WHAT_HAPPENED)
+            saved(self, "WhyRejected", "why were pictures rejected", [steps.validate.log_group], WHY_REJECTED)
+
+
+def graph(title: str, *left: cloudwatch.IMetric, right: Sequence[cloudwatch.IMetric] = ()) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=list(left), right=list(right), width=WIDTH // 3)
+
+
+def asked(title: str, log_group: logs.ILogGroup, query: Sequence[str]) -> cloudwatch.LogQueryWidget:
+    """A table of what a log group answers."""
+    return cloudwatch.LogQueryWidget(
+        title=title, log_group_names=[log_group.log_group_name], query_lines=list(query), width=WIDTH // 2
+    )
+
+
+def of_ours(name: str, step: str, *, statistic: str = "Sum", label: str | None = None) -> cloudwatch.Metric:
+    """What that step itself publishes (functions/telemetry.py)."""
+    return cloudwatch.Metric(
+        namespace="Darkroom", metric_name=name, dimensions_map={"service": step}, statistic=statistic, label=label
+    )
+
+
+def search(name: str, by: str, *, total: str | None = None) -> cloudwatch.MathExpression:
+    """One line for each value of the dimension `by`, whichever there are; or their `total`, under that label."""
+    found = f"SEARCH('{{Darkroom,{by},service}} MetricName=\"{name}\"', 'Sum')"
+    return cloudwatch.MathExpression(
+        expression=f"SUM({found})" if total else found, label=total or f"${{PROP('Dim.{by}')}}", using_metrics={}
+    )
+
+
+def of(step: Step, name: str, statistic: str = "Sum") -> cloudwatch.Metric:
+    return step.function.metric(name, statistic=statistic, label=step.node.id)
+
+
+def gigabyte_seconds(step: Step) -> cloudwatch.MathExpression:
+    """What Lambda bills beside the requests."""
+    function = step.function.node.default_child
+    assert isinstance(function, lambda_.CfnFunction)
+    milliseconds = f"{step.node.id.lower()}_milliseconds"  # an id is one graph's
+    return cloudwatch.MathExpression(
+        expression=f"{milliseconds} / 1000 * {function.memory_size} / 1024",
+        label=step.node.id,
+        using_metrics={milliseconds: of(step, "Duration")},
+    )
+
+
+def units(table: dynamodb.Table) -> Iterator[cloudwatch.Metric]:
+    """The table's, and the index's: each write of a row writes it there too."""
+    for name in ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"):
+        whole = {"TableName": table.table_name}
+        for label, dimensions in (("table", whole), ("index", {**whole, "GlobalSecondaryIndexName": "by-status"})):
+            kind = name.removeprefix("Consumed").removesuffix("CapacityUnits").lower()
+            yield cloudwatch.Metric(
+                namespace="AWS/DynamoDB",
+                metric_name=name,
+                dimensions_map=dimensions,
+                statistic="Sum",
+                label=f"{kind}, {label}",
+            )
+
+
+def saved(scope: Construct, construct_id: str, name: str, of: Sequence[logs.ILogGroup], query: Sequence[str]) -> None:
+    logs.CfnQueryDefinition(
+        scope,
+        construct_id,
+        name=f"Darkroom/{name}",
+        log_group_names=[one.log_group_name for one in of],
+        query_string="\n| ".join(query),
+    )
