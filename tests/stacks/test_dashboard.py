@@ -1,0 +1,156 @@
+"""The dashboard and the saved queries name only what exists: metrics, dimensions, log groups, fields."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+from aws_cdk.assertions import Template
+
+from tests.stacks.conftest import ROOT
+
+# What AWS publishes, of the metrics shown, and by which dimensions:
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+# https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+OF_AWS = {
+    ("AWS/Lambda", "FunctionName"): {"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"},
+    ("AWS/States", "StateMachineArn"): {
+        *("ExecutionTime", "ExecutionsStarted", "ExecutionsSucceeded"),
+        *("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"),
+    },
+    ("AWS/States", "ServiceMetric"): {"ConsumedCapacity", "ProvisionedBucketSize", "ThrottledEvents"},
+    ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
+    ("AWS/Events", "RuleName"): {"Invocations", "FailedInvocations", "TriggeredRules"},
+    ("AWS/Events",): {"IngestionToInvocationStartLatency"},
+    ("AWS/DynamoDB", "TableName"): {"ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"},
+    ("AWS/DynamoDB", "GlobalSecondaryIndexName", "TableName"): {
+        *("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"),
+    },
+}
+KINDS = {
+    "FunctionName": "AWS::Lambda::Function",
+    "StateMachineArn": "AWS::StepFunctions::StateMachine",
+    "QueueName": "AWS::SQS::Queue",
+    "RuleName": "AWS::Events::Rule",
+    "TableName": "AWS::DynamoDB::Table",
+}
+
+
+def text(value: Any) -> str:
+    """A string of the template, with `<LogicalId>` for what is known at deployment only."""
+    if isinstance(value, str):
+        return value
+    if "Fn::Join" in value:
+        return "".join(text(part) for part in value["Fn::Join"][1])
+    return f"<{value['Ref'] if 'Ref' in value else value['Fn::GetAtt'][0]}>"
+
+
+def widgets(template: Template) -> list[dict[str, Any]]:
+    [dashboard] = template.find_resources("AWS::CloudWatch::Dashboard").values()
+    return [widget["properties"] for widget in json.loads(text(dashboard["Properties"]["DashboardBody"]))["widgets"]]
+
+
+def metrics(template: Template) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Namespace, name and dimensions of each line, and of each search with `*` for every value."""
+    for widget in widgets(template):
+        for line in widget.get("metrics", []):
+            *metric, look = line
+            if metric:
+                namespace, name, *dimensions = metric
+                yield namespace, name, dict(zip(dimensions[::2], dimensions[1::2], strict=True))
+            for found in re.findall(r"SEARCH\('\{(.*?)\} MetricName=\"(\w+)\"'", look.get("expression", "")):
+                namespace, *names = found[0].split(",")
+                yield namespace, found[1], dict.fromkeys(names, "*")
+
+
+def published(step: str) -> set[str]:
+    """The names of what the functions publish, of one step or, with `*`, of all."""
+    found = (file.read_text() for file in (ROOT / "functions").glob(f"{step}.py"))
+    return {name for code in found for name in re.findall(r'(?:add_metric|single_metric)\("(\w+)"', code)}
+
+
+def test_every_metric_shown_is_one_that_aws_or_a_function_publishes(template: Template):
+    """By its dimensions too: a metric is found by all of them or not at all."""
+    shown = list(metrics(template))
+    assert len(shown) > 30
+    for namespace, name, dimensions in shown:
+        if namespace == "Darkroom":
+            assert name in published(dimensions["service"]), name
+        else:
+            assert name in OF_AWS[namespace, *sorted(dimensions)], name
+
+
+def test_every_dimension_names_a_resource_of_the_stack(template: Template):
+    for _, name, dimensions in metrics(template):
+        for kind, value in dimensions.items():
+            if kind in KINDS:
+                assert value.strip("<>") in template.find_resources(KINDS[kind]), name
+    [table] = template.find_resources("AWS::DynamoDB::Table").values()
+    shown = {dimensions.get("GlobalSecondaryIndexName") for _, _, dimensions in metrics(template)} - {None}
+    assert shown == {index["IndexName"] for index in table["Properties"]["GlobalSecondaryIndexes"]}
+
+
+def test_every_function_is_shown_with_its_errors_its_refusals_and_its_cost(template: Template):
+    """A new one too, and its cost with the memory that it has."""
+    functions = template.find_resources("AWS::Lambda::Function")
+    for name in ("Errors", "Throttles", "Duration"):
+        shown = {dimensions["FunctionName"].strip("<>") for _, one, dimensions in metrics(template) if one == name}
+        assert shown == set(functions)
+    [cost] = [widget for widget in widgets(template) if widget["title"] == "Cost: Lambda, GB-seconds"]
+    multiplied = [int(found) for found in re.findall(r"1000 \* (\d+) / 1024", json.dumps(cost))]
+    assert sorted(multiplied) == sorted(function["Properties"]["MemorySize"] for function in functions.values())
+
+
+def queries(template: Template) -> dict[str, tuple[list[str], str]]:
+    """Title or name → log groups and query: those saved and those shown on the dashboard."""
+    found = {
+        one["Properties"]["Name"]: (one["Properties"]["LogGroupNames"], one["Properties"]["QueryString"])
+        for one in template.find_resources("AWS::Logs::QueryDefinition").values()
+    }
+    saved = {name: ([text(group) for group in groups], query) for name, (groups, query) in found.items()}
+    shown = [(widget["title"], widget["query"]) for widget in widgets(template) if "query" in widget]
+    return saved | {title: (re.findall("SOURCE '(.*?)'", query), query) for title, query in shown}
+
+
+def test_the_two_questions_of_an_operator_are_saved(template: Template):
+    """The one about a key asks every log there is, the one about rejections that of the step that rejects."""
+    asked = {name: groups for name, (groups, _) in queries(template).items() if name.startswith("Darkroom/")}
+    every = [f"<{name}>" for name in template.find_resources("AWS::Logs::LogGroup")]
+    [validates] = [name for name in every if "Validate" in name]
+    assert sorted(asked.pop("Darkroom/what happened to this key")) == sorted(every)
+    assert asked == {"Darkroom/why were pictures rejected": [validates]}
+
+
+def test_a_query_of_a_state_machine_names_events_and_members_that_step_functions_has(template: Template):
+    """By the AWS SDK's own description of an execution's events, which are what the log holds."""
+    model = boto3.client("stepfunctions", region_name="eu-west-1").meta.service_model
+    event = model.shape_for("HistoryEvent").members
+    named = [(query, re.findall(r'"((?:Task|Execution)\w+)"', query)) for _, query in queries(template).values()]
+    assert sum(bool(types) for _, types in named) == 2
+    for query, types in named:
+        assert set(types) <= set(event["type"].enum)
+        members = [set(event[f"{one[0].lower()}{one[1:]}EventDetails"].members) for one in types]
+        for member in re.findall(r"details\.(\w+)", query) if types else []:
+            holders = [one for one in members if member in one]
+            assert holders == members or member == "output", member
+            assert holders, member
+
+
+def test_the_status_is_read_from_the_output_and_not_from_a_key(template: Template):
+    """Whoever names an upload after a status does not count as one."""
+    _, query = queries(template)["Pictures per status: how executions ended"]
+    [pattern] = re.findall(r"parse details\.output /(.*)/", query)
+    reads = re.compile(pattern.replace("(?<", "(?P<"))
+    output = {"key": 'raw/"status":"REJECTED"', "status": "SUCCEEDED"}
+    for separators in ((",", ":"), (", ", ": ")):
+        assert reads.findall(json.dumps(output, separators=separators)) == ["SUCCEEDED"]
+
+
+def test_the_local_cloud_is_spared_the_saved_queries(synth):
+    """Its CloudFormation does not know them, and would roll the whole stack back."""
+    synth(local_cloud="true").resource_count_is("AWS::Logs::QueryDefinition", 0)
+    synth().resource_count_is("AWS::Logs::QueryDefinition", 2)
