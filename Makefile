@@ -45,12 +45,17 @@ gallery: install  ## draws the README's table of pictures again, into docs/pictu
 	@$(BIN)/python -m benchmarks.gallery docs/pictures
 
 .PHONY: check
-check: install  ## format, lint, strict types, synth, cfn-lint
+check: install  ## format, lint, strict types, synth, cfn-lint, known vulnerabilities
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@node_modules/.bin/cdk synth --quiet --no-notices
 	@$(BIN)/cfn-lint --ignore-checks W3005 -- cdk.out/Darkroom.template.json  # W3005: the CDK's own DependsOn
+	@$(BIN)/python -m dependencies.audit
+
+.PHONY: licences
+licences: install  ## writes docs/licences.md from the lock files
+	@$(BIN)/python -m dependencies.licences
 
 .PHONY: bench
 bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real ones, ONLY=webp,jpeg,avif,validate,cold,memory,cost

@@ -1,0 +1,93 @@
+"""Writes docs/licences.md: each package of the lock files with its version, and the licence its metadata names."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, metadata, requires
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dependencies.locks import ROOT, Package, of_node, of_python
+
+PAGE = ROOT / "docs" / "licences.md"
+
+# Never installed by `make install`; read in their wheels.
+ELSEWHERE = {
+    "pillow-heif": "BSD-3-Clause; its wheel holds x265, GPL-2.0-or-later, and libheif and libde265, LGPL-3.0",
+    "pyvips": "MIT",
+    "pyvips-binary": "LGPL-3.0-or-later",
+    "aws-cdk": "Apache-2.0",
+}
+SAYS_NOTHING = {"", "UNKNOWN", "Dual License"}
+
+BEGINNING = """\
+# Licences
+
+Written by `make licences` from the lock files and from what the packages say of themselves. Darkroom itself is MIT. In
+**bold** is what is under a copyleft licence, or has a part that is: GPL, LGPL or MPL.
+
+The layer goes into your account; boto3 is there already, in Lambda's runtime. Pillow's wheel holds the libraries it
+decodes with, all under permissive licences, FreeType by a choice of its own licence or the GPL; their texts are in the
+layer, in `pillow-*.dist-info/licenses`.
+"""
+
+
+def page() -> str:
+    everything = of_python("requirements.txt")
+    used = _needed_by(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    deployed = of_python("functions/requirements.txt")
+    bench = set(of_python("benchmarks/requirements.txt")) - set(everything)
+    rest = set(everything) - set(deployed)
+    return "\n".join(
+        [
+            BEGINNING,
+            _table("In your account: the layer", deployed),
+            _table("In your account with the setting `heic`", of_python("functions/requirements-heic.txt")),
+            _table(
+                "On your machine: the stacks, the operator's tool, the local cloud",
+                [*(one for one in rest if one.name in used), *of_node()],
+            ),
+            _table("For tests and checks only", [one for one in rest if one.name not in used]),
+            _table("For `make bench` only", bench),
+        ]
+    )
+
+
+def _table(title: str, packages: Iterable[Package]) -> str:
+    rows = [f"| {one.name} | {one.version} | {_marked(licence(one.name))} |" for one in sorted(packages)]
+    return "\n".join([f"## {title}", "", "| package | version | licence |", "|---|---|---|", *rows, ""])
+
+
+def licence(name: str) -> str:
+    """As the package's metadata has it: by the newest field that says something."""
+    try:
+        said = metadata(name)
+    except PackageNotFoundError:
+        return ELSEWHERE[name]
+    fields = [text for field in ("License-Expression", "License") for text in said.get_all(field) or []]
+    named = [text.partition("\n")[0] for text in fields]  # some have the whole text there
+    classified = [one.rpartition(" :: ")[2] for one in said.get_all("Classifier") or [] if one.startswith("License")]
+    return next((one for one in named if one not in SAYS_NOTHING), ", ".join(classified))
+
+
+def _marked(named: str) -> str:
+    return f"**{named}**" if re.search(r"GPL|MPL|Mozilla|GNU", named) else named
+
+
+def _needed_by(requirements: Iterable[str]) -> set[str]:
+    """The names of these, of what they need, and so on."""
+    found: set[str] = set()
+    waiting = [Requirement(one) for one in requirements]
+    while waiting:
+        one = waiting.pop()
+        name = canonicalize_name(one.name)
+        wanted = one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in one.extras or {""})
+        if name not in found and wanted:
+            found.add(name)
+            waiting += [Requirement(need) for need in requires(name) or [] if "extra ==" not in need]
+    return found
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
