@@ -36,7 +36,8 @@ FAILED_ATTEMPTS = (
     "stats count(*) as attempts by details.resourceType, details.error",
 )
 WHAT_HAPPENED = (
-    "fields @timestamp, service, message, code, reason, type, details.name, details.error, details.cause, execution",
+    "fields @timestamp, service, message, code, reason, execution",
+    "fields type, details.name, details.error, details.cause, execution_arn",  # of the state machines' logs
     'filter @message like "raw/photo.jpg"',
     "sort @timestamp",
 )
@@ -48,7 +49,7 @@ WHY_REJECTED = (
 
 
 class Dashboard(Construct):
-    """`uploads` is the rule that starts the pictures' executions."""
+    """`rules` are all of EventBridge's, whose undelivered events are shown."""
 
     def __init__(
         self,
@@ -119,8 +120,8 @@ class Dashboard(Construct):
                 [
                     graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in functions)),
                     graph(
-                        "Cost: Step Functions, transitions of the account",
-                        sfn.StateTransitionMetric.metric_consumed_capacity(statistic="Sum"),
+                        "Cost: Step Functions, transitions a second, of the whole account",
+                        sfn.StateTransitionMetric.metric_consumed_capacity(),
                     ),
                     graph(
                         "Cost: DynamoDB, units",

@@ -7,8 +7,12 @@ metric is put, and at no other time.
 
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +24,8 @@ from darkroom.pictures import photo
 from tests.e2e.conftest import Deployed, WithoutGrant, eventually
 
 pytestmark = pytest.mark.xdist_group("alarms")
+
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 
 ADDRESS = "operator@example.com"
 SCHEDULED = {"source": "aws.events"}  # as much of the schedule's event as the sweep reads
@@ -153,6 +159,32 @@ def by_cause(by_metric: dict[str, Any], deployed: Deployed, watch: Watch) -> set
     return {entry(one) for one in watch.told() if one["NewStateValue"] == "ALARM"}
 
 
+@pytest.fixture(scope="module")
+def ran(by_cause: set[str], deployed: Deployed) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Each command of the runbook, the cure last, with a picture that really failed for KEY."""
+    del by_cause
+    with WithoutGrant(deployed, "resize", "s3:PutObject"):
+        assert deployed.picture("raw/failed.jpg", photo(30, 20))["status"] == "FAILED"
+    eventually(deployed.letters, "the dead letter")
+    environment = {
+        **deployed.cloud.environment(),
+        "DARKROOM_HOME": str(deployed.cloud.home),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    commands = set(re.findall(r"`((?:darkroom|aws) [a-z-]+[^`…]*)`", RUNBOOK.read_text()))
+    return {
+        command: subprocess.run(
+            command.replace("KEY", "failed.jpg"),
+            shell=True,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for command in sorted(commands, key=lambda command: command == "darkroom redrive")
+    }
+
+
 def called(deployed: Deployed, step: str, event: dict[str, Any]) -> str:
     """The answer of a function, or its error. Not by the state machine, whose calls publish no metric there."""
     name = deployed.function(step)["FunctionName"]
@@ -201,6 +233,25 @@ def test_a_function_that_fails_or_is_refused_fires_its_alarm(
     """By its cause: the local cloud publishes these metrics itself."""
     assert watch.sum(metric, deployed.function(step)["FunctionName"]) > 0
     assert alarm.lower() in by_cause
+
+
+def test_every_command_of_the_runbook_runs(ran: dict[str, subprocess.CompletedProcess[str]], deployed: Deployed):
+    """And finds the failed execution, its letter and its row; after `redrive` the picture has succeeded."""
+    assert {command: one.stderr for command, one in ran.items() if one.returncode} == {}
+    for command in ("executions --limit 20", "inspect KEY", "results --status FAILED", "redrive --dry-run"):
+        assert "raw/failed.jpg" in ran[f"darkroom {command}"].stdout, command
+    assert ran['aws events list-rules --query "Rules[].[Name, State]"'].stdout.count("ENABLED") == 4
+    eventually(lambda: deployed.row("raw/failed.jpg")["status"] == "SUCCEEDED", "the success of the redrive")
+
+
+def test_the_runbook_says_of_each_alarm_what_was_tried(by_metric: dict[str, Any], by_cause: set[str]):
+    """By its metric all of them, by its cause those of functions."""
+    entries = re.findall(r"^## (\w+)$.*?^- \*\*Tried\*\*: (.*?)$", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL)
+    assert {name for name, _ in entries} == {
+        re.sub(r"^Darkroom-Alarms|\d*[0-9A-F]{8}-.*$", "", one) for one in by_metric
+    }
+    assert all("by its metric" in tried for _, tried in entries)
+    assert {name.lower() for name, tried in entries if "by its cause" in tried} == by_cause
 
 
 def test_an_address_is_subscribed_to_the_topic(deployed: Deployed, watch: Watch):
