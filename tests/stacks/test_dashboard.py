@@ -58,11 +58,11 @@ def metrics(template: Template) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Namespace, name and dimensions of each line, and of each search with `*` for every value."""
     for widget in widgets(template):
         for line in widget.get("metrics", []):
-            *metric, look = line
+            metric = [part for part in line if isinstance(part, str)]  # the rest is how it is drawn
             if metric:
                 namespace, name, *dimensions = metric
                 yield namespace, name, dict(zip(dimensions[::2], dimensions[1::2], strict=True))
-            for found in re.findall(r"SEARCH\('\{(.*?)\} MetricName=\"(\w+)\"'", look.get("expression", "")):
+            for found in re.findall(r"SEARCH\('\{(.*?)\} MetricName=\\\"(\w+)\\\"'", json.dumps(line)):
                 namespace, *names = found[0].split(",")
                 yield namespace, found[1], dict.fromkeys(names, "*")
 
