@@ -10,6 +10,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
@@ -39,7 +40,7 @@ class Alarms(Construct):
         sweeps: Sequence[events.Rule],
     ) -> None:
         super().__init__(scope, construct_id)
-        self.topic = self._topic(settings.alarm_email)
+        self.topic = self._topic(settings.alarm_email, storage.key)
         machines = [workflow.images, workflow.deletions]
         functions = [
             step.function for step in (steps.validate, steps.resize, steps.caption, steps.cleanup, steps.sweep)
@@ -98,9 +99,9 @@ class Alarms(Construct):
         ):
             self._alarm(name, f"{harm} Read the function's log.", step.function.metric_errors(period=NOTICED_WITHIN))
 
-    def _topic(self, email: str | None) -> sns.Topic:
+    def _topic(self, email: str | None, key: kms.IKey | None) -> sns.Topic:
         """Publishing is for this account's alarms: a policy of its own takes the place of SNS's default."""
-        topic = sns.Topic(self, "Topic", display_name="Darkroom", enforce_ssl=True)
+        topic = sns.Topic(self, "Topic", display_name="Darkroom", enforce_ssl=True, master_key=key)
         topic.add_to_resource_policy(
             iam.PolicyStatement(
                 actions=["sns:Publish"],

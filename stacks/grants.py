@@ -2,9 +2,24 @@
 
 from typing import Any
 
-from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import Acknowledgment, Aws, Stack, Validations
 from aws_cdk import aws_iam as iam
-from constructs import IConstruct
+from aws_cdk import aws_kms as kms
+from constructs import Construct, IConstruct
+
+
+def role_for(scope: Construct, role_id: str, *, service: str, source: str | None = None) -> iam.Role:
+    """A role that a service may take when it works for this account, and there for `source` (`states:stateMachine:*`).
+
+    No other account can so make the service use it. What a role works for is created after it, hence the wildcard.
+    """
+    conditions = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+    if source:
+        kind, _, name = source.partition(":")
+        arn = f"arn:{Aws.PARTITION}:{kind}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{name}"
+        conditions["ArnLike"] = {"aws:SourceArn": arn}
+    principal = iam.ServicePrincipal(f"{service}.amazonaws.com", conditions=conditions)
+    return iam.Role(scope, role_id, assumed_by=principal)
 
 
 def allow(role: iam.Role, *actions: str, on: list[str], because: str | None = None) -> None:
@@ -13,6 +28,14 @@ def allow(role: iam.Role, *actions: str, on: list[str], because: str | None = No
     if because:
         for arn in on:
             accept(role, f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_writes_it(role, arn)}]", because)
+
+
+def allow_key(role: iam.Role, key: kms.IKey | None, *actions: str, through: str) -> None:
+    """Let a role use the customer's own key, if there is one, only by way of that service: whatever else the key
+    encrypts stays closed to it."""
+    if key is not None:
+        via = {"StringEquals": {"kms:ViaService": f"{through}.{Aws.REGION}.{Aws.URL_SUFFIX}"}}
+        role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[key.key_arn], conditions=via))
 
 
 def accept(construct: IConstruct, finding: str, because: str) -> None:

@@ -4,9 +4,11 @@ An event that cannot be delivered becomes a dead letter.
 """
 
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from stacks.grants import allow, role_for
 from stacks.rules import rule_of
 from stacks.settings import Settings
 from stacks.storage import Storage
@@ -21,8 +23,9 @@ class Intake(Construct):
 
         values = {"UploadsBucket": storage.uploads.bucket_name, "UploadPrefix": settings.upload_prefix}
 
-        def start(machine: sfn.StateMachine) -> targets.SfnStateMachine:
-            return targets.SfnStateMachine(machine, dead_letter_queue=storage.dead_letters)
+        def start(machine: sfn.StateMachine, role: iam.Role) -> targets.SfnStateMachine:
+            allow(role, "states:StartExecution", on=[machine.state_machine_arn])
+            return targets.SfnStateMachine(machine, role=role, dead_letter_queue=storage.dead_letters)
 
         uploaded = rule_of(
             self,
@@ -30,7 +33,7 @@ class Intake(Construct):
             file="upload_rule.json",
             values=values,
             does="A picture was uploaded: start the image pipeline",
-            target=start(starts.images),
+            target=start(starts.images, role_for(self, "UploadedRole", service="events", source="events:rule/*")),
         )
         deleted = rule_of(
             self,
@@ -38,6 +41,6 @@ class Intake(Construct):
             file="deletion_rule.json",
             values=values,
             does="An upload was deleted: its row and renditions follow",
-            target=start(starts.deletions),
+            target=start(starts.deletions, role_for(self, "DeletedRole", service="events", source="events:rule/*")),
         )
         self.rules = [uploaded, deleted]

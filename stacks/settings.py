@@ -137,6 +137,7 @@ class Settings(Group):
     captions: Captions = Captions()
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
     functions: Functions = Functions()
+    kms_key: str | None = None
     alarm_email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
     log_retention_days: int = 30
     old_versions_days: int = Field(default=30, ge=1)
@@ -162,6 +163,15 @@ class Settings(Group):
             if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name):
                 raise ValueError(f"the name {name!r} is not 1 to 32 lower-case letters, digits and hyphens")
         return renditions
+
+    @field_validator("kms_key")
+    @classmethod
+    def key_is_named_by_its_arn(cls, key: str | None) -> str | None:
+        """IAM grants the use of a key, not of an alias. `mrk-` is the id of one that several regions share."""
+        shape = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+        if key is not None and not re.fullmatch(shape, key):
+            raise ValueError("is not the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias will not do")
+        return key
 
     @field_validator("log_retention_days")
     @classmethod

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy, Stack
-from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.grants import accept, allow
+from stacks.grants import accept, allow, allow_key, role_for
 from stacks.layer import DependencyLayer, architecture, runtime
 from stacks.settings import Function, Settings
 from stacks.storage import Storage
@@ -32,13 +32,14 @@ class Step(Construct):
         sizing: Function,
         settings: Settings,
         layer: DependencyLayer,
+        key: kms.IKey | None,
         environment: dict[str, str],
     ) -> None:
         super().__init__(scope, construct_id)
         name = construct_id.lower()
-        self.log_group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
+        self.log_group = logs.LogGroup(self, "Logs", encryption_key=key, removal_policy=RemovalPolicy.DESTROY)
         set_retention(self.log_group, settings.log_retention_days)
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.role = role_for(self, "Role", service="lambda")  # Lambda documents no `aws:SourceArn` there
         self.log_group.grant_write(self.role)
         self.function = lambda_.Function(
             self,
@@ -91,6 +92,7 @@ class Steps(Construct):
                 sizing=sizing,
                 settings=settings,
                 layer=layer,
+                key=storage.key,
                 environment=environment,
             )
 
@@ -103,6 +105,7 @@ class Steps(Construct):
         # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due.
         allow(self.validate.role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
         allow(self.validate.role, "s3:GetObject", "s3:GetObjectVersion", on=[originals], because=any_upload)
+        allow_key(self.validate.role, storage.key, "kms:Decrypt", through="s3")
 
         self.resize = step(
             "Resize",
@@ -112,6 +115,7 @@ class Steps(Construct):
         )
         allow(self.resize.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
         allow(self.resize.role, "s3:PutObject", on=[renditions], because=any_rendition)
+        allow_key(self.resize.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="s3")
 
         self.caption = step(
             "Caption",
@@ -120,6 +124,7 @@ class Steps(Construct):
             environment={"CAPTIONS": settings.captions.model_dump_json(exclude={"enabled"}, exclude_none=True)},
         )
         allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
+        allow_key(self.caption.role, storage.key, "kms:Decrypt", through="s3")
         if settings.captions.enabled:
             allow(
                 self.caption.role,
@@ -142,6 +147,7 @@ class Steps(Construct):
         allow(self.cleanup.role, "s3:ListBucket", on=[storage.renditions.bucket_arn])
         allow(self.cleanup.role, "s3:DeleteObject", on=[renditions], because=any_rendition)
         allow(self.cleanup.role, "dynamodb:GetItem", on=[storage.results.table_arn])
+        allow_key(self.cleanup.role, storage.key, "kms:Decrypt", through="dynamodb")
 
         self.sweep = step(
             "Sweep",
@@ -156,7 +162,9 @@ class Steps(Construct):
         )
         allow(self.sweep.role, "dynamodb:Query", on=[f"{storage.results.table_arn}/index/by-status"])
         allow(self.sweep.role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
+        allow_key(self.sweep.role, storage.key, "kms:Decrypt", through="dynamodb")
         allow(self.sweep.role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
+        allow_key(self.sweep.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
 
 
 def longest_execution() -> int:

@@ -2,6 +2,7 @@
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -11,14 +12,22 @@ from stacks.settings import Settings
 
 
 class Storage(Construct):
+    """`key` is the customer's own, if there is one: it encrypts everything here but the access logs, which S3 delivers
+    only into a bucket with its own encryption.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+    """
+
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
         self.removal_policy = RemovalPolicy.RETAIN if settings.removal_policy == "retain" else RemovalPolicy.DESTROY
+
+        self.key = kms.Key.from_key_arn(self, "Key", settings.kms_key) if settings.kms_key else None
 
         self.access_logs = self._bucket("AccessLogs", lifecycle=s3.LifecycleRule(expiration=Duration.days(90)))
         self.uploads = self._bucket(
             "Uploads",
             versioned=True,
+            key=self.key,
             logs=self.access_logs,
             lifecycle=s3.LifecycleRule(
                 abort_incomplete_multipart_upload_after=Duration.days(7),
@@ -26,13 +35,14 @@ class Storage(Construct):
                 noncurrent_version_expiration=Duration.days(settings.old_versions_days),
             ),
         )
-        self.renditions = self._bucket("Renditions", logs=self.access_logs)
+        self.renditions = self._bucket("Renditions", key=self.key, logs=self.access_logs)
         self.results = self._results()
         self.dead_letters = sqs.Queue(
             self,
             "DeadLetters",
             enforce_ssl=True,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            encryption=sqs.QueueEncryption.KMS if self.key else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=self.key,
             retention_period=Duration.days(14),  # the longest SQS keeps a message
             removal_policy=self.removal_policy,
         )
@@ -50,6 +60,7 @@ class Storage(Construct):
         construct_id: str,
         *,
         versioned: bool = False,
+        key: kms.IKey | None = None,
         logs: s3.IBucket | None = None,
         lifecycle: s3.LifecycleRule | None = None,
     ) -> s3.Bucket:
@@ -57,7 +68,9 @@ class Storage(Construct):
             self,
             construct_id,
             versioned=versioned,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=key,
+            bucket_key_enabled=True if key else None,  # one call of KMS for many objects
             enforce_ssl=True,
             minimum_tls_version=1.2,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -74,7 +87,8 @@ class Storage(Construct):
             "Results",
             partition_key=dynamodb.Attribute(name="key", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            encryption=dynamodb.TableEncryption.AWS_MANAGED,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if self.key else dynamodb.TableEncryption.AWS_MANAGED,
+            encryption_key=self.key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),

@@ -4,12 +4,11 @@ import re
 from pathlib import Path
 
 from aws_cdk import RemovalPolicy
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.grants import accept, allow
+from stacks.grants import accept, allow, allow_key, role_for
 from stacks.settings import Settings
 from stacks.steps import Step, Steps, set_retention
 from stacks.storage import Storage
@@ -72,20 +71,22 @@ class Machine(Construct):
             **{name: step.invoked.function_arn for name, step in calls.items()},
         }
         placeholders = set(re.findall(r"\$\{(\w+)\}", definition))
-        self.log_group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
+        self.log_group = logs.LogGroup(self, "Logs", encryption_key=storage.key, removal_policy=RemovalPolicy.DESTROY)
         set_retention(self.log_group, settings.log_retention_days)
+        role = role_for(self, "Role", service="states", source="states:stateMachine:*")
         self.machine = sfn.StateMachine(
             self,
             "Machine",
             definition_body=sfn.DefinitionBody.from_string(definition),
             definition_substitutions={name: values[name] for name in sorted(placeholders)},
             state_machine_type=sfn.StateMachineType.STANDARD,
+            role=role,
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
         )
-        role = self.machine.role
-        assert isinstance(role, iam.Role)
         allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls.values()])
         allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
+        allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
         allow(role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
+        allow_key(role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
         accept(role, "AwsSolutions-IAM5[Resource::*]", because="X-Ray and log delivery have no resources to name")

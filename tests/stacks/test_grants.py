@@ -1,11 +1,18 @@
-"""Who may do what, all of it: the local cloud does not ask the state machine or the rule for their grants."""
+"""Who may do what, all of it: the local cloud does not ask the state machine or the rule for their grants.
 
+What those two need is read out of the state machine's file and the rule's target, and compared with what they have.
+"""
+
+import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aws_cdk.assertions import Template
+
+from tests.stacks.conftest import ROOT
 
 EXECUTIONS = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution"
 GRANTS = {
@@ -36,7 +43,7 @@ GRANTS = {
         "dynamodb:UpdateItem on StorageResults",
         "sqs:SendMessage on StorageDeadLetters",
     },
-    "WorkflowImagePipelineMachineRole": {
+    "WorkflowImagePipelineRole": {
         "lambda:InvokeFunction on StepsValidateFunction",
         "lambda:InvokeFunction on StepsResizeFunction",
         "lambda:InvokeFunction on StepsCaptionFunction",
@@ -44,27 +51,49 @@ GRANTS = {
         "dynamodb:UpdateItem on StorageResults",
         "sqs:SendMessage on StorageDeadLetters",
     },
-    "WorkflowImagePipelineMachineEventsRole": {"states:StartExecution on WorkflowImagePipelineMachine"},
-    "WorkflowDeletionMachineRole": {
+    "IntakeUploadedRole": {"states:StartExecution on WorkflowImagePipelineMachine"},
+    "WorkflowDeletionRole": {
         "lambda:InvokeFunction on StepsCleanupFunction",
         "dynamodb:UpdateItem on StorageResults",
         "sqs:SendMessage on StorageDeadLetters",
     },
-    "WorkflowDeletionMachineEventsRole": {"states:StartExecution on WorkflowDeletionMachine"},
+    "IntakeDeletedRole": {"states:StartExecution on WorkflowDeletionMachine"},
 }
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+READS, WRITES = f"kms:Decrypt on {KEY}", f"kms:GenerateDataKey on {KEY}"
+OF_ROWS_AND_LETTERS = {f"{READS} through dynamodb", f"{READS} through sqs", f"{WRITES} through sqs"}
+KEY_GRANTS = {
+    "StepsValidateRole": {f"{READS} through s3"},
+    "StepsResizeRole": {f"{READS} through s3", f"{WRITES} through s3"},
+    "StepsCaptionRole": {f"{READS} through s3"},
+    "StepsCleanupRole": {f"{READS} through dynamodb"},
+    "StepsSweepRole": OF_ROWS_AND_LETTERS,
+    "WorkflowImagePipelineRole": OF_ROWS_AND_LETTERS,
+    "WorkflowDeletionRole": OF_ROWS_AND_LETTERS,
+}
+MACHINES = {"WorkflowImagePipeline": "image_pipeline.asl.json", "WorkflowDeletion": "deletion.asl.json"}
 OWN_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}  # of each function, on its own log group
 WITHOUT_RESOURCE = ("logs:", "xray:")  # X-Ray, and the delivery of the state machine's logs, have none to name
 
 
 def grants(template: Template) -> Iterator[tuple[str, str, str]]:
-    """Role, action, resource; an id without the hash that the CDK appends."""
+    """Role, action, resource and through which service, if not any; an id without the hash that the CDK appends."""
     for policy in template.find_resources("AWS::IAM::Policy").values():
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
             assert statement["Effect"] == "Allow"
             for role in policy["Properties"]["Roles"]:
                 for action in _several(statement["Action"]):
                     for resource in _several(statement["Resource"]):
-                        yield _named(role), action, _named(resource)
+                        yield _named(role), action, _named(resource) + _through(statement)
+
+
+def _through(statement: dict[str, Any]) -> str:
+    if "Condition" not in statement:
+        return ""
+    assert list(statement["Condition"]) == ["StringEquals"]
+    [(key, service)] = statement["Condition"]["StringEquals"].items()
+    assert key == "kms:ViaService"
+    return f" through {_named(service).removesuffix('.AWS::Region.AWS::URLSuffix')}"
 
 
 def _several(one_or_more: Any) -> list[Any]:
@@ -80,18 +109,101 @@ def _named(value: Any) -> str:
     return re.sub(r"[0-9A-F]{8}$", "", name)
 
 
-def test_each_role_has_its_grants_and_no_other(synth):
-    """One line fewer and the pipeline stops on AWS; one more is more than it needs."""
-    template = synth(captions={"enabled": True})
-    found: dict[str, set[str]] = {}
+def by_role(template: Template) -> dict[str, set[str]]:
+    """Without what cannot be narrower: each function's own logs, and what has no resource to name."""
+    found = defaultdict(set)
     for role, action, resource in grants(template):
         if action in OWN_LOGS and resource == role.replace("Role", "Logs"):
             continue
         if resource == "*":
             assert action.startswith(WITHOUT_RESOURCE)
             continue
-        found.setdefault(role, set()).add(f"{action} on {resource}")
-    assert found == GRANTS
+        found[role].add(f"{action} on {resource}")
+    return found
+
+
+def test_each_role_has_its_grants_and_no_other(synth):
+    """One line fewer and the pipeline stops on AWS; one more is more than it needs."""
+    assert by_role(synth(captions={"enabled": True})) == GRANTS
+
+
+def test_with_a_key_of_ones_own_each_role_may_use_it_for_its_own_work_only(synth):
+    """Beside what it may anyway; by way of the service that holds what it reads or writes, never directly."""
+    with_key = by_role(synth(captions={"enabled": True}, kms_key=KEY))
+    assert with_key == {role: grants | KEY_GRANTS.get(role, set()) for role, grants in GRANTS.items()}
+
+
+def tasks(states: Any) -> Iterator[dict[str, Any]]:
+    """Every Task of a state machine, inside Parallel and Map too."""
+    if isinstance(states, dict):
+        if states.get("Type") == "Task":
+            yield states
+        states = list(states.values())
+    if isinstance(states, list):
+        for one in states:
+            yield from tasks(one)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_state_machine_may_do_exactly_what_its_tasks_call(synth, machine):
+    """Each Task's `Resource` names the call and its arguments name on what; each is granted, and nothing else is."""
+    template = synth(captions={"enabled": True})
+    [deployed] = [
+        one["Properties"]
+        for name, one in template.find_resources("AWS::StepFunctions::StateMachine").items()
+        if name.startswith(machine)
+    ]
+    called = set()
+    for task in tasks(json.loads((ROOT / "statemachine" / MACHINES[machine]).read_text())):
+        action, argument = {
+            "arn:aws:states:::dynamodb:updateItem": ("dynamodb:UpdateItem", "TableName"),
+            "arn:aws:states:::lambda:invoke": ("lambda:InvokeFunction", "FunctionName"),
+            "arn:aws:states:::sqs:sendMessage": ("sqs:SendMessage", "QueueUrl"),
+        }[task["Resource"]]
+        placeholder = task["Arguments"][argument].strip("${}")
+        called.add(f"{action} on {_named(deployed['DefinitionSubstitutions'][placeholder])}")
+    assert _named(deployed["RoleArn"]) == f"{machine}Role"
+    assert by_role(template)[f"{machine}Role"] == called
+
+
+def test_a_rule_may_start_its_target_and_nothing_else(template: Template):
+    """The role of a rule that starts executions starts those of its target; a function lets just its rules call it."""
+    called = set()
+    for name, rule in template.find_resources("AWS::Events::Rule").items():
+        [target] = rule["Properties"]["Targets"]
+        if "RoleArn" in target:
+            granted = by_role(template)[_named(target["RoleArn"])]
+            assert granted == {f"states:StartExecution on {_named(target['Arn'])}"}
+        else:
+            called.add((_named(target["Arn"]), name))
+    permissions = [one["Properties"] for one in template.find_resources("AWS::Lambda::Permission").values()]
+    assert called
+    assert {(_named(one["FunctionName"]), one["SourceArn"]["Fn::GetAtt"][0]) for one in permissions} == called
+
+
+def statements_for_others(part: Any) -> Iterator[dict[str, Any]]:
+    """Every statement of a policy that says whom it is for: of buckets, queue, topic, the trust of roles."""
+    if isinstance(part, dict):
+        if "Principal" in part and part.get("Effect") == "Allow":
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from statements_for_others(one)
+
+
+@pytest.mark.parametrize("settings", [{}, {"kms_key": KEY}], ids=["as it comes", "with a key of one's own"])
+def test_no_service_is_trusted_but_when_it_works_for_this_account(synth, settings):
+    """A confused deputy: without the condition, another account could make the service use what is ours."""
+    resources = synth(**settings).to_json()["Resources"]
+    trusted = list(statements_for_others(resources))
+    assert len(trusted) >= 9 + 3  # the roles; log delivery, undelivered events, alarms
+    for statement in trusted:
+        assert list(statement["Principal"]) == ["Service"], statement
+        keys = {key for condition in statement["Condition"].values() for key in condition}
+        assert keys & {"aws:SourceAccount", "aws:SourceArn"}, statement
+    for permission in (one["Properties"] for one in resources.values() if one["Type"] == "AWS::Lambda::Permission"):
+        assert permission["SourceArn"]["Fn::GetAtt"], permission
 
 
 @pytest.mark.parametrize(

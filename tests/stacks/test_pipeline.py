@@ -17,7 +17,9 @@ from tests.stacks.conftest import ROOT, context
 # The CDK writes DependsOn where a reference already says it.
 CDKS_OWN_HABITS = ["W3005"]
 
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 EVERY_SETTING = {
+    "kms_key": KEY,
     "captions": {"enabled": True, "model_id": "eu.amazon.nova-lite-v1:0"},
     "functions": {"resize": {"reserved_concurrency": 20, "provisioned_concurrency": 2}},
 }
@@ -167,6 +169,30 @@ def test_rows_and_letters_are_encrypted_at_rest(template):
     assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
     [queue] = resources(template, "AWS::SQS::Queue")
     assert queue["Properties"]["SqsManagedSseEnabled"] is True
+
+
+def test_a_key_of_ones_own_encrypts_all_that_is_kept(synth):
+    """Pictures, rows, letters, alarms, logs; not the access logs, which S3 delivers only under its own encryption."""
+    template = synth(kms_key=KEY)
+    encrypted = {
+        "AWS::S3::Bucket": "KMSMasterKeyID",
+        "AWS::DynamoDB::Table": "KMSMasterKeyId",
+        "AWS::SQS::Queue": "KmsMasterKeyId",
+        "AWS::SNS::Topic": "KmsMasterKeyId",
+        "AWS::Logs::LogGroup": "KmsKeyId",
+    }
+    without = [
+        name
+        for kind, member in encrypted.items()
+        for name, resource in template.find_resources(kind).items()
+        if f'"{member}": "{KEY}"' not in json.dumps(resource)
+    ]
+    [access_logs] = without
+    assert access_logs.startswith("StorageAccessLogs")
+    own = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert template.find_resources("AWS::S3::Bucket")[access_logs]["Properties"]["BucketEncryption"] == {
+        "ServerSideEncryptionConfiguration": [own]
+    }
 
 
 def test_old_uploads_are_kept_for_a_while(synth):
