@@ -35,6 +35,10 @@ faults: install  ## breaks every step in every way on the engine, and writes wha
 soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number
 	@$(BIN)/python -m tests.e2e.soak $(PICTURES)
 
+.PHONY: permissions
+permissions: install  ## tries every role at what it must not do, and without each of its grants: docs/permissions.md
+	@$(BIN)/python -m tests.e2e.permissions
+
 .PHONY: corpus
 corpus: install  ## every file of CORPUS=folder through the functions, against what its expected.csv says
 	@test -n "$(CORPUS)" || { echo "make corpus CORPUS=folder" >&2; exit 2; }

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -34,9 +35,10 @@ class Deployed:
         self.cloud = cloud
         self.aws: Target = local(cloud)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, **options: Any) -> Any:
+        """`options` as boto3 takes them: the credentials of somebody else."""
         theirs = {"endpoint_url": self.cloud.endpoint, "verify": self.cloud.variables()["AWS_CA_BUNDLE"]}
-        return self.aws.session.client(service, **theirs)
+        return self.aws.session.client(service, **theirs, **options)
 
     def upload(self, key: str, data: bytes) -> str:
         return self.aws.s3.put_object(Bucket=self.aws.output("UploadsBucketName"), Key=key, Body=data)["VersionId"]
@@ -64,9 +66,9 @@ class Deployed:
 
         return eventually(look, f"the end of {arn}")
 
-    def run(self, event: dict[str, Any]) -> dict[str, Any]:
-        """A second delivery of an event: EventBridge delivers at least once."""
-        machine = self.aws.output("StateMachineArn")
+    def run(self, event: dict[str, Any], machine: str | None = None) -> dict[str, Any]:
+        """A second delivery of an event: EventBridge delivers at least once. To the image pipeline, unless told."""
+        machine = machine or self.aws.output("StateMachineArn")
         started = self.aws.states.start_execution(stateMachineArn=machine, input=json.dumps(event))
         return self.execution(started["executionArn"])
 
@@ -111,32 +113,55 @@ class Deployed:
                 return None
             raise
 
+    def log_lines(self, step: str) -> list[str]:
+        """All that the function of a step has logged so far."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        found = pages.paginate(logGroupName=self.function(step)["LoggingConfig"]["LogGroup"])
+        return [line for page in found for event in page["events"] for line in event["message"].splitlines()]
+
     def function(self, step: str) -> dict[str, Any]:
         """The configuration of the function of a step."""
         functions = self.client("lambda").list_functions()["Functions"]
         return next(one for one in functions if one["Handler"] == f"functions.{step}.handler")
 
 
-class WithoutGrant:
-    """Takes one action out of a function's role for as long as the block runs, as a mistake in a policy would."""
+class FunctionRole:
+    """The role of a step's function, and its one policy."""
 
-    def __init__(self, deployed: Deployed, step: str, action: str) -> None:
+    def __init__(self, deployed: Deployed, step: str) -> None:
         self._iam = deployed.client("iam")
         self._role = deployed.function(step)["Role"].rpartition("/")[2]
-        self._action = action
-
-    def __enter__(self) -> None:
         [self._name] = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
-        self._policy = self._iam.get_role_policy(RoleName=self._role, PolicyName=self._name)["PolicyDocument"]
-        statements = [one for one in self._policy["Statement"] if self._action not in one["Action"]]
-        assert len(statements) == len(self._policy["Statement"]) - 1, f"one statement grants {self._action}"
-        self._put({**self._policy, "Statement": statements})
 
-    def __exit__(self, *_: object) -> None:
-        self._put(self._policy)
+    def grants(self) -> list[dict[str, Any]]:
+        """Its statements, each taken apart into those of one action on one resource."""
+        policy = self._iam.get_role_policy(RoleName=self._role, PolicyName=self._name)["PolicyDocument"]
+        return [
+            {**statement, "Action": action, "Resource": resource}
+            for statement in policy["Statement"]
+            for action in _several(statement["Action"])
+            for resource in _several(statement["Resource"])
+        ]
 
-    def _put(self, policy: dict[str, Any]) -> None:
-        self._iam.put_role_policy(RoleName=self._role, PolicyName=self._name, PolicyDocument=json.dumps(policy))
+    @contextmanager
+    def without(self, action: str, resource: str | None = None) -> Iterator[None]:
+        """Lacks that action, there or everywhere, for as long as the block runs, as by a mistake in its policy."""
+        grants = self.grants()
+        kept = [one for one in grants if one["Action"] != action or resource not in (None, one["Resource"])]
+        assert len(kept) < len(grants), f"{self._role} has no {action}"
+        self._put(kept)
+        try:
+            yield
+        finally:
+            self._put(grants)
+
+    def _put(self, statements: list[dict[str, Any]]) -> None:
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self._iam.put_role_policy(RoleName=self._role, PolicyName=self._name, PolicyDocument=policy)
+
+
+def _several(one_or_more: str | list[str]) -> list[str]:
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
 
 @pytest.fixture(scope="session")
@@ -156,5 +181,5 @@ def deployed(cloud: Cloud) -> Deployed:
 
 
 @pytest.fixture
-def without_grant(deployed: Deployed) -> Callable[[str, str], WithoutGrant]:
-    return lambda step, action: WithoutGrant(deployed, step, action)
+def without_grant(deployed: Deployed) -> Callable[[str, str], AbstractContextManager[None]]:
+    return lambda step, action: FunctionRole(deployed, step).without(action)

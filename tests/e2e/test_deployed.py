@@ -206,13 +206,9 @@ def test_a_caption_that_fails_does_not_fail_the_picture(deployed: Deployed, with
 def test_every_log_line_names_the_picture_and_the_execution(deployed: Deployed):
     """One search finds all that happened to a key; the metrics are beside it."""
     row = deployed.picture("raw/logged.jpg", photo(300, 200))
-    logs = deployed.client("logs")
-    group = deployed.function("resize")["LoggingConfig"]["LogGroup"]
 
     def lines() -> list[dict]:
-        events = logs.filter_log_events(logGroupName=group)["events"]
-        messages = [line for event in events for line in event["message"].splitlines()]
-        return [json.loads(line) for line in messages if line.startswith("{")]
+        return [json.loads(line) for line in deployed.log_lines("resize") if line.startswith("{")]
 
     def of_this_picture() -> list[dict]:
         return [line for line in lines() if line.get("key") == "raw/logged.jpg"]

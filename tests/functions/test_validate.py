@@ -107,6 +107,21 @@ def test_heic_is_taken_only_with_its_setting(upload, call, monkeypatch):
     assert call(validate, source)["error"]["code"] == "corrupt"
 
 
+@pytest.mark.parametrize(
+    "upload", ["../up.jpg", "a/../../up.jpg", "./here.jpg", "..", "tab\t.jpg", "\x01.jpg", "\ufffe.jpg"]
+)
+def test_a_key_that_no_rendition_may_have_gives_way_to_its_hash(upload):
+    """Neither up and out of the bucket, nor what XML cannot hold."""
+    hashed = hashlib.sha256(upload.encode()).hexdigest()
+    assert rendition_key(upload, "0" * 16, "thumb.webp") == f"{hashed}/{'0' * 16}/thumb.webp"
+
+
+@pytest.mark.parametrize("upload", ["..hidden/...", "a..b/c.", "/", "é/📷\u202e.jpg", "{% 1 %} ${A} \"'\\"])
+def test_a_key_that_only_looks_dangerous_stays_as_it_is(upload):
+    """A contract: whoever knows the upload's key finds its renditions."""
+    assert rendition_key(upload, "0" * 16, "thumb.webp") == f"{upload}/{'0' * 16}/thumb.webp"
+
+
 def test_a_key_too_long_for_s3_gives_way_to_its_hash():
     """An upload's key may have 1,024 bytes; its renditions' keys may not have more."""
     fits, long = "é" * 400, "é" * 510

@@ -1,0 +1,466 @@
+"""What each role may not do, and what breaks without each of its grants: `make permissions` writes docs/permissions.md.
+
+Both are tried on the deployed stack. A role is taken by way of STS, for which its trust is opened for a moment: nobody
+but its service may take it otherwise. The local cloud then asks IAM for every call of that role, as AWS does.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from darkroom import cloud as local_cloud
+from darkroom.deploy import deploy
+from darkroom.pictures import photo
+from tests.e2e.conftest import Deployed, FunctionRole, eventually
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
+INTRODUCTION = """# Who may do what
+
+Written by `make permissions` from what was observed; `make test` fails when this page is stale. Both tables are of the
+deployed stack on the local cloud, which asks IAM for every call that comes in over its endpoint.
+
+- What its services do among themselves it does not ask for: Step Functions calling a function, EventBridge starting an
+  execution, Lambda writing logs. `tests/stacks/test_grants.py` compares the grants of the state machines with the calls
+  in their files, and those of the rules with their targets; in the first table their roles are tried as a thief would.
+- It has no trust policy by service: conditions on who may take a role are asserted in the template.
+- It encrypts nothing, and asks for no use of a key: the grants of `kms_key` are asserted in the template.
+- It asks for `bedrock:Converse` where AWS asks for `bedrock:InvokeModel`.
+"""
+
+ROLES = {
+    **{f"Steps{name}Role": name for name in ("Validate", "Resize", "Caption", "Cleanup", "Sweep")},
+    **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion")},
+    **{f"Intake{name}Role": f"{name} rule" for name in ("Uploaded", "Deleted")},
+}
+VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES, DELETIONS, UPLOADED, DELETED = ROLES.values()
+DENIED, MAY = "denied", "may"
+REFUSED = "AccessDenied"
+
+
+class Act(NamedTuple):
+    """One thing to try. `by` are the roles whose work it is; they are tried too, so that a denial means something.
+
+    `harmless`: the error with which a call that is allowed ends, where its success would change something.
+    """
+
+    does: str
+    service: str
+    call: Callable[[Any], Any]
+    by: frozenset[str] | set[str] = frozenset()
+    harmless: str | None = None
+
+
+def acts(stack: "Stack") -> list[Act]:
+    """Everything that is in reach of one of the roles, and what an intruder would want next."""
+    missing = {"key": {"S": "raw/no such row"}}
+    never = {"TableName": stack.table, "Key": missing}
+    only_if_there = {**never, "UpdateExpression": "SET a = :a", "ExpressionAttributeValues": {":a": {"S": "a"}}}
+    only_if_there |= {"ConditionExpression": "attribute_exists(#key)", "ExpressionAttributeNames": {"#key": "key"}}
+    by_status = {
+        "TableName": stack.table,
+        "IndexName": "by-status",
+        "KeyConditionExpression": "#status = :status",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":status": {"S": "PROCESSING"}},
+    }
+    picture = {"Bucket": stack.uploads, "Key": "raw/tried.jpg"}
+    old = {**picture, "VersionId": stack.version}
+    rendition = {"Bucket": stack.renditions, "Key": "tried/rendition.webp"}
+    letter = {"QueueUrl": stack.queue, "MessageBody": "x", "DelaySeconds": 10**6}  # SQS refuses so long a delay
+    execution = stack.execution
+    other_model = "anthropic.claude-3-haiku-20240307-v1:0"
+    question = [{"role": "user", "content": [{"text": "?"}]}]
+
+    def invoke(step: str) -> Callable[[Any], Any]:
+        return lambda aws: aws.invoke(FunctionName=stack.function(step), InvocationType="DryRun", Payload=b"{}")
+
+    def start(machine: str) -> Callable[[Any], Any]:
+        return lambda aws: aws.start_execution(stateMachineArn=stack.machine(machine), input="no JSON")
+
+    return [
+        Act("read an original", "s3", lambda aws: aws.get_object(**picture), {VALIDATE}),
+        Act("read a version of an original", "s3", lambda aws: aws.get_object(**old), {VALIDATE, RESIZE, CAPTION}),
+        Act("list the originals", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.uploads), {VALIDATE}),
+        Act(
+            "read uploads outside the prefix",
+            "s3",
+            lambda aws: aws.get_object(Bucket=stack.uploads, Key="elsewhere/tried.jpg"),
+        ),
+        Act("write an original", "s3", lambda aws: aws.put_object(**picture, Body=b"x")),
+        Act("delete an original", "s3", lambda aws: aws.delete_object(**picture)),
+        Act("delete a version of an original", "s3", lambda aws: aws.delete_object(**old)),
+        Act("read a rendition", "s3", lambda aws: aws.get_object(**rendition)),
+        Act("list the renditions", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.renditions), {CLEANUP}),
+        Act("write a rendition", "s3", lambda aws: aws.put_object(**rendition, Body=b"x"), {RESIZE}),
+        Act("delete a rendition", "s3", lambda aws: aws.delete_object(**rendition), {CLEANUP}),
+        Act("read the access logs", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.access_logs)),
+        Act("read another bucket", "s3", lambda aws: aws.get_object(Bucket=stack.strange, Key="strange.txt")),
+        Act("write to another bucket", "s3", lambda aws: aws.put_object(Bucket=stack.strange, Key="x", Body=b"x")),
+        Act("open a bucket to all", "s3", lambda aws: aws.delete_public_access_block(Bucket=stack.uploads)),
+        Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP}),
+        Act("find rows by status", "dynamodb", lambda aws: aws.query(**by_status), {SWEEP}),
+        Act(
+            "change a row",
+            "dynamodb",
+            lambda aws: aws.update_item(**only_if_there),
+            {SWEEP, IMAGES, DELETIONS},
+            harmless="ConditionalCheckFailedException",
+        ),
+        Act("put a row", "dynamodb", lambda aws: aws.put_item(TableName=stack.table, Item=missing)),
+        Act("delete a row", "dynamodb", lambda aws: aws.delete_item(**never)),
+        Act("read all rows", "dynamodb", lambda aws: aws.scan(TableName=stack.table)),
+        Act("read another table", "dynamodb", lambda aws: aws.scan(TableName=stack.strange)),
+        Act(
+            "send a letter",
+            "sqs",
+            lambda aws: aws.send_message(**letter),
+            {SWEEP, IMAGES, DELETIONS},
+            harmless="InvalidParameterValue",
+        ),
+        Act("read the letters", "sqs", lambda aws: aws.receive_message(QueueUrl=stack.queue)),
+        Act("delete the letters", "sqs", lambda aws: aws.purge_queue(QueueUrl=stack.queue)),
+        *(
+            Act(f"call {step}", "lambda", invoke(step.lower()), by)
+            for step, by in {
+                "Validate": {IMAGES},
+                "Resize": {IMAGES},
+                "Caption": {IMAGES},
+                "Cleanup": {IMAGES, DELETIONS},
+                "Sweep": set(),
+            }.items()
+        ),
+        Act(
+            "change a function",
+            "lambda",
+            lambda aws: aws.update_function_configuration(FunctionName=stack.function("resize"), Timeout=59),
+        ),
+        Act(
+            "start an execution of a picture",
+            "stepfunctions",
+            start("ImagePipeline"),
+            {UPLOADED},
+            harmless="InvalidExecutionInput",
+        ),
+        Act(
+            "start an execution of a deletion",
+            "stepfunctions",
+            start("Deletion"),
+            {DELETED},
+            harmless="InvalidExecutionInput",
+        ),
+        Act(
+            "look at an execution",
+            "stepfunctions",
+            lambda aws: aws.describe_execution(executionArn=execution),
+            {SWEEP},
+        ),
+        Act(
+            "read an execution's history",
+            "stepfunctions",
+            lambda aws: aws.get_execution_history(executionArn=execution),
+            {SWEEP},
+        ),
+        Act("stop an execution", "stepfunctions", lambda aws: aws.stop_execution(executionArn=execution)),
+        Act(
+            "ask the model",
+            "bedrock-runtime",
+            lambda aws: aws.converse(modelId="amazon.nova-lite-v1:0", messages=question),
+            {CAPTION},
+        ),
+        Act(
+            "ask another model",
+            "bedrock-runtime",
+            lambda aws: aws.converse(modelId=other_model, messages=question),
+        ),
+        Act("raise an alarm", "sns", lambda aws: aws.publish(TopicArn=stack.topic, Message="x")),
+        Act("silence the alarms", "cloudwatch", lambda aws: aws.disable_alarm_actions(AlarmNames=["x"])),
+        Act("read logs", "logs", lambda aws: aws.filter_log_events(logGroupName=stack.logs)),
+        Act("make a key", "iam", lambda aws: aws.create_access_key(UserName="x")),
+        Act(
+            "give itself a grant",
+            "iam",
+            lambda aws: aws.put_role_policy(RoleName=stack.roles[VALIDATE], PolicyName="x", PolicyDocument="{}"),
+        ),
+        Act(
+            "take another role",
+            "sts",
+            lambda aws: aws.assume_role(RoleArn=stack.arn(SWEEP), RoleSessionName="intruder"),
+        ),
+    ]
+
+
+class Stack:
+    """The names of all that can be tried, and a bucket, table and version of a picture to try it on."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self.deployed = deployed
+        found = deployed.client("cloudformation").describe_stack_resources(StackName="Darkroom")["StackResources"]
+        self._resources = {one["LogicalResourceId"][:-8]: one["PhysicalResourceId"] for one in found}
+        self.roles = {name: self._resources[logical_id] for logical_id, name in ROLES.items()}
+        self.uploads, self.renditions = self._resources["StorageUploads"], self._resources["StorageRenditions"]
+        self.access_logs, self.table = self._resources["StorageAccessLogs"], self._resources["StorageResults"]
+        self.queue, self.topic = deployed.aws.output("DeadLetterQueueUrl"), self._resources["AlarmsTopic"]
+        self.logs = self._resources["StepsCaptionLogs"]
+        self.strange = "somebody-elses"
+        deployed.aws.s3.create_bucket(Bucket=self.strange)
+        picture = deployed.picture("raw/tried.jpg", b"no picture")
+        self.version, self.execution = picture["version_id"], picture["execution"]
+
+    def function(self, step: str) -> str:
+        return str(self.deployed.function(step)["FunctionName"])
+
+    def machine(self, name: str) -> str:
+        return str(self._resources[f"Workflow{name}Machine"])
+
+    def arn(self, role: str) -> str:
+        return str(self.deployed.client("iam").get_role(RoleName=self.roles[role])["Role"]["Arn"])
+
+    @contextmanager
+    def taken(self, role: str) -> Iterator[dict[str, str]]:
+        """The credentials of a session of that role, whose trust is opened to this account and closed again."""
+        iam, sts, name = self.deployed.client("iam"), self.deployed.client("sts"), self.roles[role]
+        trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        account = sts.get_caller_identity()["Account"]
+        us = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}
+        opened = {**trust, "Statement": [*trust["Statement"], us]}
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(opened))
+        try:
+            session = sts.assume_role(RoleArn=self.arn(role), RoleSessionName="intruder")["Credentials"]
+        finally:
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+        yield {
+            "aws_access_key_id": session["AccessKeyId"],
+            "aws_secret_access_key": session["SecretAccessKey"],
+            "aws_session_token": session["SessionToken"],
+        }
+
+
+def outcome(act: Act, client: Any) -> str:
+    try:
+        act.call(client)
+    except ClientError as error:
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if code.startswith("AccessDenied") or code == "AuthorizationError":
+            return DENIED if "is not authorized to perform" in message else f"{code}: {message}"
+        return MAY if code == act.harmless else f"{code}: {message}"
+    return MAY
+
+
+def denials(deployed: Deployed) -> dict[str, dict[str, str]]:
+    """Act → role → whether it is denied, as tried. An act that is a role's own work is tried with it too."""
+    stack = Stack(deployed)
+    tried: dict[str, dict[str, str]] = {act.does: {} for act in acts(stack)}
+    for role in stack.roles:
+        with stack.taken(role) as session:
+            clients = {act.service: deployed.client(act.service, **session) for act in acts(stack)}
+            for act in acts(stack):
+                tried[act.does][role] = outcome(act, clients[act.service])
+    return tried
+
+
+def expected_denials(deployed: Deployed) -> dict[str, dict[str, str]]:
+    return {
+        act.does: {role: MAY if role in act.by else DENIED for role in ROLES.values()} for act in acts(Stack(deployed))
+    }
+
+
+class Removal(NamedTuple):
+    """A grant, what was done without it, and how that ended."""
+
+    step: str
+    action: str
+    resource: str
+    done: str
+    ended: str
+
+
+NOT_ASKED = ("logs:", "xray:")  # Lambda's own calls, which the local cloud makes without asking
+
+
+class Without:
+    """What is done while a grant is missing, by step and action: the words in which its lack shows."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self._deployed = deployed
+        self._picture = photo(64, 64)  # of one rendition
+        self._pictures = 0
+        row = deployed.picture(self._key(), self._picture)
+        self._image = deployed.execution(row["execution"])
+        self._row = row
+        self._deletion: dict[str, Any] = {}
+
+    def _key(self) -> str:
+        self._pictures += 1
+        return f"raw/without/{self._pictures}.jpg"
+
+    def upload(self) -> str:
+        """A picture is uploaded"""
+        row = self._deployed.picture(self._key(), self._picture)
+        self._deployed.execution(row["execution"])  # its letter comes after its row, and is cleared away at the end
+        return str(row["error"]["message"])
+
+    def versioned_event(self) -> str:
+        """A picture's event names its version"""
+        event = json.loads(self._image["input"])
+        event["detail"]["object"]["version-id"] = self._row["version_id"]
+        ended = self._deployed.run({**event, "redrives": self._deployed.row(self._row["key"])["execution"]})
+        return str(ended["cause"])
+
+    def event_of_nothing(self) -> str:
+        """The picture is gone before it is read"""
+        event = json.loads(self._image["input"])
+        event["detail"]["object"] |= {"key": self._key()}
+        return str(self._deployed.run(event)["output"])
+
+    def caption(self) -> str:
+        """A picture is uploaded; it succeeds without a caption"""
+        row = self._deployed.picture(self._key(), self._picture)
+        assert (row["status"], row["caption"]["status"]) == ("SUCCEEDED", "FAILED")
+        return str(row["caption"]["reason"]) + self._logged("caption", row["execution"])
+
+    def deletion(self) -> str:
+        """A picture is deleted"""
+        event = json.loads(self._image["input"]) | {"detail-type": "Object Deleted"}
+        row = self._deployed.row(self._row["key"])
+        machine = self._deployed.aws.output("DeletionStateMachineArn")
+        self._deletion = self._deployed.run({**event, "redrives": row["execution"]}, machine)
+        return str(self._deletion["cause"])
+
+    def schedule(self) -> str:
+        """The sweep looks for stalled rows, and there is one"""
+        machine = self._deployed.aws.output("StateMachineArn").replace(":stateMachine:", ":execution:")
+        old = {"status": "PROCESSING", "updated_at": "2020-01-01", "execution": f"{machine}:forgotten"}
+        rest = {"version_id": "null", "etag": "0", "sequencer": "0", "size": 1}
+        self._deployed.aws.results.put_item(Item={"key": "raw/without/stalled", **old, **rest})
+        return self._swept({"source": "aws.events"})
+
+    def image_ended(self) -> str:
+        """The sweep hears of a picture's execution"""
+        return self._swept({"source": "aws.states", "detail": {"executionArn": self._image["executionArn"]}})
+
+    def deletion_ended(self) -> str:
+        """The sweep hears of a deletion's execution"""
+        return self._swept({"source": "aws.states", "detail": {"executionArn": self._deletion["executionArn"]}})
+
+    def _swept(self, event: dict[str, Any]) -> str:
+        sweep, before = self._deployed.function("sweep")["FunctionName"], len(self._deployed.log_lines("sweep"))
+        answer = self._deployed.client("lambda").invoke(FunctionName=sweep, Payload=json.dumps(event))
+        logged = eventually(lambda: self._deployed.log_lines("sweep")[before:], "what the sweep logged")
+        return str(answer["Payload"].read().decode()) + "".join(logged)
+
+    def _logged(self, step: str, execution: str) -> str:
+        def look() -> str:
+            return "".join(line for line in self._deployed.log_lines(step) if execution in line)
+
+        return str(eventually(look, f"what {step} logged"))
+
+    def act(self, step: str, action: str, resource: str) -> Callable[[], str]:
+        by_machine = self.deletion_ended if "Deletion" in resource else self.image_ended
+        return {
+            ("Validate", "s3:ListBucket"): self.event_of_nothing,
+            ("Validate", "s3:GetObject"): self.upload,
+            ("Validate", "s3:GetObjectVersion"): self.versioned_event,
+            ("Resize", "s3:GetObjectVersion"): self.upload,
+            ("Resize", "s3:PutObject"): self.upload,
+            ("Caption", "s3:GetObjectVersion"): self.caption,
+            ("Caption", "bedrock:Converse"): self.caption,
+            ("Cleanup", "s3:ListBucket"): self.deletion,
+            ("Cleanup", "s3:DeleteObject"): self.deletion,
+            ("Cleanup", "dynamodb:GetItem"): self.deletion,
+            ("Sweep", "dynamodb:Query"): self.schedule,
+            ("Sweep", "dynamodb:UpdateItem"): self.schedule,
+            ("Sweep", "sqs:SendMessage"): self.schedule,
+            ("Sweep", "states:DescribeExecution"): by_machine,
+            ("Sweep", "states:GetExecutionHistory"): by_machine,
+        }[step, action]
+
+    def clear(self) -> None:
+        """The letters and the row that all this left."""
+        self._deployed.aws.results.delete_item(Key={"key": "raw/without/stalled"})
+        self._deployed.aws.sqs.purge_queue(QueueUrl=self._deployed.aws.output("DeadLetterQueueUrl"))
+
+
+# The local S3 tells everybody that an object is not there; AWS's tells only who may list, and refuses the others:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+NOT_AS_ON_AWS = {("Validate", "s3:ListBucket"): ('"code": "gone"', "`gone` all the same: the local S3 hides nothing")}
+
+
+def removals(deployed: Deployed) -> list[Removal]:
+    """Each grant of each function, taken away for the time of the act that needs it."""
+    without = Without(deployed)
+    found = []
+    for step in (VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP):
+        role = FunctionRole(deployed, step.lower())
+        for grant in role.grants():
+            action, resource = grant["Action"], grant["Resource"]
+            if not action.startswith(NOT_ASKED):
+                act = without.act(step, action, resource)
+                with role.without(action, resource):
+                    words = act()
+                found.append(Removal(step, action, _short(resource), str(act.__doc__), _ended(step, action, words)))
+    without.clear()
+    return found
+
+
+def _ended(step: str, action: str, words: str) -> str:
+    if f"is not authorized to perform: {action} " in words:
+        return REFUSED
+    shown, ended = NOT_AS_ON_AWS.get((step, action), ("is never shown", ""))
+    return ended if shown in words else f"**UNNOTICED**: {words}"
+
+
+def _short(arn: str) -> str:
+    """As a reader knows it, without what is different in every deployment."""
+    name = arn.rpartition("Machine")[0].rpartition("Workflow")[2] if ":execution:" in arn else arn
+    for storage, known in {"uploads": "uploads", "renditions": "renditions"}.items():
+        name = re.sub(rf"^arn:aws:s3:::darkroom-storage{storage}[0-9a-f]+-[0-9a-f]+", known, name)
+    name = re.sub(r"^.*:table/[\w-]+?(?=/|$)", "results", name)
+    name = re.sub(r"^arn:aws:sqs:.*", "the dead letters", name)
+    return name.rpartition("foundation-model/")[2]
+
+
+def page(tried: dict[str, dict[str, str]], removed: list[Removal]) -> str:
+    roles = list(ROLES.values())
+    lines = [
+        INTRODUCTION,
+        "## What each role may not do",
+        "",
+        "Each act was tried with the credentials of each role. `may` is its own work, and was tried as well.",
+        "",
+        f"| | {' | '.join(roles)} |",
+        f"|---|{'---|' * len(roles)}",
+        *(f"| {does} | {' | '.join(by_role[role] for role in roles)} |" for does, by_role in tried.items()),
+        "",
+        "## What breaks without each grant",
+        "",
+        "Each grant of a function was taken away, alone, while the act that needs it was done. `AccessDenied` named",
+        "the grant: in the row, the execution, the sweep's answer or, where a picture succeeds without it, the log.",
+        "Not tried are the grants to write logs and traces, which are Lambda's own.",
+        "",
+        "| function | without | on | what was done | how it ended |",
+        "|---|---|---|---|---|",
+        *(f"| {one.step} | `{one.action}` | {one.resource} | {one.done} | {one.ended} |" for one in removed),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    home = Path(tempfile.mkdtemp())
+    started = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})
+    try:
+        deploy(started, {"captions.enabled": "true"})
+        deployed = Deployed(started)
+        PAGE.write_text(page(denials(deployed), removals(deployed)))
+    finally:
+        local_cloud.stop(home)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The setting `kms_key`, through a real deployment with a key of the local cloud, which encrypts nothing with it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from botocore.exceptions import ClientError
+
+from darkroom import cloud as local_cloud
+from darkroom.cloud import ACCOUNT, REGION
+from darkroom.deploy import deploy
+from darkroom.pictures import photo
+from tests.e2e.conftest import Deployed
+from tests.e2e.permissions import CAPTION, CLEANUP, IMAGES, RESIZE, SWEEP, VALIDATE, Stack
+
+pytestmark = pytest.mark.xdist_group("cloud")
+
+POLICY = Path(__file__).resolve().parents[2] / "docs" / "key-policy.json"
+
+
+class Encrypted(NamedTuple):
+    deployed: Deployed
+    key: str
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
+    """A cloud of its own, with a key that has the policy which the README asks for, and the stack that uses it."""
+    home = tmp_path_factory.mktemp("encrypted")
+    cloud = local_cloud.start(home)
+    try:
+        deployed = Deployed(cloud)
+        policy = POLICY.read_text().replace("ACCOUNT", ACCOUNT).replace("REGION", REGION)
+        key = deployed.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
+        deploy(cloud, {"kms_key": key, "captions.enabled": "true"})
+        yield Encrypted(deployed, key)
+    finally:
+        local_cloud.stop(home)
+
+
+def test_a_picture_goes_its_way_with_a_key_of_ones_own(encrypted: Encrypted):
+    """Row, renditions and caption; and what keeps them names the key."""
+    deployed, key = encrypted
+    row = deployed.picture("raw/encrypted.jpg", photo(300, 200))
+    assert (row["status"], row["caption"]["status"]) == ("SUCCEEDED", "OK")
+    original = deployed.aws.s3.head_object(Bucket=deployed.aws.output("UploadsBucketName"), Key="raw/encrypted.jpg")
+    renditions = [deployed.rendition(one["key"]) for one in row["renditions"].values()]
+    assert {one and one.get("SSEKMSKeyId") for one in [original, *renditions]} == {key}
+    table = deployed.client("dynamodb").describe_table(TableName=deployed.aws.output("ResultsTableName"))["Table"]
+    assert table["SSEDescription"]["KMSMasterKeyArn"] == key
+    queue = deployed.aws.output("DeadLetterQueueUrl")
+    asked = deployed.aws.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["KmsMasterKeyId"])
+    assert asked["Attributes"]["KmsMasterKeyId"] == key
+
+
+@pytest.mark.parametrize("role", [VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES])
+def test_no_role_may_use_the_key_itself(encrypted: Encrypted, role):
+    """Only S3, DynamoDB and SQS on its behalf: what else the key encrypts is out of reach."""
+    deployed, key = encrypted
+    secret = deployed.client("kms").encrypt(KeyId=key, Plaintext=b"of something else")["CiphertextBlob"]
+    with Stack(deployed).taken(role) as session:
+        kms = deployed.client("kms", **session)
+        with pytest.raises(ClientError, match=r"not authorized to perform: kms:Decrypt"):
+            kms.decrypt(CiphertextBlob=secret, KeyId=key)
+        with pytest.raises(ClientError, match=r"not authorized to perform: kms:GenerateDataKey"):
+            kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+
+
+def test_the_policy_of_the_key_lets_no_service_in_but_for_this_stack():
+    """What EventBridge, CloudWatch and CloudWatch Logs do themselves; all else is done by roles."""
+    [account, *services] = json.loads(POLICY.read_text())["Statement"]
+    assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}
+    assert [one["Principal"]["Service"].split(".")[0] for one in services] == ["events", "cloudwatch", "logs"]
+    assert all("Darkroom" in json.dumps(one["Condition"]["ArnLike"]) for one in services)
