@@ -41,8 +41,8 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
 
 
 def test_a_picture_goes_its_way_with_a_key_of_ones_own(encrypted: Encrypted):
-    """Row, renditions and caption; letters and logs name the key. The local CloudFormation passes over the encryption of
-    buckets and of a new table: that is asserted in the template."""
+    """Row, renditions and caption; letters and logs name the key. The local CloudFormation passes over the encryption
+    of buckets and of a new table: that is asserted in the template."""
     deployed, key = encrypted
     row = deployed.picture("raw/encrypted.jpg", photo(300, 200))
     assert (row["status"], row["caption"]["status"]) == ("SUCCEEDED", "OK")
