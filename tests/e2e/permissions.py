@@ -377,6 +377,7 @@ class Without:
             ("Sweep", "dynamodb:Query"): self.schedule,
             ("Sweep", "dynamodb:UpdateItem"): self.schedule,
             ("Sweep", "sqs:SendMessage"): self.schedule,
+            ("Sweep", "states:ListExecutions"): self.schedule,
             ("Sweep", "states:DescribeExecution"): by_machine,
             ("Sweep", "states:GetExecutionHistory"): by_machine,
         }[step, action]
@@ -418,7 +419,9 @@ def _ended(step: str, action: str, words: str) -> str:
 
 def _short(arn: str) -> str:
     """As a reader knows it, without what is different in every deployment."""
-    name = arn.rpartition("Machine")[0].rpartition("Workflow")[2] if ":execution:" in arn else arn
+    if machine := re.search(r"Workflow(\w+)Machine", arn):
+        return machine[1]
+    name = arn
     for storage, known in {"uploads": "uploads", "renditions": "renditions"}.items():
         name = re.sub(rf"^arn:aws:s3:::darkroom-storage{storage}[0-9a-f]+-[0-9a-f]+", known, name)
     name = re.sub(r"^.*:table/[\w-]+?(?=/|$)", "results", name)
