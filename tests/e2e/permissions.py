@@ -8,8 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -222,8 +221,7 @@ class Stack:
     def arn(self, role: str) -> str:
         return str(self.deployed.client("iam").get_role(RoleName=self.roles[role])["Role"]["Arn"])
 
-    @contextmanager
-    def taken(self, role: str) -> Iterator[dict[str, str]]:
+    def session(self, role: str) -> dict[str, str]:
         """The credentials of a session of that role, whose trust is opened to this account and closed again."""
         iam, sts, name = self.deployed.client("iam"), self.deployed.client("sts"), self.roles[role]
         trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
@@ -235,7 +233,7 @@ class Stack:
             session = sts.assume_role(RoleArn=self.arn(role), RoleSessionName="intruder")["Credentials"]
         finally:
             iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
-        yield {
+        return {
             "aws_access_key_id": session["AccessKeyId"],
             "aws_secret_access_key": session["SecretAccessKey"],
             "aws_session_token": session["SessionToken"],
@@ -258,10 +256,10 @@ def denials(deployed: Deployed) -> dict[str, dict[str, str]]:
     stack = Stack(deployed)
     tried: dict[str, dict[str, str]] = {act.does: {} for act in acts(stack)}
     for role in stack.roles:
-        with stack.taken(role) as session:
-            clients = {act.service: deployed.client(act.service, **session) for act in acts(stack)}
-            for act in acts(stack):
-                tried[act.does][role] = outcome(act, clients[act.service])
+        session = stack.session(role)
+        clients = {act.service: deployed.client(act.service, **session) for act in acts(stack)}
+        for act in acts(stack):
+            tried[act.does][role] = outcome(act, clients[act.service])
     return tried
 
 

@@ -59,12 +59,11 @@ def test_no_role_may_use_the_key_itself(encrypted: Encrypted, role):
     """Only S3, DynamoDB and SQS on its behalf: what else the key encrypts is out of reach."""
     deployed, key = encrypted
     secret = deployed.client("kms").encrypt(KeyId=key, Plaintext=b"of something else")["CiphertextBlob"]
-    with Stack(deployed).taken(role) as session:
-        kms = deployed.client("kms", **session)
-        with pytest.raises(ClientError, match=r"not authorized to perform: kms:Decrypt"):
-            kms.decrypt(CiphertextBlob=secret, KeyId=key)
-        with pytest.raises(ClientError, match=r"not authorized to perform: kms:GenerateDataKey"):
-            kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+    kms = deployed.client("kms", **Stack(deployed).session(role))
+    with pytest.raises(ClientError, match=r"not authorized to perform: kms:Decrypt"):
+        kms.decrypt(CiphertextBlob=secret, KeyId=key)
+    with pytest.raises(ClientError, match=r"not authorized to perform: kms:GenerateDataKey"):
+        kms.generate_data_key(KeyId=key, KeySpec="AES_256")
 
 
 def test_the_policy_of_the_key_lets_no_service_in_but_for_this_stack():
