@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.literals import ExecutionStatusType
+
+BADLY: Sequence[ExecutionStatusType] = ("FAILED", "TIMED_OUT", "ABORTED")
 
 LONGEST_MESSAGE = 1024  # characters, as the state machine keeps of an error
 
@@ -27,8 +34,20 @@ class Ended:
 
 
 class Executions:
-    def __init__(self, states: SFNClient) -> None:
+    def __init__(self, states: SFNClient, machines: Sequence[str]) -> None:
         self._states = states
+        self._machines = machines
+
+    def ended_badly(self, started_since: datetime) -> Iterator[str]:
+        """Of every machine, each the newest first, as Step Functions lists them."""
+        for machine in self._machines:
+            for status in BADLY:
+                pages = self._states.get_paginator("list_executions").paginate(
+                    stateMachineArn=machine, statusFilter=status
+                )
+                found = (execution for page in pages for execution in page["executions"])
+                for execution in takewhile(lambda one: one["startDate"] >= started_since, found):
+                    yield execution["executionArn"]
 
     def ended(self, arn: str) -> Ended | None:
         """None while it runs. Raises LookupError if it is not known: Step Functions forgets one after 90 days."""
@@ -61,4 +80,4 @@ class Executions:
 
 @cache
 def executions() -> Executions:
-    return Executions(boto3.client("stepfunctions"))
+    return Executions(boto3.client("stepfunctions"), os.environ["STATE_MACHINES"].split(","))

@@ -64,71 +64,87 @@ class Results:
             yield from page["Items"]
 
     def take(self, event: Mapping[str, Any], execution: str, now: datetime, *, letter_owed: bool) -> bool:
-        """Write the row as Claim would have, in the name of an execution that died, and say whether it was its to
-        write: not so if a newer event has it, if it is settled, or if another call is at it or has been."""
+        """Write the row as the first state would have, in the name of an execution that died, and say whether it was
+        its to write: not so if a newer event has it, if it is settled, or if another call is at it or has been.
+
+        PROCESSING is what the schedule finds, should the caller die too. A row that is final already may still owe a
+        letter, once; then nothing but `swept` tells that it was sent.
+        """
         detail = event["detail"]["object"]
-        values = {
+        final, of_upload = _final(event), event["detail-type"] == "Object Created"
+        # The deletion of one version concerns the row only if it speaks of that one: as MarkDeleted has it.
+        newer = "sequencer < :sequencer"
+        if not of_upload and event["detail"].get("deletion-type") != "Delete Marker Created":
+            newer += " AND version_id = :version_id"
+        texts = {
             ":processing": "PROCESSING",
-            ":unfinished": "FAILED" if letter_owed else "PROCESSING",
-            ":failed": "FAILED",
+            ":unfinished": final if letter_owed else "PROCESSING",
             ":version_id": detail.get("version-id", "null"),
-            ":etag": detail["etag"],
             ":sequencer": detail["sequencer"].ljust(SEQUENCER_DIGITS, "0"),
             ":execution": execution,
             ":redriven": str(event.get("redrives")),
             ":now": _written(now),
             ":expired": _written(now - LEASE),
+            **({":etag": detail["etag"]} if of_upload else {}),
         }
+        values: dict[str, Any] = {name: {"S": value} for name, value in texts.items()}
+        if of_upload:
+            values[":size"] = {"N": str(detail["size"])}
+        return self._write(
+            detail["key"],
+            condition=(
+                f"attribute_not_exists(#key) OR {newer} OR execution = :redriven"
+                " OR (execution = :execution AND #status IN (:processing, :unfinished)"
+                " AND (attribute_not_exists(swept) OR (swept < :expired AND #status = :processing)))"
+            ),
+            update=(
+                "SET #status = :processing, swept = :now, version_id = :version_id, sequencer = :sequencer,"
+                " execution = :execution, created_at = if_not_exists(created_at, :now), updated_at = :now"
+                + (", etag = :etag, #size = :size REMOVE " if of_upload else " REMOVE etag, #size, ")
+                + "#error, #format, width, height, frames, content_hash, placeholder, color, notes, renditions, caption"
+            ),
+            names={"#key": "key", "#status": "status", "#size": "size", "#error": "error", "#format": "format"},
+            values=values,
+        )
+
+    def settle(self, event: Mapping[str, Any], execution: str, error: Mapping[str, str], now: datetime) -> None:
+        """The end of a row that was taken, unless a newer event has it by now: an upload's says what went wrong."""
+        final = _final(event)
+        failed = final == "FAILED"
+        values: dict[str, Any] = {
+            ":final": {"S": final},
+            ":execution": {"S": execution},
+            ":now": {"S": _written(now)},
+        }
+        if failed:
+            values[":error"] = {"M": {name: {"S": text} for name, text in error.items()}}
+        self._write(
+            event["detail"]["object"]["key"],
+            condition="execution = :execution AND swept = :now",
+            update="SET #status = :final" + (", #error = :error" if failed else ""),
+            names={"#status": "status", **({"#error": "error"} if failed else {})},
+            values=values,
+        )
+
+    def _write(self, key: str, *, condition: str, update: str, names: dict[str, str], values: dict[str, Any]) -> bool:
+        """Whether the condition held."""
         try:
             self._dynamodb.update_item(
                 TableName=self._table,
-                Key={"key": {"S": detail["key"]}},
-                ConditionExpression=(
-                    "attribute_not_exists(#key) OR sequencer < :sequencer OR execution = :redriven"
-                    " OR (execution = :execution AND #status IN (:processing, :unfinished)"
-                    " AND (attribute_not_exists(swept) OR (swept < :expired AND #status <> :failed)))"
-                ),
-                UpdateExpression=(
-                    "SET #status = :processing, swept = :now, version_id = :version_id, etag = :etag, #size = :size,"
-                    " sequencer = :sequencer, execution = :execution,"
-                    " created_at = if_not_exists(created_at, :now), updated_at = :now"
-                    " REMOVE #error, #format, width, height, frames, content_hash, placeholder, color, notes,"
-                    " renditions, caption"
-                ),
-                ExpressionAttributeNames={
-                    "#key": "key",
-                    "#status": "status",
-                    "#size": "size",
-                    "#error": "error",
-                    "#format": "format",
-                },
-                ExpressionAttributeValues={
-                    ":size": {"N": str(detail["size"])},
-                    **{name: {"S": value} for name, value in values.items()},
-                },
+                Key={"key": {"S": key}},
+                ConditionExpression=condition,
+                UpdateExpression=update,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
 
-    def fail(self, key: str, execution: str, error: Mapping[str, str], now: datetime) -> None:
-        """Settle a row that was taken, unless a newer event has it by now."""
-        try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key={"key": {"S": key}},
-                ConditionExpression="execution = :execution AND swept = :now",
-                UpdateExpression="SET #status = :failed, #error = :error",
-                ExpressionAttributeNames={"#status": "status", "#error": "error"},
-                ExpressionAttributeValues={
-                    ":failed": {"S": "FAILED"},
-                    ":error": {"M": {name: {"S": text} for name, text in error.items()}},
-                    ":execution": {"S": execution},
-                    ":now": {"S": _written(now)},
-                },
-            )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            return
+
+def _final(event: Mapping[str, Any]) -> str:
+    """What the row says when its execution died: a deletion took place all the same."""
+    return "FAILED" if event["detail-type"] == "Object Created" else "DELETED"
 
 
 def _written(time: datetime) -> str:

@@ -1,17 +1,19 @@
-"""Finish what an execution left unfinished where no Catch could: its row becomes FAILED, and one letter is sent.
+"""Finish what an execution left unfinished where no Catch could: its row is settled, and one letter is sent.
 
 Called by Step Functions' own event that an execution failed, timed out or was aborted, which AWS delivers at best
-effort, and on a schedule, to look for rows that are PROCESSING for longer than an execution may last.
+effort; and on a schedule, which asks nobody: it looks at the rows that are PROCESSING for longer than an execution may
+last, and at every execution that ended badly in the last hours. Each may so be looked at many times, and is finished
+once: the row remembers.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -23,7 +25,11 @@ from functions.telemetry import LambdaContext, MetricUnit, logger, metrics
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-IDENTITY = {"key", "etag", "size", "sequencer"}  # what every event of an uploaded object has
+# The texts that an event tells of its object, if it has a row.
+IDENTITY = {"Object Created": {"key", "etag", "sequencer"}, "Object Deleted": {"key", "sequencer"}}
+
+# How long an execution that ended badly is looked at again: longer than queue and table are away together.
+LOOKS_BACK = timedelta(hours=3)
 FORGOTTEN = {"code": "STALLED", "message": "the row was left PROCESSING, and its execution is not known any more"}
 
 
@@ -46,11 +52,27 @@ def handler(event: dict[str, Any], context: LambdaContext, using: Services | Non
     using, now = using or services(), datetime.now(UTC)
     if event["source"] == "aws.states":
         execution = event["detail"]["executionArn"]
-        return {execution: _finish(using, using.executions.ended(execution), now)}
-    longest = timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
-    rows = list(using.results.at_work_since(now - longest))
+        return {execution: _finish(using, using.executions.ended(execution), now, told=True)}
+    became, problems = {}, []
+    for execution, look in _suspects(using, now).items():
+        logger.append_keys(key=None, execution=execution)
+        try:
+            became[execution] = _finish(using, look(), now, told=False)
+        except Exception as problem:  # one that cannot be finished does not keep the others waiting
+            logger.exception("not finished")
+            problems.append(problem)
+    if problems:
+        raise ExceptionGroup("not finished: the next sweep tries again", problems)
+    return became
+
+
+def _suspects(using: Services, now: datetime) -> dict[str, Callable[[], Ended | None]]:
+    """Executions by their ARN, each with how to ask what became of it."""
+    since = now - timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
+    rows = {row["execution"]["S"]: partial(_ended, using, row) for row in using.results.at_work_since(since)}
     metrics.add_metric("Stalled", MetricUnit.Count, len(rows))  # also none: an alarm of it clears by that
-    return {row["execution"]["S"]: _finish(using, _ended(using, row), now) for row in rows}
+    bad = (arn for arn in using.executions.ended_badly(since - LOOKS_BACK) if arn not in rows)
+    return {**rows, **{arn: partial(using.executions.ended, arn) for arn in bad}}
 
 
 def _ended(using: Services, row: Mapping[str, Any]) -> Ended | None:
@@ -76,33 +98,46 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _finish(using: Services, ended: Ended | None, now: datetime) -> str:
+def _finish(using: Services, ended: Ended | None, now: datetime, *, told: bool) -> str:
     """The row is taken first and settled last: who comes second finds it taken, and who dies between is followed by
-    the schedule."""
+    the schedule. Without a row nothing remembers, so that only who was told of it sends the letter."""
     if ended is None:
         return "RUNNING"
-    picture = ended.event.get("detail", {}).get("object", {})
-    logger.append_keys(key=picture.get("key"), execution=ended.arn)
-    # A deletion's row is settled by its first state, and an event that is not S3's has none.
-    has_row = ended.event.get("detail-type") == "Object Created" and picture.keys() >= IDENTITY
+    logger.append_keys(key=_told_of(ended.event, "object", "key"), execution=ended.arn)
+    has_row = _has_row(ended.event)
     owed = not ended.has_sent_its_letter
-    if has_row and not using.results.take(ended.event, ended.arn, now, letter_owed=owed):
+    mine = using.results.take(ended.event, ended.arn, now, letter_owed=owed) if has_row else told and owed
+    if not mine:
         return "SETTLED"
     if owed:
         _send_letter(using, ended)
     if has_row:
-        using.results.fail(picture["key"], ended.arn, ended.error, now)
+        using.results.settle(ended.event, ended.arn, ended.error, now)
     metrics.add_metric("Swept", MetricUnit.Count, 1)
     logger.warning("finished what an execution left", extra={"how": ended.how, "letter": owed})
     return ended.how
 
 
+def _has_row(event: Any) -> bool:
+    """An event that lacks one of these was not sent by S3, and there is no telling which event of its key is newer."""
+    kind = str(event.get("detail-type")) if isinstance(event, dict) else ""
+    texts = [_told_of(event, "object", name) for name in IDENTITY.get(kind, ())]
+    whole = bool(texts) and all(isinstance(text, str) and text for text in texts)
+    return whole and (kind == "Object Deleted" or isinstance(_told_of(event, "object", "size"), int))
+
+
+def _told_of(event: Any, *path: str) -> Any:
+    """What stands there in the event's detail; None where nothing does, whatever the event is."""
+    for name in ("detail", *path):
+        event = event.get(name) if isinstance(event, dict) else None
+    return event
+
+
 def _send_letter(using: Services, ended: Ended) -> None:
     """The state machine's own letter, with how the execution ended for a reason."""
-    detail = ended.event.get("detail", {})
     body = {
-        "key": detail.get("object", {}).get("key"),
-        "bucket": detail.get("bucket", {}).get("name"),
+        "key": _told_of(ended.event, "object", "key"),
+        "bucket": _told_of(ended.event, "bucket", "name"),
         "error": ended.error,
         "execution": ended.arn,
         "event": ended.event,

@@ -32,11 +32,15 @@ class Operations(Construct):
         sweeps = events.Rule(
             self,
             "Sweeps",
-            description="Looks for rows that were left PROCESSING",
+            description="Looks for rows that were left PROCESSING, and for executions that ended badly",
             schedule=events.Schedule.rate(SWEEPS_EVERY),
             targets=[sweep],
         )
         self.rules = [ended, sweeps]
+        steps.sweep.function.add_environment(
+            "STATE_MACHINES", ",".join(machine.state_machine_arn for machine in machines)
+        )
+        allow(steps.sweep.role, "states:ListExecutions", on=[machine.state_machine_arn for machine in machines])
         allow(
             steps.sweep.role,
             "states:DescribeExecution",

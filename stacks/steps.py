@@ -19,6 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Longer than the largest picture takes to decode and encode; the state machine's tasks wait 90 s for it.
 TIMEOUT = Duration.seconds(60)
 
+# Step Functions answers some 15 questions a second about executions that failed, and there may be thousands. Shorter
+# than the time between two scheduled ones: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+TIMEOUT_OF_THE_SWEEP = Duration.minutes(14)
+
 
 class Step(Construct):
     """One function. `invoked` is what the workflow calls: its alias where concurrency is provisioned."""
@@ -34,6 +38,7 @@ class Step(Construct):
         layer: DependencyLayer,
         key: kms.IKey | None,
         environment: dict[str, str],
+        timeout: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
         name = construct_id.lower()
@@ -54,7 +59,7 @@ class Step(Construct):
             architecture=architecture(settings),
             role=self.role,
             memory_size=sizing.memory,
-            timeout=TIMEOUT,
+            timeout=timeout,
             reserved_concurrent_executions=sizing.reserved_concurrency,
             environment={
                 "POWERTOOLS_SERVICE_NAME": name,
@@ -84,7 +89,9 @@ class Steps(Construct):
         renditions = storage.renditions.arn_for_objects("*")
         any_rendition = "renditions are named after uploads, whose names are not known before"
 
-        def step(construct_id: str, does: str, *, sizing: Function, environment: dict[str, str]) -> Step:
+        def step(
+            construct_id: str, does: str, *, sizing: Function, environment: dict[str, str], timeout: Duration = TIMEOUT
+        ) -> Step:
             return Step(
                 self,
                 construct_id,
@@ -94,6 +101,7 @@ class Steps(Construct):
                 layer=layer,
                 key=storage.key,
                 environment=environment,
+                timeout=timeout,
             )
 
         self.validate = step(
@@ -159,6 +167,7 @@ class Steps(Construct):
                 "DEAD_LETTER_QUEUE": storage.dead_letters.queue_url,
                 "LONGEST_EXECUTION_SECONDS": str(longest_execution()),
             },
+            timeout=TIMEOUT_OF_THE_SWEEP,
         )
         allow(self.sweep.role, "dynamodb:Query", on=[f"{storage.results.table_arn}/index/by-status"])
         allow(self.sweep.role, "dynamodb:UpdateItem", on=[storage.results.table_arn])

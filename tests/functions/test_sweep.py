@@ -1,5 +1,6 @@
 """Sweep: what an execution left unfinished becomes a row FAILED and one letter, whoever looks and however often."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,8 +27,15 @@ def event(sequencer: str = "0A", **more: Any) -> dict[str, Any]:
     return {"detail-type": "Object Created", "detail": {"bucket": {"name": "uploads"}, "object": picture}, **more}
 
 
-def ended(how: str = "ABORTED", *, arn: str = ARN, letter: bool = False, of: dict[str, Any] | None = None) -> Ended:
-    return Ended(arn, how, of or event(), ERROR, letter)
+def ended(how: str = "ABORTED", *, arn: str = ARN, letter: bool = False, of: Any = None) -> Ended:
+    return Ended(arn, how, event() if of is None else of, ERROR, letter)
+
+
+def deletion(*, version: str = "v1", marker: bool = True, sequencer: str = "0D") -> dict[str, Any]:
+    happened = event(sequencer, **{"detail-type": "Object Deleted"})
+    happened["detail"]["object"] = {"key": "raw/cat.jpg", "version-id": version, "sequencer": sequencer}
+    happened["detail"]["deletion-type"] = "Delete Marker Created" if marker else "Permanently Deleted"
+    return happened
 
 
 def status_change(arn: str = ARN) -> dict[str, Any]:
@@ -44,6 +52,9 @@ class Known(Executions):
         if arn not in self._known:
             raise LookupError(arn)
         return self._known[arn]
+
+    def ended_badly(self, _: datetime) -> Iterator[str]:
+        yield from (arn for arn, one in self._known.items() if one and one.how != "STALLED")
 
 
 class Swept:
@@ -209,7 +220,7 @@ def test_the_schedule_says_how_many_rows_are_stalled(swept: Swept, log_lines, mi
 def test_the_schedule_leaves_the_young_and_the_slow_alone(swept: Swept):
     """Younger than an execution may last it is not even asked for; older, it may still be running."""
     swept.put("PROCESSING", minutes_ago=89)
-    assert swept(SCHEDULED, ended()) == {}
+    assert swept(SCHEDULED) == {}
     swept.put("PROCESSING", minutes_ago=91)
     assert swept(SCHEDULED, running=(ARN,)) == {ARN: "RUNNING"}
     assert (swept.row()["status"], swept.letters()) == ({"S": "PROCESSING"}, [])
@@ -225,12 +236,108 @@ def test_an_execution_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
     assert letter["event"]["detail"]["bucket"] == {"name": ENVIRONMENT["UPLOADS_BUCKET"]}
 
 
-@pytest.mark.parametrize("of", [{**event(), "detail-type": "Object Deleted"}, {"detail": {}}, {"any": "thing"}])
-def test_what_is_no_upload_has_a_letter_and_no_row(swept: Swept, of):
-    """A deletion has settled its row before it can die; other events have none."""
+def whole(**changes: Any) -> dict[str, Any]:
+    """An upload's event with these members of its object changed."""
+    happened = event()
+    happened["detail"]["object"] |= changes
+    return happened
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        *({"detail": {}}, {"any": "thing"}, {}, [], "text", {**event(), "detail-type": ["Object Created"]}),
+        *(whole(key=None), whole(key=""), whole(key=7), whole(sequencer=7), whole(etag=None), whole(size="3")),
+    ],
+    ids=str,
+)
+def test_what_is_no_upload_has_a_letter_and_no_row(swept: Swept, of: Any):
+    """Nothing says which event of its key is the newest. Only who was told of it sends the letter: nothing remembers
+    that it was sent."""
     assert swept(status_change(), ended(of=of)) == {ARN: "ABORTED"}
+    assert swept(SCHEDULED, ended(of=of)) == {ARN: "SETTLED"}
     assert swept.row() == {}
     assert [letter["event"] for letter in swept.letters()] == [of]
+
+
+@pytest.mark.parametrize("how", ["told", "scheduled"])
+@pytest.mark.parametrize("row", [None, ("SUCCEEDED", "0A", "arn:picture"), ("DELETED", "0D", ARN)])
+def test_a_deletion_that_died_leaves_its_row_and_one_letter(swept: Swept, row, how):
+    """Whether it died before its row or after; however often it is looked at. Its letter removes the renditions."""
+    if row:
+        swept.put(row[0], sequencer=row[1], execution=row[2])
+    happened = status_change() if how == "told" else SCHEDULED
+    assert [swept(happened, ended(of=deletion()))[ARN] for _ in range(3)] == ["ABORTED", "SETTLED", "SETTLED"]
+    assert (swept.row()["status"], swept.row()["execution"]) == ({"S": "DELETED"}, {"S": ARN})
+    assert swept.row().keys().isdisjoint({"etag", "size", "error"})
+    assert [letter["event"] for letter in swept.letters()] == [deletion()]
+
+
+@pytest.mark.parametrize(
+    ("of", "sequencer"), [(deletion(sequencer="09"), "0A"), (deletion(version="v0", marker=False), "0A")]
+)
+def test_a_deletion_that_died_spares_what_it_did_not_delete(swept: Swept, of, sequencer):
+    """A newer picture, and one of another version: by MarkDeleted's own condition."""
+    swept.put("SUCCEEDED", execution="arn:picture", sequencer=sequencer)
+    row = swept.row()
+    assert swept(status_change(), ended(of=of)) == {ARN: "SETTLED"}
+    assert (swept.row(), swept.letters()) == (row, [])
+
+
+def test_a_deletion_whose_letter_was_sent_is_left_alone(swept: Swept):
+    """The usual one: it could not clean up, and said so itself."""
+    swept.put("DELETED", sequencer="0D")
+    row = swept.row()
+    assert swept(status_change(), ended("FAILED", letter=True, of=deletion())) == {ARN: "SETTLED"}
+    assert (swept.row(), swept.letters()) == (row, [])
+
+
+@pytest.mark.parametrize("status", [None, "PROCESSING", "FAILED"])
+def test_the_schedule_asks_step_functions_itself(swept: Swept, status):
+    """Nobody told of an execution that died, and no row is old: before its claim, at work, and before its letter."""
+    if status:
+        swept.put(status)
+    assert [swept(SCHEDULED, ended())[ARN] for _ in range(3)] == ["ABORTED", "SETTLED", "SETTLED"]
+    assert (swept.row()["status"], len(swept.letters())) == ({"S": "FAILED"}, 1)
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "REJECTED", "DELETED", "FAILED"])
+def test_the_schedule_leaves_alone_what_is_done(swept: Swept, status):
+    """An execution that was overtaken, redriven or aborted in its cleanup ended badly and left nothing to do."""
+    swept.put(status, execution="arn:redrive")
+    row = swept.row()
+    assert swept(SCHEDULED, ended("FAILED")) == {ARN: "SETTLED"}
+    assert (swept.row(), swept.letters()) == (row, [])
+
+
+def test_one_that_cannot_be_finished_does_not_keep_the_others_waiting(swept: Swept):
+    """The sweep fails all the same, so that an alarm tells of it."""
+
+    class Unanswered(Known):
+        def ended(self, arn: str) -> Ended | None:
+            if arn == "arn:unanswered":
+                raise RuntimeError("Step Functions did not answer")
+            return super().ended(arn)
+
+    known = Unanswered(ended(arn="arn:unanswered"), ended())
+    with pytest.raises(ExceptionGroup, match="the next sweep tries again"):
+        sweep.handler(SCHEDULED, Context(), Services(known, Results(swept.dynamodb, swept.table), swept.sqs))
+    assert (swept.row()["status"], len(swept.letters())) == ({"S": "FAILED"}, 1)
+
+
+def test_a_sweep_that_died_after_its_letter_is_followed_by_a_letter_of_the_same_execution(swept: Swept, monkeypatch):
+    """No queue takes a letter and a row in one step. Both letters redrive one execution, so that the second finds the
+    row taken: `test_a_letter_is_redriven_once`."""
+    swept.put("PROCESSING")
+    with monkeypatch.context() as died:
+        died.setattr(Results, "settle", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            swept(status_change(), ended())
+    assert swept(status_change(), ended()) == {ARN: "SETTLED"}
+    monkeypatch.setattr("functions.results.LEASE", timedelta(0))
+    assert [swept(SCHEDULED, ended())[ARN] for _ in range(2)] == ["ABORTED", "SETTLED"]
+    assert [letter["execution"] for letter in swept.letters()] == [ARN, ARN]
+    assert swept.row()["status"] == {"S": "FAILED"}
 
 
 def history(*events: tuple[str, str | None]) -> dict[str, Any]:
@@ -262,5 +369,24 @@ def test_the_history_says_whether_the_letter_was_sent(events, sent):
     with Stubber(states) as stub:
         stub.add_response("describe_execution", {**described, "status": "FAILED", "input": "{}", "error": "E"})
         stub.add_response("get_execution_history", history(*events))
-        found = Executions(states).ended(ARN)
+        found = Executions(states, []).ended(ARN)
     assert found == Ended(ARN, "FAILED", {}, {"code": "E", "message": "the execution ended as FAILED"}, sent)
+
+
+def test_of_what_ended_badly_only_the_newer_is_looked_at():
+    """Step Functions lists the newest first, so that what is older is not even asked for; each status by itself."""
+    states = boto3.client("stepfunctions")
+    now = datetime.now(UTC)
+
+    def listed(name: str, hours_ago: int) -> dict[str, Any]:
+        started = now - timedelta(hours=hours_ago)
+        return {"executionArn": f"arn:{name}", "stateMachineArn": "arn:machine", "name": name, "startDate": started}
+
+    with Stubber(states) as stub:
+        for status in ("FAILED", "TIMED_OUT", "ABORTED"):
+            found = [listed(f"{status}-{hours}", hours) | {"status": status} for hours in (1, 2, 5)]
+            asked = {"stateMachineArn": "arn:machine", "statusFilter": status}
+            stub.add_response("list_executions", {"executions": found, "nextToken": "older"}, asked)
+        bad = list(Executions(states, ["arn:machine"]).ended_badly(now - timedelta(hours=4)))
+        stub.assert_no_pending_responses()
+    assert bad == [f"arn:{status}-{hours}" for status in ("FAILED", "TIMED_OUT", "ABORTED") for hours in (1, 2)]

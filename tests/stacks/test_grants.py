@@ -35,6 +35,8 @@ GRANTS = {
         "dynamodb:GetItem on StorageResults",
     },
     "StepsSweepRole": {
+        "states:ListExecutions on WorkflowImagePipelineMachine",
+        "states:ListExecutions on WorkflowDeletionMachine",
         f"states:DescribeExecution on {EXECUTIONS}:WorkflowImagePipelineMachine:*",
         f"states:GetExecutionHistory on {EXECUTIONS}:WorkflowImagePipelineMachine:*",
         f"states:DescribeExecution on {EXECUTIONS}:WorkflowDeletionMachine:*",

@@ -32,6 +32,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
 from moto.stepfunctions.parser.asl.component.common.retry import jitter_strategy_decl, retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
+from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.lambda_eval_utils import (
     LambdaFunctionErrorException,
 )
@@ -51,6 +52,7 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 from moto.stepfunctions.parser.backend import execution
 from moto.stepfunctions.parser.backend.execution_worker import SyncExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends as ENGINES
+from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from functions.executions import Executions
 from functions.results import Results
@@ -244,10 +246,13 @@ class Pipeline:
                 environment.set_timed_out()
             case _:
                 environment.set_error({"error": how, "cause": "no Catch sees it"})
+        # moto takes an end inside a Map for the Map's own error, and would fail the execution by it once more.
+        environment.set_error = lambda *_, **__: None
 
     def services(self) -> Services:
         """What the sweep works with, of this account."""
-        return Services(Executions(self._sfn), Results(self._dynamodb, TABLE), self._sqs)
+        machines = [self._machine(IMAGES), self._machine(DELETION)]
+        return Services(Executions(self._sfn, machines), Results(self._dynamodb, TABLE), self._sqs)
 
     def row(self, key: str = "raw/cat.jpg") -> dict[str, Any]:
         """In DynamoDB's own typed form."""
@@ -310,6 +315,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
         pipeline = Pipeline()
         _prepare_the_interpreter(monkeypatch, pipeline)
         yield pipeline
+        for thread in TMP_THREADS:  # of a branch that nobody waits for, because another ended the execution
+            thread.join()
+        TMP_THREADS.clear()
 
 
 @cache
@@ -331,6 +339,7 @@ def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline
     # Executions on the caller's own thread, so that there is nothing to wait for; parsed once, for 0.2 s each.
     monkeypatch.setattr(execution, "ExecutionWorker", SyncExecutionWorker)
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", _parsed)
+    monkeypatch.setattr(Program, "eval", _not_beginning_what_has_ended(Program.eval))
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=pipeline.waits.append))
     monkeypatch.setattr(jitter_strategy_decl, "random", SimpleNamespace(uniform=lambda _, longest: longest))
     monkeypatch.setattr(logging.getLogger("moto"), "level", logging.CRITICAL)
@@ -341,6 +350,19 @@ def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline
 
 
 _parsed = cache(AmazonStateLanguageParser.parse)
+
+
+def _not_beginning_what_has_ended(evaluate: Callable[..., None]) -> Callable[..., None]:
+    """A branch that begins when the other has ended the execution dies in moto, and the Parallel waits for it."""
+
+    def begun(program: Program, env: Any) -> None:
+        try:
+            evaluate(program, env)
+        except RuntimeError:
+            if env.is_running():
+                raise
+
+    return begun
 
 
 def _watched(pipeline: Pipeline, call: Callable[..., None]) -> Callable[..., None]:

@@ -27,8 +27,8 @@ The functions are fakes there, so of memory and time only the error that Step Fu
 - **row**, **letters**: the row's status and the dead letters' reasons after everything ended
 - **metric**: of Step Functions (`Executions…`) as the execution's status tells it, of the sweep (`Swept`) as it was
   called; letters also show in the queue's `ApproximateNumberOfMessagesVisible`. No metric was read from CloudWatch.
-- **undelivered**: the execution is aborted in this step and the event that tells of it is lost: only the schedule looks
-- **not observed**: this engine cannot end an execution inside a Map the same way twice
+- **undelivered**: the execution is aborted in this step and the event that tells of it is lost: only the schedule
+  looks; **undone**: aborted before the step had done anything
 - a step that calls nothing cannot be throttled; its line says so. A line that is **LOST** has a picture without a
   terminal row or a letter
 """
@@ -50,8 +50,8 @@ ENDINGS = {
     "States.Runtime": "States.Runtime",
     "States.DataLimitExceeded": "States.DataLimitExceeded",
     "undelivered": "ABORTED",
+    "undelivered, undone": "ABORTED",
 }
-IN_A_MAP = {"Resize", "Caption", "Cleanup"}  # the engine's threads race there when an execution is ended
 FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
 CONTEXT = SimpleNamespace(
     function_name="sweep", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="request"
@@ -89,13 +89,13 @@ def _observed(machine: str, step: str, fault: str) -> Observed:
         return Observed(name, fault, "-", "calls nothing", "none", "-")
     if kind != "lambda" and kind is not None and (fault in FUNCTION or fault == "nonsense"):
         return Observed(name, fault, "-", "is no function", "none", "-")
-    if fault in ENDINGS and machine == IMAGES and step in IN_A_MAP:
-        return Observed(name, fault, "-", "not observed", "none", "-")
     with _account() as pipeline:
         _lead_to(pipeline, step, machine)
         task = pipeline.tasks["Validate" if kind is None else step]
         if fault in ENDINGS:
             task.meanwhile(lambda: pipeline.end(ENDINGS[fault]))
+            if fault == "undelivered, undone":
+                task.fails_with("RuntimeError", times=1)
         elif fault == "nonsense":
             task.answers = "nonsense" if kind else {**engine.accepts({"source": {}}), "accepted": "perhaps"}
         elif fault == "timeout":
@@ -104,7 +104,7 @@ def _observed(machine: str, step: str, fault: str) -> Observed:
             task.fails_with(FUNCTION.get(fault) or CODES[kind or ""][SERVICE.index(fault)])
         run = pipeline.run(deletion() if machine == DELETION else event(), machine=machine)
         assert task.calls, f"{step} was never called"
-        swept = _sweep(pipeline, run, told=fault != "undelivered")
+        swept = _sweep(pipeline, run, told="undelivered" not in fault)
         return _after(pipeline, name, fault, run, swept)
 
 
@@ -119,7 +119,7 @@ def _swept(fault: str) -> Observed:
             if fault == "raises before its letter"
             else Services(
                 real.executions,
-                SimpleNamespace(take=real.results.take, fail=_raises),
+                SimpleNamespace(take=real.results.take, settle=_raises, at_work_since=lambda _: []),
                 real.letters,  # type: ignore[arg-type]
             )
         )
@@ -137,9 +137,10 @@ def _told(run: Run) -> dict[str, Any]:
 
 
 def _sweep(pipeline: Pipeline, run: Run, *, told: bool) -> bool:
-    """What follows the end of an execution: Step Functions tells of it, and the schedule looks, long after."""
+    """What follows the end of an execution: Step Functions tells of it, and the schedule looks twice, long after."""
     calls = [_told(run)] if told and run.status != "SUCCEEDED" else []
-    answers = [sweep.handler(one, CONTEXT, pipeline.services()) for one in (*calls, {"source": "aws.events"})]  # type: ignore[arg-type]
+    calls += [{"source": "aws.events"}] * 2
+    answers = [sweep.handler(one, CONTEXT, pipeline.services()) for one in calls]  # type: ignore[arg-type]
     return any(how not in {"SETTLED", "RUNNING"} for answer in answers for how in answer.values())
 
 
