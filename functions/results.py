@@ -79,7 +79,7 @@ class Results:
         texts = {
             ":processing": "PROCESSING",
             ":unfinished": final if letter_owed else "PROCESSING",
-            ":version_id": detail.get("version-id", "null"),
+            ":version_id": detail.get("version-id") or "null",
             ":sequencer": detail["sequencer"].ljust(SEQUENCER_DIGITS, "0"),
             ":execution": execution,
             ":redriven": str(event.get("redrives")),

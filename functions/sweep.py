@@ -121,8 +121,11 @@ def _finish(using: Services, ended: Ended | None, now: datetime, *, told: bool) 
 def _has_row(event: Any) -> bool:
     """An event that lacks one of these was not sent by S3, and there is no telling which event of its key is newer."""
     kind = str(event.get("detail-type")) if isinstance(event, dict) else ""
-    texts = [_told_of(event, "object", name) for name in IDENTITY.get(kind, ())]
-    whole = bool(texts) and all(isinstance(text, str) and text for text in texts)
+    if kind not in IDENTITY:
+        return False
+    texts = [_told_of(event, "object", name) for name in IDENTITY[kind]]
+    texts.append(_told_of(event, "object", "version-id") or "null")  # a bucket may have none
+    whole = all(isinstance(text, str) and text for text in texts)
     return whole and (kind == "Object Deleted" or isinstance(_told_of(event, "object", "size"), int))
 
 

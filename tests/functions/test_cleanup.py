@@ -110,3 +110,19 @@ def test_a_refusal_is_a_failure(row, files, call, s3, monkeypatch):
     monkeypatch.setattr(s3, "delete_objects", lambda **_: refused)
     with pytest.raises(OSError, match=r"S3 kept 1 of 1 files, cat\.jpg/0+/thumb\.webp: AccessDenied"):
         call(cleanup, {"key": "raw/cat.jpg"}, Storage(s3))
+
+
+def test_what_a_cleanup_that_died_has_left_goes_with_the_next(row, files, call, s3, monkeypatch):
+    """It had removed some and not all: the next run of this key begins anew and needs nothing of the first."""
+    left = {f"cat.jpg/{number:016x}/thumb.webp" for number in range(1000, 1003)}
+    files(*left, *(f"cat.jpg/{number:016x}/thumb.webp" for number in range(1000)), f"cat.jpg/{NEW}/thumb.webp")
+    row("SUCCEEDED", thumb=f"cat.jpg/{NEW}/thumb.webp")
+    remove = s3.delete_objects
+    with monkeypatch.context() as dying:
+        thousands = lambda **batch: remove(**batch) if len(batch["Delete"]["Objects"]) == 1000 else 1 / 0  # noqa: E731
+        dying.setattr(s3, "delete_objects", thousands)
+        with pytest.raises(ZeroDivisionError):
+            call(cleanup, {"key": "raw/cat.jpg"}, Storage(s3))
+    assert files() == left | {f"cat.jpg/{NEW}/thumb.webp"}
+    assert call(cleanup, {"key": "raw/cat.jpg"}, Storage(s3)) == {"removed": 3}
+    assert files() == {f"cat.jpg/{NEW}/thumb.webp"}

@@ -248,6 +248,7 @@ def whole(**changes: Any) -> dict[str, Any]:
     [
         *({"detail": {}}, {"any": "thing"}, {}, [], "text", {**event(), "detail-type": ["Object Created"]}),
         *(whole(key=None), whole(key=""), whole(key=7), whole(sequencer=7), whole(etag=None), whole(size="3")),
+        *(whole(**{"version-id": 7}), {**event(), "detail": "text"}, {**event(), "detail": {"object": []}}),
     ],
     ids=str,
 )
