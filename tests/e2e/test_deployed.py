@@ -6,6 +6,7 @@
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -123,6 +124,32 @@ def test_an_overwrite_wins_and_its_late_elder_does_not(deployed: Deployed):
     late = deployed.run(json.loads(deployed.execution(first["execution"])["input"]))
     assert json.loads(late["output"])["status"] == "Duplicate"
     assert deployed.row("raw/over.jpg") == second
+
+
+def test_a_picture_overwritten_while_it_is_rendered_has_one_set_of_renditions(deployed: Deployed):
+    """However the two overlap: the row speaks of the newer, and no file of the older one stays."""
+    deployed.upload("raw/overtaken.jpg", photo(3000, 2000))
+    eventually(lambda: deployed.row("raw/overtaken.jpg"), "the claim of the older version")
+    newer = deployed.picture("raw/overtaken.jpg", photo(200, 300))
+    eventually(lambda: deployed.idle("raw/overtaken.jpg"), "the end of both executions")
+    row = deployed.row("raw/overtaken.jpg")
+    assert (row["status"], row["width"], row["execution"]) == ("SUCCEEDED", 200, newer["execution"])
+    assert deployed.renditions("overtaken.jpg/") == {one["key"] for one in row["renditions"].values()}
+    assert {one["status"] for one in deployed.executions("raw/overtaken.jpg")} == {"SUCCEEDED"}
+
+
+def test_of_ten_deliveries_at_once_one_works(deployed: Deployed):
+    """The rest end as successes that say why."""
+    deployed.upload("raw/ten.jpg", photo(300, 200))
+    [first] = eventually(lambda: deployed.executions("raw/ten.jpg"), "the execution")
+    event = json.loads(first["input"])
+    with ThreadPoolExecutor(9) as at_once:
+        others = at_once.map(deployed.run, [event] * 9)
+        ends = [deployed.execution(first["executionArn"]), *others]
+    said = sorted(json.loads(end["output"])["status"] for end in ends)
+    assert said == [*["Duplicate"] * 9, "SUCCEEDED"]
+    row = deployed.row("raw/ten.jpg")
+    assert deployed.renditions("ten.jpg/") == {one["key"] for one in row["renditions"].values()}
 
 
 def test_an_aborted_execution_ends_in_a_row_and_a_letter(deployed: Deployed):

@@ -221,6 +221,19 @@ def test_a_duplicate_of_a_picture_in_work_leaves_it_alone(pipeline):
     assert pipeline.row()["execution"] == {"S": run.arn}
 
 
+@pytest.mark.parametrize("at", ["Claim", "Validate", "Resize", "Record"])
+def test_of_ten_deliveries_at_once_one_works(pipeline, at):
+    """Wherever the other nine come in between: one row and one set of renditions, and each of the rest says why."""
+    runs = []
+    pipeline.tasks[at].meanwhile(lambda: runs.extend(pipeline.run(event()) for _ in range(9)))
+    runs.append(pipeline.run(event()))
+    said = sorted(run.output["status"] for run in runs)
+    assert said == [*["Duplicate"] * 9, "SUCCEEDED"]
+    [worked] = [run for run in runs if run.output["status"] == "SUCCEEDED"]
+    assert pipeline.row()["execution"] == {"S": worked.arn}
+    assert len(pipeline.rows()) == len(pipeline.tasks["Validate"].calls) == len(pipeline.tasks["Resize"].calls) == 1
+
+
 @pytest.mark.parametrize("ending", ENDS)
 def test_an_older_event_never_overwrites_a_newer_one(pipeline, ending):
     """Events out of order: the row goes on speaking of the newest version, however that one ended."""
@@ -302,6 +315,16 @@ def test_who_lost_the_row_to_a_newer_version_does_not_write_it(pipeline, ending,
     assert pipeline.letters() == []
 
 
+@pytest.mark.parametrize("during", ["Resize", "Record"])
+def test_a_picture_overwritten_while_it_is_rendered_has_one_set_of_renditions(pipeline, during):
+    """The newer version's are in the row; the older one ends by cleaning up its own."""
+    pipeline.tasks[during].meanwhile(lambda: pipeline.run(event(sequencer="0B", version="v2")))
+    run = pipeline.run(event(sequencer="0A", version="v1"))
+    assert run.output == {"status": "Superseded", "key": "raw/cat.jpg"}
+    assert [(row["status"], row["version_id"]) for row in pipeline.rows()] == [({"S": "SUCCEEDED"}, {"S": "v2"})]
+    assert pipeline.tasks["Cleanup"].calls[-1]["execution"] == run.arn
+
+
 @pytest.mark.parametrize(("ending", "at"), [("SUCCEEDED", "Claim"), ("SUCCEEDED", "Record"), ("REJECTED", "Reject")])
 @pytest.mark.parametrize("error", ["DynamoDB.InternalServerError", "States.Timeout"])
 def test_a_write_whose_answer_was_lost_is_not_taken_for_a_rival(pipeline, ending, at, error):
@@ -368,6 +391,29 @@ def test_a_letter_is_redriven_once(pipeline, ending):
     succeeds(pipeline)
     assert pipeline.run(event(), redrives=failed).states == ["Claim", "Duplicate"]
     assert pipeline.row() == row
+
+
+def test_two_letters_of_one_execution_are_worked_on_once(pipeline):
+    """A sweep that died just after its letter is followed by another letter: both redrives begin, and one works."""
+    fails(pipeline)
+    failed = pipeline.run(event())
+    succeeds(pipeline)
+    redrives = []
+    pipeline.tasks["Validate"].meanwhile(lambda: redrives.append(pipeline.run(event(), redrives=failed)))
+    redrives.append(pipeline.run(event(), redrives=failed))
+    assert [run.output["status"] for run in redrives] == ["Duplicate", "SUCCEEDED"]
+    assert (len(pipeline.rows()), len(pipeline.tasks["Resize"].calls)) == (1, 3 + 1)
+
+
+def test_two_letters_of_one_deletion_delete_once(pipeline):
+    """The second finds the row in the hands of the first redrive."""
+    pipeline.run(event())
+    pipeline.tasks["Cleanup"].fails_with("States.Timeout")
+    failed = pipeline.run(deletion(), machine=DELETION)
+    pipeline.tasks["Cleanup"].fails_with("States.Timeout", times=0)
+    redrives = [pipeline.run(deletion(), machine=DELETION, redrives=failed) for _ in range(2)]
+    assert [run.output["status"] for run in redrives] == ["DELETED", "Superseded"]
+    assert pipeline.row()["status"] == {"S": "DELETED"}
 
 
 def test_a_redrive_does_not_bring_back_an_older_version(pipeline):
@@ -586,6 +632,16 @@ def test_nonsense_from_a_function_is_a_failure(
     pipeline.tasks[task].answers = answer
     assert pipeline.run(event()).status == "FAILED"
     assert pipeline.row()["status"] == {"S": "FAILED"}
+    assert len(pipeline.letters()) == 1
+
+
+@pytest.mark.parametrize("plan", [[], None])
+def test_a_plan_without_renditions_fails_at_once(pipeline, plan):
+    """Nothing is retried that will not change; the row says what was wrong."""
+    pipeline.tasks["Validate"].answers = lambda payload: {**accepts(payload), "renditions": plan}
+    run = pipeline.run(event())
+    assert (run.status, run.error, pipeline.waits) == ("FAILED", "States.QueryEvaluationError", [])
+    assert "the plan has no renditions" in pipeline.row()["error"]["M"]["message"]["S"]
     assert len(pipeline.letters()) == 1
 
 
