@@ -28,8 +28,9 @@ test: install  ## all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: faults
-faults: install  ## breaks every step in every way on the engine, and writes what was observed to docs/faults.md
+faults: install  ## breaks every step in every way, and writes what was observed to docs/faults.md
 	@$(BIN)/python -m tests.statemachine.fault_matrix
+	@$(BIN)/python -m tests.e2e.fault_matrix
 
 .PHONY: soak
 soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number

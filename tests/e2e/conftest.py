@@ -18,14 +18,14 @@ from darkroom.target import Target, local
 PATIENCE = 60  # seconds until a wait is a failure; a picture takes one or two
 
 
-def eventually(look: Callable[[], Any], what: str) -> Any:
+def eventually(look: Callable[[], Any], what: str, *, patience: float = PATIENCE) -> Any:
     """Look until there is something to see."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.1)
-    pytest.fail(f"{what}: not within {PATIENCE} s")
+    pytest.fail(f"{what}: not within {patience} s")
 
 
 class Deployed:

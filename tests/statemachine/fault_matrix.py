@@ -1,9 +1,12 @@
-"""Breaks every step in every way on the engine; `make faults` writes what was observed to docs/faults.md."""
+"""Breaks every step in every way on the engine; `make faults` writes what was observed to docs/faults.md.
+
+The last column of the page is the local cloud's: `tests/e2e/fault_matrix.py` writes it, and here it is kept.
+"""
 
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -20,17 +23,28 @@ from tests.statemachine.engine import DELETION, IMAGES, Pipeline, Run, deletion,
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 INTRODUCTION = """# What becomes of a picture when something breaks
 
-Written by `make faults` from what was observed; `make test` fails when this page is stale. Each step was broken for
-good, on every attempt, on the engine: the deployed ASL file on moto's interpreter, with the real sweep behind it.
-The functions are fakes there, so of memory and time only the error that Step Functions sees is the real one.
+Written by `make faults` from what was observed. `make test` fails when this page is stale or a line of it is lost.
+Each step was broken for good, on every attempt, and what follows the end of an execution was let run: Step Functions'
+own event, and after it the sweep's schedule, several times.
 
+- on the **engine** (the deployed ASL file on moto's interpreter, with the real sweep behind it) the functions are
+  fakes, so of memory and time only the error that Step Functions sees is the real one
+- on the **local cloud** (the deployed stack with IAM on) the deployed functions break: they raise, leave, are killed,
+  sleep beyond their time, answer nonsense; `throttled` is a function of which none may run; `refused` a function,
+  table or queue that is not there. **same** is what the engine shows, seen there too; **engine only** is what the local
+  cloud cannot show: a write is too short to be ended within, and it has no time limit of an execution, no error that
+  no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs
 - **row**, **letters**: the row's status and the dead letters' reasons after everything ended
 - **metric**: of Step Functions (`Executions…`) as the execution's status tells it, of the sweep (`Swept`) as it was
   called; letters also show in the queue's `ApproximateNumberOfMessagesVisible`. No metric was read from CloudWatch.
+- **timeout** is the task's own limit, **out of time** the function's
 - **undelivered**: the execution is aborted in this step and the event that tells of it is lost: only the schedule
   looks; **undone**: aborted before the step had done anything
 - a step that calls nothing cannot be throttled; its line says so. A line that is **LOST** has a picture without a
   terminal row or a letter
+- an event that EventBridge cannot deliver is a letter too; that stands in the template only, for neither can show it
+- two letters where a sweep dies between its letter and its row: both redrive the same execution, and the picture is
+  worked on once ([decisions.md](decisions.md))
 """
 STEPS = {
     "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
@@ -43,7 +57,12 @@ CODES = {
     "lambda": ("Lambda.TooManyRequestsException", "Lambda.ServiceException", "Lambda.AccessDeniedException"),
 }
 SERVICE = ("throttled", "service error", "refused")
-FUNCTION = {"raises": "RuntimeError", "out of memory": "Lambda.Unknown", "exits": "Runtime.ExitError"}
+FUNCTION = {
+    "raises": "RuntimeError",
+    "out of memory": "Lambda.Unknown",
+    "out of time": "Sandbox.Timedout",
+    "exits": "Runtime.ExitError",
+}
 ENDINGS = {
     "aborted": "ABORTED",
     "timed out": "TIMED_OUT",
@@ -53,6 +72,7 @@ ENDINGS = {
     "undelivered, undone": "ABORTED",
 }
 FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
+ENGINE_ONLY = "engine only"
 CONTEXT = SimpleNamespace(
     function_name="sweep", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="request"
 )
@@ -80,6 +100,7 @@ def observations() -> Iterator[Observed]:
             for fault in FAULTS:
                 yield _observed(machine, step, fault)
     yield from (_swept(fault) for fault in ("raises before its letter", "exits after its letter"))
+    yield _without_table_and_queue()
 
 
 def _observed(machine: str, step: str, fault: str) -> Observed:
@@ -126,6 +147,22 @@ def _swept(fault: str) -> Observed:
         with pytest.raises(RuntimeError):
             sweep.handler(_told(run), CONTEXT, broken)  # type: ignore[arg-type]
         return _after(pipeline, "Sweep", fault, run, _sweep(pipeline, run, told=False))
+
+
+def _without_table_and_queue() -> Observed:
+    """Neither takes what execution and sweep write, for several sweeps; then both do again."""
+    with _account() as pipeline:
+        for task in ("Claim", "RecordFailure"):
+            pipeline.tasks[task].fails_with("DynamoDB.InternalServerError")
+        pipeline.tasks["DeadLetter"].fails_with("SQS.InternalErrorException")
+        run = pipeline.run(event())
+        real = pipeline.services()
+        away = SimpleNamespace(take=_raises, at_work_since=real.results.at_work_since)
+        broken = Services(real.executions, away, SimpleNamespace(send_message=_raises))  # type: ignore[arg-type]
+        for happened in (_told(run), {"source": "aws.events"}, {"source": "aws.events"}):
+            with pytest.raises((RuntimeError, ExceptionGroup)):
+                sweep.handler(happened, CONTEXT, broken)  # type: ignore[arg-type]
+        return _after(pipeline, "all", "table and queue away", run, _sweep(pipeline, run, told=False))
 
 
 def _raises(*_: Any, **__: Any) -> None:
@@ -194,14 +231,29 @@ class _account:
         self._patch.undo()
 
 
-def page(observed: list[Observed]) -> str:
-    lines = ["| step | fault | execution | row | letters | metric |", "|---|---|---|---|---|---|"]
+def page(observed: list[Observed], local: Mapping[tuple[str, str], str]) -> str:
+    lines = [
+        "| step | fault | execution | row | letters | metric | local cloud |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for one in observed:
         letters = "**LOST**" if one.is_lost else one.letters
-        lines.append(f"| {one.step} | {one.fault} | {one.execution} | {one.row} | {letters} | {one.metric} |")
+        there = "-" if one.execution == "-" else local.get((one.step, one.fault), ENGINE_ONLY)
+        lines.append(f"| {one.step} | {one.fault} | {one.execution} | {one.row} | {letters} | {one.metric} | {there} |")
     return INTRODUCTION + "\n" + "\n".join(lines) + "\n"
+
+
+def lines_of_the_page() -> list[list[str]]:
+    """Of its table, each as its columns."""
+    lines = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    return lines[1:]
+
+
+def local_column() -> dict[tuple[str, str], str]:
+    """As it stands."""
+    return {(line[0], line[1]): line[6] for line in lines_of_the_page() if len(line) > 6 and line[6] != ENGINE_ONLY}
 
 
 if __name__ == "__main__":
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "faults")
-    PAGE.write_text(page(list(observations())))
+    PAGE.write_text(page(list(observations()), local_column()))

@@ -1,0 +1,289 @@
+"""Breaks the steps of the deployed stack on the local cloud: the last column of docs/faults.md.
+
+`make faults` writes that column, and `test_faults.py` holds it. The functions are broken by `faulty.py`. What a state
+calls is taken away, or throttled, in the deployed definition, for the one picture that is to meet it; Step Functions'
+event of an end is lost by switching its rule off.
+"""
+
+import json
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from darkroom import cloud as local_cloud
+from darkroom.deploy import deploy
+from darkroom.pictures import photo
+from tests.e2e.conftest import Deployed, eventually
+from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
+from tests.statemachine.engine import states
+from tests.statemachine.fault_matrix import PAGE, lines_of_the_page
+
+FOLDER = "raw/faults/"
+AT_ONCE = 3  # beside those that only wait; each function at once is one more process that starts
+PATIENCE = 300  # seconds, for three times SECONDS on a busy machine
+FUNCTIONS = {
+    "Validate": "validate",
+    "Resize": "resize",
+    "Caption": "caption",
+    "Cleanup": "cleanup",
+    "Cleanup (deletion)": "cleanup",
+}
+WRITES = ("Claim", "Record", "Reject", "RecordFailure", "DeadLetter", "MarkDeleted (deletion)", "DeadLetter (deletion)")
+OF_A_FUNCTION = ("raises", "out of memory", "out of time", "exits", "nonsense")
+OF_A_TARGET = ("throttled", "refused")
+ENDS = ("aborted", "undelivered")
+HELD = "out of time"  # a function that is at work until its execution was ended
+SAME = "same"
+SECONDS = 8  # of each function: longer than a cold start on a busy machine
+
+Cell = tuple[str, str]  # step, fault
+
+
+class Observed(NamedTuple):
+    execution: str
+    row: str
+    letters: str
+
+
+@dataclass(frozen=True)
+class Case:
+    step: str
+    fault: str
+
+    @property
+    def cell(self) -> Cell:
+        return self.step, self.fault
+
+    @property
+    def key(self) -> str:
+        return f"{FOLDER}{self.step}/{self.fault}.png"
+
+    @property
+    def of_a_deletion(self) -> bool:
+        return self.step.endswith("(deletion)")
+
+    @property
+    def state(self) -> str:
+        return self.step.removesuffix(" (deletion)")
+
+    @property
+    def ends(self) -> bool:
+        return self.fault in ENDS or self.step == "Sweep"
+
+    def plans(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Function, subject, faults."""
+        if self.step in FUNCTIONS and self.fault not in OF_A_TARGET:
+            subject = f"{self.key} thumb" if self.step == "Resize" else self.key
+            yield FUNCTIONS[self.step], subject, [HELD] if self.ends else [self.fault] * ALWAYS
+        if self.step in {"RecordFailure", "DeadLetter"}:
+            yield "validate", self.key, ["raises"] * ALWAYS
+        if self.step == "DeadLetter (deletion)":
+            yield "cleanup", self.key, ["raises"] * ALWAYS
+        if self.step == "Sweep":
+            yield "validate", self.key, [HELD]
+            yield "sweep", self.key, ["raises"]
+
+
+CASES = (
+    *(Case(step, fault) for step in FUNCTIONS for fault in (*OF_A_FUNCTION, *OF_A_TARGET, *ENDS)),
+    *(Case(step, "refused") for step in WRITES),
+    Case("Sweep", "raises before its letter"),
+)
+
+
+class Matrix:
+    """All cases on one deployed stack."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self.deployed = deployed
+        self._picture = photo(24, 16)
+        self._sweep = deployed.function("sweep")["FunctionName"]
+        self._executions: dict[str, str] = {}  # by key
+
+    def observe(self, expected: Mapping[Cell, Observed]) -> dict[Cell, Observed]:
+        """Break all of them and look until all is as expected, or for as long as patience lasts; then the schedule
+        comes twice more, which changes nothing."""
+        limits = {function: {"Timeout": SECONDS} for function in FUNCTIONS.values()}
+        with self._without_targets(), faulty(self.deployed, self._plans(), changes=limits) as broken:
+            self._run([case for case in CASES if case.fault != "undelivered"], broken)
+            with self._rule_off("Ended"):
+                self._run([case for case in CASES if case.fault == "undelivered"], broken)
+            self._schedule()
+            with suppress(pytest.fail.Exception):
+                eventually(lambda: self._look() == {case.cell: expected[case.cell] for case in CASES}, "all cells")
+            for _ in range(2):
+                self._schedule()
+            observed = self._look()
+        for letter in self._letters():
+            self.deployed.forget(letter)
+        return observed
+
+    def _run(self, cases: Sequence[Case], broken: Broken) -> None:
+        waiting = [case for case in cases if case.fault == HELD]
+        others = [case for case in cases if case.fault != HELD]
+        with ThreadPoolExecutor(len(waiting) or 1) as patient, ThreadPoolExecutor(AT_ONCE) as busy:
+            ways = [patient.submit(self._way, case, broken) for case in waiting]
+            ways += [busy.submit(self._way, case, broken) for case in others]
+        for way in ways:
+            way.result()
+
+    def _way(self, case: Case, broken: Broken) -> None:
+        deployed = self.deployed
+        if case.step == "Cleanup" or case.of_a_deletion:
+            deployed.picture(case.key, b"a row, and soon done")
+        before = deployed.row(case.key).get("execution")
+        if case.of_a_deletion:
+            deployed.delete(case.key)
+        else:
+            deployed.upload(case.key, b"no picture" if case.step == "Reject" else self._picture)
+
+        def owner() -> Any:
+            now = deployed.row(case.key).get("execution")
+            return now if now != before else None
+
+        execution = eventually(owner, f"the execution of {case.key}", patience=PATIENCE)
+        if case.ends:
+            met = f"{case.step} to be at work on {case.key}"
+            eventually(lambda: execution in {fault["execution"] for fault in broken.faults()}, met, patience=PATIENCE)
+            deployed.aws.states.stop_execution(executionArn=execution, cause="a person stopped it")
+        eventually(
+            lambda: deployed.aws.states.describe_execution(executionArn=execution)["status"] != "RUNNING",
+            f"the end of the execution of {case.key}",
+            patience=PATIENCE,
+        )
+        self._executions[case.key] = execution
+
+    def _look(self) -> dict[Cell, Observed]:
+        reasons = defaultdict(list)
+        for letter in self._letters():
+            reasons[json.loads(letter["Body"])["key"]].append(letter["MessageAttributes"]["reason"]["StringValue"])
+        return {
+            case.cell: Observed(
+                self.deployed.execution(self._executions[case.key])["status"],
+                self.deployed.row(case.key)["status"],
+                ", ".join(reasons[case.key]) or "none",
+            )
+            for case in CASES
+        }
+
+    def _letters(self) -> list[dict[str, Any]]:
+        """Those of these cases. All that are in the queue are read, and back they go."""
+        sqs, queue = self.deployed.aws.sqs, self.deployed.aws.output("DeadLetterQueueUrl")
+        asked: dict[str, Any] = {"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 60}
+        found: list[dict[str, Any]] = []
+        while messages := sqs.receive_message(**asked, MessageAttributeNames=["All"]).get("Messages"):
+            found += messages
+        for message in found:
+            sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+        return [letter for letter in found if FOLDER in letter["Body"]]
+
+    def _schedule(self) -> None:
+        self.deployed.client("lambda").invoke(FunctionName=self._sweep, Payload=json.dumps({"source": "aws.events"}))
+
+    def _plans(self) -> dict[str, Plan]:
+        plans: dict[str, dict[str, list[str]]] = defaultdict(dict)
+        for case in CASES:
+            for function, subject, faults in case.plans():
+                plans[function][subject] = faults
+        return dict(plans)
+
+    @contextmanager
+    def _without_targets(self) -> Iterator[None]:
+        """Each state calls what is not there, or what Lambda throttles, for the pictures that are to meet that."""
+        aws, throttled = self.deployed.aws, self._throttled()
+        changed = []
+        try:
+            for output, of_a_deletion in (("StateMachineArn", False), ("DeletionStateMachineArn", True)):
+                machine = aws.output(output)
+                real = aws.states.describe_state_machine(stateMachineArn=machine)["definition"]
+                definition = json.loads(real)
+                for name, state in states(definition):
+                    targets = {
+                        case.key: throttled if case.fault == "throttled" else "gone"
+                        for case in CASES
+                        if case.state == name and case.of_a_deletion == of_a_deletion and case.fault in OF_A_TARGET
+                    }
+                    if targets:
+                        _redirect(state["Arguments"], targets)
+                aws.states.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+                changed.append((machine, real))
+            yield
+        finally:
+            for machine, real in changed:
+                aws.states.update_state_machine(stateMachineArn=machine, definition=real)
+            self.deployed.client("lambda").delete_function(FunctionName=throttled)
+
+    def _throttled(self) -> str:
+        """A function of which Lambda runs none at once."""
+        functions, like = self.deployed.client("lambda"), self.deployed.function("validate")
+        created = functions.create_function(
+            FunctionName="throttled",
+            Role=like["Role"],
+            Runtime=like["Runtime"],
+            Handler="nothing.handler",
+            Code={"ZipFile": b"PK\x05\x06" + bytes(18)},  # an empty archive
+        )
+        functions.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
+        return str(created["FunctionArn"])
+
+    @contextmanager
+    def _rule_off(self, name: str) -> Iterator[None]:
+        events = self.deployed.client("events")
+        [rule] = [one["Name"] for one in events.list_rules()["Rules"] if f"Operations{name}" in one["Name"]]
+        events.disable_rule(Name=rule)
+        try:
+            yield
+        finally:
+            events.enable_rule(Name=rule)
+
+
+def _redirect(arguments: dict[str, Any], targets: Mapping[str, str]) -> None:
+    [field] = {"FunctionName", "TableName", "QueueUrl"} & arguments.keys()
+    key = "$states.context.Execution.Input.detail.object.key"
+    choice = f"$exists($lookup($targets, {key})) ? $lookup($targets, {key}) : {json.dumps(arguments[field])}"
+    arguments[field] = f"{{% ( $targets := {json.dumps(targets)}; {choice} ) %}}"
+
+
+def on_the_engine() -> dict[Cell, Observed]:
+    """As the page has it."""
+    return {(line[0], line[1]): Observed(*line[2:5]) for line in lines_of_the_page()}
+
+
+def on_the_page() -> dict[Cell, Observed]:
+    """What the page says of the local cloud, where it says more than that it cannot show the cell."""
+    there = {(line[0], line[1]): line[6] for line in lines_of_the_page()}
+    engine = on_the_engine()
+    return {
+        case.cell: engine[case.cell] if there[case.cell] == SAME else Observed(*there[case.cell].split("; "))
+        for case in CASES
+    }
+
+
+def write(observed: Mapping[Cell, Observed]) -> None:
+    engine = on_the_engine()
+    lines = PAGE.read_text().splitlines()
+    for number, line in enumerate(lines):
+        columns = line.split(" | ")
+        cell = (columns[0].removeprefix("| "), columns[1]) if len(columns) > 1 else None
+        if cell in observed:
+            said = SAME if observed[cell] == engine[cell] else "; ".join(observed[cell])
+            lines[number] = " | ".join([*columns[:-1], f"{said} |"])
+    PAGE.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="darkroom-faults-") as home:
+        cloud = local_cloud.start(Path(home), env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
+        try:
+            deploy(cloud, {"captions.enabled": "true"})
+            write(Matrix(Deployed(cloud)).observe(on_the_engine()))
+        finally:
+            local_cloud.stop(cloud.home)
