@@ -49,15 +49,15 @@ def services() -> Services:
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext, using: Services | None = None) -> dict[str, str]:
     """What became of each execution that was looked at."""
-    using, now = using or services(), datetime.now(UTC)
+    using = using or services()
     if event["source"] == "aws.states":
         execution = event["detail"]["executionArn"]
-        return {execution: _finish(using, using.executions.ended(execution), now, told=True)}
+        return {execution: _finish(using, using.executions.ended(execution), told=True)}
     became, problems = {}, []
-    for execution, look in _suspects(using, now).items():
+    for execution, look in _suspects(using).items():
         logger.append_keys(key=None, execution=execution)
         try:
-            became[execution] = _finish(using, look(), now, told=False)
+            became[execution] = _finish(using, look(), told=False)
         except Exception as problem:  # one that cannot be finished does not keep the others waiting
             logger.exception("not finished")
             problems.append(problem)
@@ -66,9 +66,9 @@ def handler(event: dict[str, Any], context: LambdaContext, using: Services | Non
     return became
 
 
-def _suspects(using: Services, now: datetime) -> dict[str, Callable[[], Ended | None]]:
+def _suspects(using: Services) -> dict[str, Callable[[], Ended | None]]:
     """Executions by their ARN, each with how to ask what became of it."""
-    since = now - timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
+    since = datetime.now(UTC) - timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
     rows = {row["execution"]["S"]: partial(_ended, using, row) for row in using.results.at_work_since(since)}
     metrics.add_metric("Stalled", MetricUnit.Count, len(rows))  # also none: an alarm of it clears by that
     bad = (arn for arn in using.executions.ended_badly(since - LOOKS_BACK) if arn not in rows)
@@ -98,13 +98,13 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _finish(using: Services, ended: Ended | None, now: datetime, *, told: bool) -> str:
+def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
     """The row is taken first and settled last: who comes second finds it taken, and who dies between is followed by
     the schedule. Without a row nothing remembers, so that only who was told of it sends the letter."""
     if ended is None:
         return "RUNNING"
     logger.append_keys(key=_told_of(ended.event, "object", "key"), execution=ended.arn)
-    has_row = _has_row(ended.event)
+    has_row, now = _has_row(ended.event), datetime.now(UTC)
     owed = not ended.has_sent_its_letter
     mine = using.results.take(ended.event, ended.arn, now, letter_owed=owed) if has_row else told and owed
     if not mine:
