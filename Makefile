@@ -25,7 +25,7 @@ down:  ## stops the local cloud
 
 .PHONY: test
 test: install  ## all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: faults
 faults: install  ## breaks every step in every way, and writes what was observed to docs/faults.md

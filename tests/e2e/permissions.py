@@ -155,6 +155,12 @@ def acts(stack: "Stack") -> list[Act]:
             harmless="InvalidExecutionInput",
         ),
         Act(
+            "list the executions",
+            "stepfunctions",
+            lambda aws: aws.list_executions(stateMachineArn=stack.machine("ImagePipeline")),
+            {SWEEP},
+        ),
+        Act(
             "look at an execution",
             "stepfunctions",
             lambda aws: aws.describe_execution(executionArn=execution),

@@ -21,9 +21,7 @@ from darkroom import cloud as local_cloud
 from darkroom.cloud import Cloud
 from darkroom.deploy import deploy
 from darkroom.pictures import photo
-from tests.e2e.conftest import Deployed, WithoutGrant, eventually
-
-pytestmark = pytest.mark.xdist_group("alarms")
+from tests.e2e.conftest import Deployed, FunctionRole, eventually
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 
@@ -110,7 +108,7 @@ def watch(deployed: Deployed) -> Watch:
 def after_answers(deployed: Deployed, watch: Watch) -> list[dict[str, Any]]:
     """What the topic was told after a rejection, a caption that failed, a duplicate, and a sweep that found nothing."""
     assert deployed.picture("raw/words.jpg", b"only words")["status"] == "REJECTED"
-    with WithoutGrant(deployed, "caption", "bedrock:Converse"):
+    with FunctionRole(deployed, "caption").without("bedrock:Converse"):
         row = deployed.picture("raw/photo.jpg", photo(300, 200))
     assert row["caption"]["status"] == "FAILED"
     again = deployed.run(json.loads(deployed.execution(row["execution"])["input"]))
@@ -148,7 +146,7 @@ def by_cause(by_metric: dict[str, Any], deployed: Deployed, watch: Watch) -> set
     del by_metric
     functions = deployed.client("lambda")
     for step, needs, event in (("cleanup", "s3:ListBucket", CLEANUP), ("sweep", "dynamodb:Query", SCHEDULED)):
-        with WithoutGrant(deployed, step, needs):
+        with FunctionRole(deployed, step).without(needs):
             assert "AccessDenied" in called(deployed, step, event)
     resize = deployed.function("resize")["FunctionName"]
     functions.put_function_concurrency(FunctionName=resize, ReservedConcurrentExecutions=0)
@@ -163,7 +161,7 @@ def by_cause(by_metric: dict[str, Any], deployed: Deployed, watch: Watch) -> set
 def ran(by_cause: set[str], deployed: Deployed) -> dict[str, subprocess.CompletedProcess[str]]:
     """Each command of the runbook, the cure last, with a picture that really failed for KEY."""
     del by_cause
-    with WithoutGrant(deployed, "resize", "s3:PutObject"):
+    with FunctionRole(deployed, "resize").without("s3:PutObject"):
         assert deployed.picture("raw/failed.jpg", photo(30, 20))["status"] == "FAILED"
     eventually(deployed.letters, "the dead letter")
     environment = {

@@ -15,8 +15,6 @@ from darkroom.pictures import photo
 from tests.e2e.conftest import Deployed
 from tests.e2e.permissions import CAPTION, CLEANUP, IMAGES, RESIZE, SWEEP, VALIDATE, Stack
 
-pytestmark = pytest.mark.xdist_group("cloud")
-
 POLICY = Path(__file__).resolve().parents[2] / "docs" / "key-policy.json"
 
 

@@ -7,9 +7,7 @@ import pytest
 
 from darkroom.pictures import photo
 from stacks.dashboard import WHAT_HAPPENED, WHY_REJECTED
-from tests.e2e.conftest import Deployed, WithoutGrant, eventually
-
-pytestmark = pytest.mark.xdist_group("cloud")
+from tests.e2e.conftest import Deployed, FunctionRole, eventually
 
 WHEN_SOMETHING_DIED = {"Swept"}  # by the same call as `Stalled`
 OF_THE_STATE_MACHINE = {
@@ -61,7 +59,7 @@ def test_every_metric_of_ours_on_the_dashboard_is_one_that_a_function_wrote(depl
     """With the same dimensions: CloudWatch finds a metric by all of them or not at all."""
     deployed.picture("raw/shown.jpg", photo(300, 200))
     deployed.picture("raw/shown.txt", b"only words")
-    with WithoutGrant(deployed, "caption", "bedrock:Converse"):
+    with FunctionRole(deployed, "caption").without("bedrock:Converse"):
         deployed.picture("raw/speechless too.jpg", photo(30, 20))
     deployed.client("lambda").invoke(
         FunctionName=deployed.function("sweep")["FunctionName"], Payload=json.dumps({"source": "aws.events"})

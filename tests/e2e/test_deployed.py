@@ -15,8 +15,6 @@ from darkroom.deploy import deploy
 from darkroom.pictures import corrupt_jpeg, photo
 from tests.e2e.conftest import Deployed, eventually
 
-pytestmark = pytest.mark.xdist_group("cloud")  # one cloud, in one process
-
 CONTRACT = {
     *("key", "status", "version_id", "etag", "sequencer", "size", "format", "width", "height", "frames"),
     *("content_hash", "renditions", "placeholder", "color", "caption", "execution", "created_at", "updated_at"),

@@ -6,7 +6,7 @@ from tests.e2e.conftest import Deployed
 from tests.e2e.fault_matrix import CASES, Case, Cell, Matrix, Observed, on_the_page
 
 # One cloud, in one process; seconds for all cases together, on a machine that is busy with something else as well.
-pytestmark = [pytest.mark.xdist_group("cloud"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import pytest
 from darkroom.pictures import corrupt_jpeg, photo
 from tests.e2e.conftest import Deployed, eventually
 
-pytestmark = pytest.mark.xdist_group("cloud")
-
 LONGEST = "raw/" + "📷é" * 170  # 4 bytes, and 6 for each pair: 1,024
 
 SAFE = {

@@ -5,8 +5,6 @@ import pytest
 from tests.e2e.conftest import Deployed
 from tests.e2e.load import PERIOD, Load, letters
 
-pytestmark = pytest.mark.xdist_group("cloud")  # one cloud, in one process
-
 
 @pytest.mark.timeout(600)  # half a minute of two cores, which may be shared
 def test_nothing_is_lost_and_nothing_twice_under_load(deployed: Deployed):

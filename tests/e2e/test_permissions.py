@@ -11,8 +11,6 @@ from tests.e2e import permissions
 from tests.e2e.conftest import Deployed
 from tests.e2e.permissions import NOT_AS_ON_AWS, PAGE, REFUSED, ROLES, Removal, Stack, denials, expected_denials, page
 
-pytestmark = pytest.mark.xdist_group("cloud")
-
 
 @pytest.fixture(scope="module")
 def tried(deployed: Deployed) -> dict[str, dict[str, str]]:

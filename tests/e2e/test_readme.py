@@ -16,7 +16,6 @@ from stacks.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.xdist_group("cloud")
 
 # `make demo` and `make test`, which a person runs first and this test cannot run inside itself.
 FIRST = "make demo"

@@ -6,14 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from darkroom.pictures import photo
 from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import ALWAYS, faulty
 from tests.e2e.load import darkroom, letters, start
-
-pytestmark = pytest.mark.xdist_group("cloud")  # one cloud, in one process
 
 NONSENSE = ("nonsense",) * ALWAYS
 
