@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import typer
@@ -16,6 +15,7 @@ from darkroom.terminal import seconds, show_table
 
 COLUMNS = ("picture", "status", "started (UTC)", "duration", "execution")
 STATE_COLUMNS = ("state", "duration", "retries", "error")
+MOST_AT_ONCE = 1000  # executions in one answer of ListExecutions
 
 
 @dataclass
@@ -63,19 +63,37 @@ class State:
 
 def recent(target: Target, *, status: str | None = None, limit: int = 20) -> list[dict[str, Any]]:
     """The newest executions, each with the key of its picture, which only its input tells."""
-    machine = target.output("StateMachineArn")
-    states = target.states
-    filters: Any = {"statusFilter": status} if status else {}
-    pages = states.get_paginator("list_executions").paginate(
-        stateMachineArn=machine, PaginationConfig={"PageSize": min(limit, 1000)}, **filters
-    )
-    found = list(islice((execution for page in pages for execution in page["executions"]), limit))
+    found, token = page(target, status=status, limit=min(limit, MOST_AT_ONCE))
+    while token and len(found) < limit:
+        more, token = page(target, status=status, limit=min(limit - len(found), MOST_AT_ONCE), token=token)
+        found += more
+    return found
 
-    def described(execution: Any) -> dict[str, Any]:
-        return _summary(states.describe_execution(executionArn=execution["executionArn"]))
 
+def page(
+    target: Target, *, status: str | None = None, limit: int = 20, token: str | None = None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """As many executions, newest first, and the token of the page behind them, None at the end."""
+    listed, token = listing(target, status=status, limit=limit, token=token)
     with ThreadPoolExecutor(8) as workers:
-        return list(workers.map(described, found))
+        return list(workers.map(lambda one: summary(target, one["executionArn"]), listed)), token
+
+
+def listing(
+    target: Target, *, status: str | None = None, limit: int = MOST_AT_ONCE, token: str | None = None
+) -> tuple[list[Any], str | None]:
+    """As `page`, but only what ListExecutions says, in one request: not the pictures."""
+    options: Any = {"statusFilter": status} if status else {}
+    if token:
+        options["nextToken"] = token
+    machine = target.output("StateMachineArn")
+    answer = target.states.list_executions(stateMachineArn=machine, maxResults=limit, **options)
+    return list(answer["executions"]), answer.get("nextToken")
+
+
+def summary(target: Target, execution: str) -> dict[str, Any]:
+    """One execution as `recent` lists it."""
+    return _summary(target.states.describe_execution(executionArn=execution))
 
 
 def inspect(target: Target, key: str) -> dict[str, Any]:
@@ -84,11 +102,15 @@ def inspect(target: Target, key: str) -> dict[str, Any]:
     execution = row.get("execution")
     if execution is None:
         return {"row": row, "execution": None, "states": []}
+    return {"row": row, **read(target, execution)}
+
+
+def read(target: Target, execution: str) -> dict[str, Any]:
+    """One execution by its ARN, and its states in the order they were entered."""
     described = target.states.describe_execution(executionArn=execution)
     pages = target.states.get_paginator("get_execution_history").paginate(executionArn=execution)
     states = read_history(event for page in pages for event in page["events"])
     return {
-        "row": row,
         "execution": {
             **_summary(described),
             "error": described.get("error"),

@@ -1,7 +1,10 @@
 """The end of a picture's way: its row in the results table, read."""
 
+import base64
+import heapq
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from darkroom.errors import TargetError
@@ -11,6 +14,8 @@ from darkroom.terminal import size
 Row = dict[str, Any]
 
 ENDED = ("SUCCEEDED", "REJECTED", "FAILED", "DELETED")
+STATUSES = ("PROCESSING", *ENDED)
+LATEST = "9999"  # later than any time a row has
 
 COLUMNS = ("picture", "status", "pixels", "size", "renditions", "caption or error", "updated (UTC)")
 
@@ -30,18 +35,56 @@ def find(target: Target, key: str) -> Row | None:
     return None
 
 
-def rows(target: Target, status: str | None = None) -> Iterator[Row]:
-    """All rows, or those of one status, newest first, by the index."""
-    from boto3.dynamodb.conditions import Key
+def rows(
+    target: Target,
+    status: str | None = None,
+    *,
+    prefix: str = "",
+    since: str = "",
+    until: str = LATEST,
+    at_once: int | None = None,
+    after: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[Row]:
+    """The rows of one status or of all, newest first, by the index `by-status`: of all it merges one query each.
 
-    if status is None:
-        yield from sorted((item for page in _pages(target.results.scan) for item in page), key=_updated, reverse=True)
-    else:
-        where = Key("status").eq(status)
-        for page in _pages(
-            target.results.query, IndexName="by-status", KeyConditionExpression=where, ScanIndexForward=False
-        ):
-            yield from page
+    `since` and `until` are beginnings of `updated_at`; a row of just `until` is not there. They bound what is read;
+    `prefix`, of the whole key, only what is given back. `at_once` is how many rows one query asks for, where few are
+    wanted. `after` are the rows to go on behind, by status. A row that is claimed anew while this reads may be missed.
+    """
+    asked = STATUSES if status is None else (status,)
+    readers = [
+        _of_status(target, one, prefix, since, until, at_once, dict(after[one]) if after and one in after else None)
+        for one in asked
+    ]
+    return heapq.merge(*readers, key=_updated, reverse=True)
+
+
+def page(
+    target: Target,
+    status: str | None = None,
+    *,
+    prefix: str = "",
+    since: str = "",
+    until: str = LATEST,
+    limit: int = 100,
+    token: str | None = None,
+) -> tuple[list[Row], str | None]:
+    """As many of `rows` and the token of the page behind them, None at the end. Raises TargetError for a token that
+    is none."""
+    after = _read_token(token)
+    found = rows(
+        target,
+        status,
+        prefix=prefix,
+        since=since,
+        until=until,
+        at_once=None if prefix else limit + 1,  # those that a prefix leaves out count too
+        after=after,
+    )
+    shown = list(islice(found, limit))
+    after |= {one["status"]: {name: one[name] for name in ("key", "updated_at")} for one in shown}
+    more = next(found, None) is not None
+    return shown, base64.urlsafe_b64encode(json.dumps(after).encode()).decode() if more else None
 
 
 def event(target: Target, found: Row) -> dict[str, Any]:
@@ -108,6 +151,42 @@ def _place(name: str) -> tuple[int, str]:
 
 def _updated(found: Row) -> str:
     return str(found.get("updated_at", ""))
+
+
+def _of_status(
+    target: Target,
+    status: str,
+    prefix: str,
+    since: str,
+    until: str,
+    at_once: int | None,
+    after: dict[str, str] | None,
+) -> Iterator[Row]:
+    from boto3.dynamodb.conditions import Attr, Key
+
+    request: dict[str, Any] = {
+        "IndexName": "by-status",
+        "KeyConditionExpression": Key("status").eq(status) & Key("updated_at").between(since or "0", until),
+        "ScanIndexForward": False,
+    }
+    if prefix:
+        request["FilterExpression"] = Attr("key").begins_with(prefix)
+    if at_once:
+        request["Limit"] = at_once
+    if after:
+        request["ExclusiveStartKey"] = {"status": status, **after}
+    for page in _pages(target.results.query, **request):
+        yield from (row for row in page if row["updated_at"] < until)
+
+
+def _read_token(token: str | None) -> dict[str, dict[str, str]]:
+    if token is None:
+        return {}
+    try:
+        read = json.loads(base64.urlsafe_b64decode(token))
+        return {status: {name: str(read[status][name]) for name in ("key", "updated_at")} for status in read}
+    except (ValueError, KeyError, TypeError):
+        raise TargetError("that page of the results is not known: begin at the first") from None
 
 
 def _pages(read: Any, **arguments: Any) -> Iterator[list[Row]]:

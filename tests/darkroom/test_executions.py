@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from darkroom import executions
 from darkroom.executions import State, line, read_history, state_line
 from darkroom.target import Target
 from tests.darkroom.conftest import darkroom
@@ -108,6 +109,19 @@ def test_the_number_of_executions_is_limited(target: Target):
     for _ in range(2):
         target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
     assert len(json.loads(darkroom("--aws", "executions", "--limit", "2", "--json").stdout)) == 2
+
+
+@pytest.mark.usefixtures("execution")
+def test_pages_of_executions_follow_one_another(target: Target):
+    for _ in range(4):
+        target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
+    found, token = executions.page(target, limit=2)
+    assert (len(found), token is None) == (2, False)
+    while token:
+        more, token = executions.page(target, limit=2, token=token)
+        found += more
+    assert [one["execution"] for one in found] == [one["execution"] for one in executions.recent(target)]
+    assert len(found) == 5
 
 
 def test_inspect_shows_the_row_and_the_execution_that_wrote_it(target: Target, execution: str):

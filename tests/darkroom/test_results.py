@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from darkroom import results
+from darkroom.errors import TargetError
 from darkroom.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -41,6 +42,39 @@ def test_all_rows_newest_first(target: Target):
 
 def test_rows_of_one_status_newest_first(target: Target):
     assert [row["key"] for row in results.rows(target, "SUCCEEDED")] == ["raw/new.jpg", "raw/old.jpg"]
+
+
+def test_rows_between_two_times_of_all_statuses(target: Target):
+    between = results.rows(target, since="2024-05-01T11", until="2024-05-03T10:00:00Z")
+    assert [row["key"] for row in between] == ["raw/bad.jpg"]
+
+
+def test_rows_of_a_prefix(target: Target):
+    assert [row["key"] for row in results.rows(target, prefix="raw/o")] == ["raw/old.jpg"]
+
+
+@pytest.mark.parametrize("status", [None, "SUCCEEDED"])
+@pytest.mark.parametrize("prefix", ["", "raw/n"])
+def test_pages_one_after_the_other_are_all_rows_once_and_in_order(status: str | None, prefix: str, target: Target):
+    """Also of several statuses and of one instant."""
+    for number in range(9):
+        status_of = ("SUCCEEDED", "REJECTED", "FAILED")[number % 3]
+        when = f"2024-05-0{number // 4 + 1}T10:00:00Z"
+        target.results.put_item(Item={"key": f"raw/n{number}.jpg", "status": status_of, "updated_at": when})
+    all_of_them = [row["key"] for row in results.rows(target, status, prefix=prefix)]
+    paged, token = results.page(target, status, prefix=prefix, limit=2)
+    while token:
+        more, token = results.page(target, status, prefix=prefix, limit=2, token=token)
+        assert more
+        paged += more
+    assert [row["key"] for row in paged] == all_of_them
+    assert len(set(all_of_them)) == len(all_of_them) >= 3
+
+
+@pytest.mark.parametrize("token", ["nonsense", "e30x", "W10", "eyJGQUlMRUQiOiAxfQ=="])
+def test_a_page_that_never_was_is_one_line(token: str, target: Target):
+    with pytest.raises(TargetError, match="begin at the first"):
+        results.page(target, token=token)
 
 
 @pytest.mark.parametrize("key", ["old.jpg", "raw/old.jpg"])
