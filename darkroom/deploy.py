@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from darkroom.cloud import ACCOUNT, PROJECT, REGION, Cloud
 from darkroom.errors import DeployError
@@ -17,6 +18,8 @@ from darkroom.terminal import News, say, step
 CDK = PROJECT / "node_modules" / ".bin" / "cdk"
 
 MOST_AT_ONCE = 40  # what an inline Map takes
+
+PLAIN = ("--no-notices", "--no-color", "--ci")
 
 # News of the CDK itself: asking for it needs the internet, and node's age would bury what matters.
 QUIET = {
@@ -54,11 +57,8 @@ def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
     chosen = _chosen(cloud, settings or {})
     if chosen:
         say(f"Beside cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
-    context = [f"{name}={value}" for name, value in {**local_settings(), **chosen}.items()]
     with step("Synthesising the stack") as news:
-        app = f'"{sys.executable}" app.py'
-        options = [part for setting in context for part in ("-c", setting)]
-        _cdk(cloud, ["synth", "--quiet", "--app", app, "--output", str(assembly), *options], news)
+        _cdk(cloud, _synth(assembly, {**local_settings(), **chosen}), news)
     if not _bootstrapped(cloud):
         with step("Bootstrapping the account for the CDK") as news:
             _cdk(cloud, ["bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(assembly)], news)
@@ -80,12 +80,40 @@ def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
     _settings_file(cloud).write_text(json.dumps(chosen))
 
 
+def chosen_settings(cloud: Cloud) -> dict[str, str]:
+    """Those of earlier deployments that hold, over cdk.json and what is local."""
+    return _chosen(cloud, {})
+
+
+def template(folder: Path, settings: Mapping[str, str]) -> dict[str, Any]:
+    """The stack's template as this checkout makes it, synthesised into that folder. Raises DeployError."""
+    check_tools()
+    done = subprocess.run(
+        [str(CDK), *_synth(folder, settings), *PLAIN],
+        cwd=PROJECT,
+        env={**os.environ, **QUIET},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise DeployError(f"cdk synth failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    return dict(json.loads((folder / "Darkroom.template.json").read_text()))
+
+
 def check_tools() -> None:
     """Raises DeployError if `deploy` could not even begin."""
     if shutil.which("node") is None:
         raise DeployError("node is not installed: the CDK command line needs version 20 or newer of it")
     if not CDK.exists():
         raise DeployError(f"there is no CDK command line in {PROJECT / 'node_modules'}: run `make install`")
+
+
+def _synth(folder: Path, settings: Mapping[str, str]) -> list[str]:
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return ["synth", "--quiet", "--app", f'"{sys.executable}" app.py', "--output", str(folder), *options]
 
 
 def _chosen(cloud: Cloud, settings: Mapping[str, str]) -> dict[str, str]:
@@ -115,7 +143,7 @@ def _cdk(cloud: Cloud, arguments: Sequence[str], news: News) -> None:
     with (cloud.home / "deploy.log").open("a") as log:
         log.write(f"\n$ cdk {' '.join(arguments)}\n")
         process = subprocess.Popen(
-            [str(CDK), *arguments, "--no-notices", "--no-color", "--ci"],
+            [str(CDK), *arguments, *PLAIN],
             cwd=PROJECT,
             env={**cloud.environment(), **QUIET, "PATH": path},
             stdin=subprocess.DEVNULL,
@@ -125,11 +153,16 @@ def _cdk(cloud: Cloud, arguments: Sequence[str], news: News) -> None:
             errors="replace",
         )
         assert process.stdout is not None  # it was asked for
-        for line in process.stdout:
-            log.write(line)
-            if line.strip():
-                last.append(line.rstrip())
-                news(line)
+        try:
+            for line in process.stdout:
+                log.write(line)
+                if line.strip():
+                    last.append(line.rstrip())
+                    news(line)
+        except KeyboardInterrupt:  # which the terminal sent it too; another sender may not have
+            process.terminate()
+            process.wait()
+            raise
     if process.wait():
         said = "\n  ".join(last)
         raise DeployError(f"cdk {arguments[0]} failed (all of it: {cloud.home / 'deploy.log'}):\n  {said}")

@@ -1,20 +1,31 @@
 """How a picture went its way: the executions, and of one its states with duration, errors and retries."""
 
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from darkroom import results
 from darkroom.target import Target
-from darkroom.terminal import seconds, show_table
+from darkroom.terminal import FACTS, Column, draw, plain, seconds, show_table
 
-COLUMNS = ("picture", "status", "started (UTC)", "duration", "execution")
-STATE_COLUMNS = ("state", "duration", "retries", "error")
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+COLUMNS = (
+    Column("picture", "folded"),
+    Column("status"),
+    Column("started (UTC)"),
+    Column("duration"),
+    Column("execution", "folded", expendable=1),
+)
+POLL_SECONDS = 1
+UNKNOWN_INSIDE = "(the local cloud keeps no history of what runs inside: the functions' logs have it)"
 MOST_AT_ONCE = 1000  # executions in one answer of ListExecutions
 
 
@@ -96,6 +107,29 @@ def summary(target: Target, execution: str) -> dict[str, Any]:
     return _summary(target.states.describe_execution(executionArn=execution))
 
 
+def changes(target: Target, *, status: str | None = None, limit: int = 20) -> Iterator[dict[str, Any]]:
+    """The newest executions, the oldest of them first, and from then on each as it starts and ends, without an end.
+
+    With a status, an execution that was given with it is given once more when it has left it.
+    """
+    known = {one["executionArn"]: one["status"] for one in listing(target)[0]}
+    first = recent(target, status=status, limit=limit)
+    known |= {one["execution"]: one["status"] for one in first}
+    given = {one["execution"] for one in first}
+    yield from reversed(first)
+    while True:
+        time.sleep(POLL_SECONDS)
+        listed = {one["executionArn"]: one["status"] for one in reversed(listing(target)[0])}
+        for execution in (arn for arn, said in known.items() if said == "RUNNING" and arn not in listed):
+            listed[execution] = target.states.describe_execution(executionArn=execution)["status"]
+        for execution, said in listed.items():
+            if known.get(execution) != said:
+                known[execution] = said
+                if status in (None, said) or execution in given:
+                    given.add(execution)
+                    yield summary(target, execution)
+
+
 def inspect(target: Target, key: str) -> dict[str, Any]:
     """The row of a picture, the execution that wrote it, and that one's states."""
     row = results.row(target, key)
@@ -109,14 +143,24 @@ def read(target: Target, execution: str) -> dict[str, Any]:
     """One execution by its ARN, and its states in the order they were entered."""
     described = target.states.describe_execution(executionArn=execution)
     pages = target.states.get_paginator("get_execution_history").paginate(executionArn=execution)
-    states = read_history(event for page in pages for event in page["events"])
+    events = [event for page in pages for event in page["events"]]
+    states = read_history(events)
+    linked = any("previousEventId" in event for event in events)  # the local cloud's are not
     return {
         "execution": {
             **_summary(described),
             "error": described.get("error"),
             "cause": described.get("cause"),
         },
-        "states": [state.document() | {"depth": state.depth} for state in states],
+        "states": [
+            {
+                **state.document(),
+                "depth": state.depth,
+                "parent": None if state.inside is None else states.index(state.inside),
+                "unknown_inside": state.kind in ("Parallel", "Map") and not linked,
+            }
+            for state in states
+        ],
     }
 
 
@@ -175,29 +219,59 @@ def line(execution: dict[str, Any]) -> Sequence[object]:
     )
 
 
-def show(found: dict[str, Any]) -> None:
-    """What `inspect` returned, for a person: the row, the execution, its states, then what each was given."""
-    show_table(("", ""), results.facts(found["row"]))
+def show(found: dict[str, Any], *, inputs: bool = False) -> None:
+    """What `inspect` returned, for a person: the row, the execution, and its states as a tree."""
+    show_table(FACTS, results.facts(found["row"]))
     if found["execution"] is None:
         return
     typer.echo()
     show_table(COLUMNS, [line(found["execution"])])
     typer.echo()
-    show_table(STATE_COLUMNS, map(state_line, found["states"]))
-    typer.echo()
-    show_table(("state", "input"), [(state["name"], _short(state["input"])) for state in found["states"]])
+    draw(tree(found, inputs=inputs))
 
 
-def state_line(state: dict[str, Any]) -> Sequence[object]:
-    """The state as a line of a table with STATE_COLUMNS."""
+def tree(found: dict[str, Any], *, inputs: bool = False) -> "Tree":
+    """The states below the execution that visited them, each in the Parallel, Map or iteration that it ran in."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    execution, states = found["execution"], found["states"]
+    took = seconds(execution["seconds"])
+    root = Tree(Text(f"{execution['status']}{' after ' if took else ''}{took}", "bold"))
+
+    def grow(branch: "Tree", parent: int | None) -> None:
+        inside = [(place, state) for place, state in enumerate(states) if state["parent"] == parent]
+        for place, state in sorted(inside, key=lambda one: one[1]["iteration"] or 0):  # which keeps their order else
+            grown = branch.add(Text(in_words(state), style="yellow" if state["errors"] else ""))
+            if inputs:
+                grown.add(Text(f"given {plain(_short(state['input']))}", "dim"))
+            if state["unknown_inside"]:
+                grown.add(Text(UNKNOWN_INSIDE, "dim"))
+            grow(grown, place)
+
+    grow(root, None)
+    if execution["error"]:
+        root.add(Text(plain(f"{execution['error']}: {_message(execution['cause'] or '')}"), "red"))
+    return root
+
+
+def in_words(state: dict[str, Any]) -> str:
+    """The state in one line: its name, how long it took, how often it was tried and what went wrong."""
     iteration = "" if state["iteration"] is None else f" #{state['iteration']}"
-    error = state["errors"][-1] if state["errors"] else None
-    return (
-        "  " * state["depth"] + state["name"] + iteration,
-        seconds(state["seconds"]),
-        state["retries"] or "",
-        f"{error['error']}: {_in_words(error['cause'])}" if error else "",
-    )
+    took = "not left" if state["seconds"] is None else seconds(state["seconds"])
+    errors = [f"{one['error']}: {_message(one['cause'])}" for one in state["errors"]]
+    said = f"{state['name']}{iteration}  {took}"
+    if not errors:
+        return plain(said)
+    tries = state["retries"] + 1
+    different = list(dict.fromkeys(errors))
+    what = "; then ".join(different)
+    times = "tried once" if tries == 1 else f"tried {tries} times"
+    if tries > len(errors):
+        end = f"succeeded at the {_ordinal(tries)}"
+    else:
+        end = "gave up" if state["seconds"] is None else "gave up; the error was caught"
+    return plain(f"{said}  {times}: {what}; {end}")
 
 
 def _summary(described: Any) -> dict[str, Any]:
@@ -253,12 +327,16 @@ def _attempt(state: State, event: Any) -> None:
             state.failures.append({"error": details["error"], "cause": details.get("cause", "")})
 
 
+def _ordinal(number: int) -> str:
+    return ("", "first", "second", "third", "fourth", "fifth")[number] if number <= 5 else f"{number}th"
+
+
 def _short(value: Any, limit: int = 300) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters, all with --json)"
 
 
-def _in_words(cause: str) -> str:
+def _message(cause: str) -> str:
     """A Lambda's cause is JSON with its message inside."""
     parsed = _parsed(cause)
     return str(parsed.get("errorMessage", cause)) if isinstance(parsed, dict) else cause

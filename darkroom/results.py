@@ -1,15 +1,18 @@
 """The end of a picture's way: its row in the results table, read."""
 
 import base64
+import difflib
 import heapq
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from darkroom.errors import TargetError
 from darkroom.target import Target
-from darkroom.terminal import size
+from darkroom.terminal import Column, size
 
 Row = dict[str, Any]
 
@@ -17,14 +20,51 @@ ENDED = ("SUCCEEDED", "REJECTED", "FAILED", "DELETED")
 STATUSES = ("PROCESSING", *ENDED)
 LATEST = "9999"  # later than any time a row has
 
-COLUMNS = ("picture", "status", "pixels", "size", "renditions", "caption or error", "updated (UTC)")
+COLUMNS = (
+    Column("picture", "folded"),
+    Column("status"),
+    Column("pixels", expendable=1),
+    Column("size", expendable=2),
+    Column("renditions", expendable=3),
+    Column("caption or error", "cut"),
+    Column("updated (UTC)"),
+)
+CSV_COLUMNS = (
+    *("key", "status", "format", "width", "height", "frames", "size", "renditions", "caption"),
+    *("error_code", "error_message", "version_id", "execution", "created_at", "updated_at"),
+)
+
+POLL_SECONDS = 1
+LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
+SEARCHED = 2000  # rows, the newest, among which a mistyped key is looked for
+SUGGESTED = 3
+SIMILAR = 0.75  # of 1, by difflib: one letter more, less or another in a name of four
 
 
 def row(target: Target, key: str) -> Row:
     """The row of this key, with or without the upload prefix. Raises TargetError if there is none."""
     if found := find(target, key):
         return found
-    raise TargetError(f"no row for {key!r} in {target.name}: `darkroom results` lists the pictures there are")
+    hint = meant(target, key) or "`darkroom results` lists the pictures there are"
+    raise TargetError(f"no row for {key!r} in {target.name}: {hint}")
+
+
+def meant(target: Target, key: str) -> str | None:
+    """A question that names the keys nearest to a mistyped one, none if none is near. Looks at the newest rows."""
+    near = nearest(with_prefix(target, key), [one["key"] for one in islice(rows(target), SEARCHED)])
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else None
+
+
+def nearest(key: str, there: Sequence[str]) -> list[str]:
+    """Those that differ by little, or that have just that file name in another folder."""
+    name = key.rpartition("/")[2]
+    elsewhere = [one for one in there if one.rpartition("/")[2].lower() == name.lower()]
+    similar = difflib.get_close_matches(key, there, SUGGESTED, SIMILAR)
+    return list(dict.fromkeys([*elsewhere, *similar]))[:SUGGESTED]
+
+
+def with_prefix(target: Target, key: str) -> str:
+    return key if key.startswith(target.upload_prefix) else target.upload_prefix + key
 
 
 def find(target: Target, key: str) -> Row | None:
@@ -87,6 +127,30 @@ def page(
     return shown, base64.urlsafe_b64encode(json.dumps(after).encode()).decode() if more else None
 
 
+def changes(
+    target: Target, status: str | None = None, *, prefix: str = "", since: str = "", limit: int = 20
+) -> Iterator[Row]:
+    """The newest rows, the oldest of them first, and from then on each row as it changes, without an end.
+
+    With a status, a row that was given with it is given once more when it has left it.
+    """
+    newest = next((one["updated_at"] for one in rows(target, prefix=prefix, at_once=None if prefix else 1)), "")
+    known = {one["key"]: _state(one) for one in rows(target, prefix=prefix, since=_earlier(newest))}
+    first = list(islice(rows(target, status, prefix=prefix, since=since, at_once=None if prefix else limit), limit))
+    known |= {one["key"]: _state(one) for one in first}
+    given = {one["key"] for one in first}
+    yield from reversed(first)
+    while True:
+        time.sleep(POLL_SECONDS)
+        for one in reversed(list(rows(target, prefix=prefix, since=max(since, _earlier(newest))))):
+            newest = max(newest, one["updated_at"])
+            if _state(one) != known.get(one["key"]):
+                known[one["key"]] = _state(one)
+                if status in (None, one["status"]) or one["key"] in given:
+                    given.add(one["key"])
+                    yield one
+
+
 def event(target: Target, found: Row) -> dict[str, Any]:
     """The upload's event: what the row's execution was given. Step Functions forgets that after 90 days; then it is
     what the row remembers of it, which is as far as the pipeline reads one."""
@@ -117,6 +181,19 @@ def line(found: Row) -> Sequence[object]:
         caption_or_error(found),
         found.get("updated_at", "")[: len("2024-05-01T10:00:00")].replace("T", " "),
     )
+
+
+def csv_line(found: Row) -> Sequence[object]:
+    """The row as a line of CSV with CSV_COLUMNS: renditions as their names, the smallest first."""
+    error = found.get("error", {})
+    told = {
+        **found,
+        "renditions": " ".join(by_width(found)),
+        "caption": found.get("caption", {}).get("text", ""),
+        "error_code": error.get("code", ""),
+        "error_message": error.get("message", ""),
+    }
+    return [told.get(name, "") for name in CSV_COLUMNS]
 
 
 def caption_or_error(found: Row) -> str:
@@ -177,6 +254,17 @@ def _of_status(
         request["ExclusiveStartKey"] = {"status": status, **after}
     for page in _pages(target.results.query, **request):
         yield from (row for row in page if row["updated_at"] < until)
+
+
+def _state(found: Row) -> tuple[str, str]:
+    return found["status"], found["updated_at"]
+
+
+def _earlier(updated: str) -> str:
+    """From when on a change may not have been seen, after a row of that time was."""
+    if not updated:
+        return ""
+    return (datetime.fromisoformat(updated) - timedelta(seconds=LATE_SECONDS)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _read_token(token: str | None) -> dict[str, dict[str, str]]:

@@ -42,6 +42,11 @@ class Target:
         self.at_once = at_once
         self._options = options
 
+    def client(self, service: str) -> Any:
+        """Of a service that has no property of its own here."""
+        client: Any = self.session.client  # its types know only the services by name
+        return client(service, **self._options)
+
     @cached_property
     def s3(self) -> "S3Client":
         return self.session.client("s3", **self._options)

@@ -1,59 +1,166 @@
 """What a person sees of every step: news on stderr, tables or one JSON document on stdout."""
 
 import json
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 News = Callable[[str], None]
 
 SILENCE_SECONDS = 5
+GAP = 2  # columns of the terminal between two of a table
+LEAST_WIDE = 20  # of a column that is folded or cut, before others are left out for its sake
+
+# What moves the cursor, begins a new line, changes colours or turns the direction of writing, as keys may contain it:
+# the C0 and C1 controls, the separators of lines and paragraphs, the marks of direction, half a character.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# In a JSON document, which has escaped the C0 controls itself.
+UNPRINTABLE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Column:
+    """Of a table: one that is `whole` is never broken, `folded` goes on in the next line, `cut` ends with `…`.
+
+    On a terminal too narrow for all, those with an `expendable` number are left out, the highest first.
+    """
+
+    name: str
+    fit: Literal["whole", "folded", "cut"] = "whole"
+    expendable: int = 0
+
+
+FACTS = (Column(""), Column("", "folded"))  # a name and what it says, one in a line
+
+
+def plain(text: object) -> str:
+    """In one line, and with nothing in it that a terminal would obey: an escape character becomes `\\x1b`."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def say(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo("\n".join(map(plain, line.split("\n"))), err=True)
 
 
 @contextmanager
 def step(title: str) -> Iterator[News]:
     """Announce a step and, at its end, its seconds; in between its newest news, on a pipe now and then."""
     started = time.monotonic()
-    console = Console(stderr=True, markup=False, highlight=False)
+    console = _console(stderr=True)
     showing = _spinner(console, title) if console.is_terminal else _lines(title)
     with showing as news:
-        yield news
+        yield lambda line: news(plain(line.strip()))
     say(f"{title}: {time.monotonic() - started:.1f} s")
 
 
-def show_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+class Progress:
+    """How far a step of many pictures and bytes is. Its threads add what they have done; the newest news are shown."""
+
+    def __init__(self, total: int, total_bytes: int) -> None:
+        self.total, self.total_bytes = total, total_bytes
+        self.done = self.bytes = 0
+        self._show: Callable[[str], object] = str
+        self._lock = threading.Lock()
+
+    def add_bytes(self, count: int) -> None:
+        """Negative where a part is sent again."""
+        with self._lock:
+            self.bytes += count
+        self._show("")
+
+    def add(self, news: str) -> None:
+        with self._lock:
+            self.done += 1
+        self._show(plain(news))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+@contextmanager
+def progress(title: str, *, total: int, total_bytes: int) -> Iterator[Progress]:
+    """As `step`; on a terminal a bar for the bytes and one for the pictures."""
+    made = Progress(total, total_bytes)
+    console = _console(stderr=True)
+    if console.is_terminal:
+        started = time.monotonic()
+        with _bars(console, title, made):
+            yield made
+        say(f"{title}: {time.monotonic() - started:.1f} s")
+        return
+    with step(title) as news:
+        made._show = lambda line: news(f"{made.done} of {total}: {line}") if line else None
+        yield made
+
+
+def show_json(document: Any, *, line: bool = False) -> None:
+    """One document; or as one line of many, which are then JSON Lines."""
+    layout: Any = {"separators": (",", ":")} if line else {"indent": 2}
+    text = json.dumps(document, ensure_ascii=False, default=_plain, **layout)
+    typer.echo(UNPRINTABLE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:
     """As wide as the terminal; on a pipe as wide as needed, so that a key can be found whole."""
-    wide = None if sys.stdout.isatty() else 1000
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    if not table.rows:
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    if not cells:
         say("There are none")
         return
-    console = Console(markup=False, highlight=False, emoji=False, width=wide)
-    with console.capture() as drawn:
-        console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    wide = _console().width if sys.stdout.isatty() else None
+    drawn, left_out = table(columns, cells, wide)
+    draw(drawn, wide or 1_000_000)
+    if left_out:
+        say(f"Not shown for want of width: {', '.join(left_out)}")
+
+
+def table(
+    columns: Sequence[str | Column], cells: Sequence[Sequence[str]], wide: int | None
+) -> tuple["Table", list[str]]:
+    """The table that fits into so many columns of a terminal, and the names of those of its own that are left out."""
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    asked = [column if isinstance(column, Column) else Column(column) for column in columns]
+    natural = [max(map(cell_len, (column.name, *(row[place] for row in cells)))) for place, column in enumerate(asked)]
+    shown = list(range(len(asked)))
+    if wide is not None:
+        for place in sorted((p for p in shown if asked[p].expendable), key=lambda p: -asked[p].expendable):
+            if _fits(asked, natural, shown, wide):
+                break
+            shown.remove(place)
+    widths = _widths(asked, natural, shown, wide)
+    drawn = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, GAP, 0, 0),
+        collapse_padding=True,
+        header_style="bold",
+        show_header=any(column.name for column in asked),
+    )
+    for place in shown:
+        cut = asked[place].fit == "cut"
+        drawn.add_column(asked[place].name, width=widths[place], no_wrap=cut, overflow="ellipsis" if cut else "fold")
+    for row in cells:
+        drawn.add_row(*(row[place] for place in shown))
+    return drawn, [asked[place].name for place in range(len(asked)) if place not in shown]
+
+
+def draw(drawn: "RenderableType", wide: int | None = None) -> None:
+    """On stdout, without the blanks at the end of its lines."""
+    console = _console(width=wide)
+    with console.capture() as captured:
+        console.print(drawn)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def pictures(count: int) -> str:
@@ -75,6 +182,37 @@ def size(count: float | None) -> str:
     return f"{count:.1f} GiB"
 
 
+def _cell(value: object) -> str:
+    return "" if value is None else plain(value)
+
+
+def _console(*, stderr: bool = False, width: int | None = None) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
+
+
+def _fits(columns: Sequence[Column], natural: Sequence[int], shown: Sequence[int], wide: int) -> bool:
+    """Whether each column has its width, or at least a bearable one."""
+    widths = _widths(columns, natural, shown, wide)
+    return all(widths[place] >= min(natural[place], LEAST_WIDE) for place in shown)
+
+
+def _widths(
+    columns: Sequence[Column], natural: Sequence[int], shown: Sequence[int], wide: int | None
+) -> dict[int, int]:
+    """By place. What the whole ones leave is shared out evenly; who needs less than a share leaves the rest."""
+    widths = {place: natural[place] for place in shown}
+    if wide is None:
+        return widths
+    flexible = sorted((p for p in shown if columns[p].fit != "whole"), key=lambda p: natural[p])
+    left = wide - GAP * (len(shown) - 1) - sum(natural[p] for p in shown if columns[p].fit == "whole")
+    for number, place in enumerate(flexible):
+        widths[place] = max(1, min(natural[place], left // (len(flexible) - number)))
+        left -= widths[place]
+    return widths
+
+
 def _plain(value: object) -> object:
     if isinstance(value, Decimal):  # what boto3 makes of a DynamoDB number
         return int(value) if value == value.to_integral_value() else float(value)
@@ -84,12 +222,40 @@ def _plain(value: object) -> object:
 
 
 @contextmanager
-def _spinner(console: Console, title: str) -> Iterator[News]:
+def _spinner(console: "Console", title: str) -> Iterator[News]:
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None)
         width = max(20, console.width - len(title) - 20)
-        yield lambda line: progress.update(task, description=f"{title}: {line.strip()[:width]}")
+        yield lambda line: progress.update(task, description=f"{title}: {line[:width]}")
+
+
+@contextmanager
+def _bars(console: "Console", title: str, made: Progress) -> Iterator[None]:
+    from rich import progress as rich
+
+    columns = (
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(bar_width=None),
+        rich.TextColumn("{task.fields[said]}", markup=False),
+    )
+    with rich.Progress(*columns, console=console, transient=True, expand=True) as drawn:
+        sent = drawn.add_task("sent", total=made.total_bytes, said="")
+        ended = drawn.add_task("done", total=made.total, said="")
+        newest = drawn.add_task(title, total=0, said="", visible=False)
+
+        def show(news: str) -> None:
+            said = f"{size(made.bytes)} of {size(made.total_bytes)}"
+            drawn.update(sent, completed=made.bytes, said=said)
+            drawn.update(ended, completed=made.done, said=f"{made.done} of {made.total}")
+            if news:
+                drawn.update(newest, description=news[: console.width - 2], visible=True)
+
+        made._show = show
+        show("")
+        yield
 
 
 @contextmanager
@@ -100,7 +266,7 @@ def _lines(title: str) -> Iterator[News]:
 
     def speak() -> None:
         while not ended.wait(SILENCE_SECONDS):
-            say(f"  {newest[0].strip()}")
+            say(f"  {newest[0]}")
 
     speaker = threading.Thread(target=speak, daemon=True)
     speaker.start()

@@ -3,10 +3,11 @@
 import mimetypes
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,18 @@ from darkroom import results
 from darkroom.errors import DarkroomError, TargetError
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
-from darkroom.terminal import pictures, say, seconds, size, step
+from darkroom.terminal import Column, pictures, plain, progress, say, seconds, size
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3
-COLUMNS = ("picture", "status", "time", "renditions", "caption or error")
+COLUMNS = (
+    Column("picture", "folded"),
+    Column("status"),
+    Column("time"),
+    Column("renditions", "cut", expendable=1),
+    Column("caption or error", "cut"),
+)
+MANY = 10  # of them, the names of the first are said
 NO_VERSION = "null"  # S3's own word
 BATCH = 100  # keys: what DynamoDB's BatchGetItem takes at once
 
@@ -79,31 +87,102 @@ def keys(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
     return found
 
 
-def send(target: Target, files: dict[str, Path]) -> Iterator[Upload]:
+class StoppedError(BaseException):
+    """An upload was given up before S3 had all of it, and so has none of it. No Exception: those are tried again."""
+
+
+@dataclass
+class Sending:
+    """What has become of the uploads so far. Told to stop, it begins no other, and gives up those under way."""
+
+    files: dict[str, Path]
+    told: Callable[[int], object] = int  # of bytes as they are sent; fewer than none where a part is sent again
+    sent: dict[str, Upload] = field(default_factory=dict)
+    stopped: bool = False
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self.files.values())
+
+    @property
+    def unsent(self) -> list[str]:
+        return [key for key in self.files if key not in self.sent]
+
+
+class _Body(FileIO):
+    """A file that tells how far it is read. It is read once more where its upload is tried again."""
+
+    def __init__(self, path: Path, sending: Sending) -> None:
+        super().__init__(path)
+        self._sending = sending
+        self._told = 0
+
+    def read(self, size: int | None = -1, /) -> Any:
+        if self._sending.stopped:
+            raise StoppedError
+        part = super().read(-1 if size is None else size)
+        self._sending.told(self.tell() - self._told)
+        self._told = self.tell()
+        return part
+
+
+def send(target: Target, files: dict[str, Path], sending: Sending | None = None) -> Generator[Upload, None, None]:
     """Upload them, several at once; each is given back when S3 has it."""
-    with _sending(target, files) as sending:
-        for one in as_completed(list(sending)):
+    with _sending(target, sending or Sending(files)) as begun:
+        for one in as_completed(list(begun)):
             yield one.result()
 
 
-def send_and_follow(target: Target, files: dict[str, Path], timeout: float) -> Iterator[Ended]:
+def send_and_follow(
+    target: Target, files: dict[str, Path], timeout: float, sending: Sending | None = None
+) -> Generator[Ended, None, None]:
     """As `send` and `follow`, with no more pictures on their way at any time than the target can work on."""
-    with _sending(target, files) as sending:
-        yield from _follow(target, [], sending, timeout)
+    with _sending(target, sending or Sending(files)) as begun:
+        yield from _follow(target, [], begun, timeout)
 
 
 def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]:
-    """As `send_and_follow`, telling each end as news; in the order they came."""
-    ended = []
-    with step(f"Uploading {pictures(len(files))} and following each to its end") as news:
-        try:
-            for end in send_and_follow(target, files, timeout):
+    """As `send_and_follow`, showing how far it is; in the order they came to their end."""
+    ended: list[Ended] = []
+    sending = Sending(files)
+    title = f"Uploading {pictures(len(files))} and following each to its end"
+    with _explained(sending, ended), progress(title, total=len(files), total_bytes=sending.size) as shown:
+        sending.told = shown.add_bytes
+        with closing(send_and_follow(target, files, timeout, sending)) as following:
+            for end in following:
                 ended.append(end)
-                news(f"{len(ended)} of {len(files)}: {end.upload.key} {end.status}")
-        except KeyboardInterrupt:
-            say(f"Stopped with {len(ended)} of {len(files)} at their end. What S3 has goes on: see `darkroom results`")
-            raise
+                shown.add(f"{end.upload.key} {end.status}")
     return ended
+
+
+def send_all(target: Target, files: dict[str, Path]) -> list[Upload]:
+    """As `send`, showing how far it is."""
+    sending = Sending(files)
+    title = f"Uploading {pictures(len(files))}"
+    with _explained(sending, ()), progress(title, total=len(files), total_bytes=sending.size) as shown:
+        sending.told = shown.add_bytes
+        with closing(send(target, files, sending)) as begun:
+            for one in begun:
+                shown.add(one.key)
+    return list(sending.sent.values())
+
+
+@contextmanager
+def _explained(sending: Sending, ended: Sequence[Ended]) -> Iterator[None]:
+    """Ctrl-C says which pictures S3 has, which it has not, and how many were seen to their end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"Stopped with {len(ended)} of {len(sending.files)} at their end.")
+        under_way = [key for key in sending.sent if key not in {end.upload.key for end in ended}]
+        for what, keys in (
+            ("In S3, where the pipeline goes on with them: see `darkroom results`", under_way),
+            ("Not uploaded: give the same command again for them", sending.unsent),
+        ):
+            if keys:
+                more = f" and {len(keys) - MANY} more" if len(keys) > MANY else ""
+                say(f"{what} ({len(keys)}): {', '.join(map(plain, keys[:MANY]))}{more}")
+        raise
 
 
 def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterator[Ended]:
@@ -145,23 +224,30 @@ def _follow(
 
 
 @contextmanager
-def _sending(target: Target, files: dict[str, Path]) -> Iterator[Iterator[Future[Upload]]]:
-    """Each upload begins when it is asked for. What has not begun when the block is left, by Ctrl-C or an error, never
-    does."""
+def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Upload]]]:
+    """Each upload begins when it is asked for. When the block is left, by Ctrl-C or an error, no other begins, and one
+    under way is given up unless S3 has all its bytes already: then its answer is waited for."""
     bucket, s3 = target.output("UploadsBucketName"), target.s3
-    before = {row["key"]: row.get("sequencer") for row in _rows(target, list(files))}
+    before = {row["key"]: row.get("sequencer") for row in _rows(target, list(sending.files))}
 
     def put(key: str, path: Path) -> Upload:
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        with path.open("rb") as body:
+        with _Body(path, sending) as body:
             answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
         etag = answer["ETag"].strip('"')
-        return Upload(path, key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
+        sent = Upload(path, key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
+        sending.sent[key] = sent
+        return sent
 
     workers = ThreadPoolExecutor(AT_ONCE)
     try:
-        yield (workers.submit(put, key, path) for key, path in files.items())
+        yield (workers.submit(put, key, path) for key, path in sending.files.items())
+    except KeyboardInterrupt:
+        sending.stopped = True
+        say("Stopping: no other upload begins")
+        raise
     finally:
+        sending.stopped = True
         workers.shutdown(cancel_futures=True)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from darkroom import cli, demo, uploads
+from darkroom import demo, uploads
+from darkroom.cli import local
 from darkroom.cloud import Cloud
 from darkroom.target import Target
 from darkroom.uploads import Ended, Upload
@@ -19,7 +20,7 @@ def running(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     running = Cloud(tmp_path / "home", pid=1, port=1, since="")
     monkeypatch.setattr(demo, "local", lambda _: target)
     monkeypatch.setattr(demo, "PATIENCE", 0)
-    monkeypatch.setattr(cli, "_started", lambda *_: running)
+    monkeypatch.setattr(local, "started", lambda *_: running)
     return running
 
 
@@ -47,7 +48,7 @@ def ends(target: Target, monkeypatch: pytest.MonkeyPatch, **execution: Any) -> N
 
 
 def test_an_empty_folder_is_one_line_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cli, "_started", lambda *_: pytest.fail("it starts"))
+    monkeypatch.setattr(local, "started", lambda *_: pytest.fail("it starts"))
     result = darkroom("demo", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [f"darkroom: there is no file in {tmp_path}"]
@@ -83,7 +84,7 @@ def test_its_hints_can_be_pasted_and_speak_of_the_cloud_that_runs(
 ):
     """A key is quoted for the shell; whether captions are canned is a fact of the cloud, not of this shell."""
     ends(target, monkeypatch, status="SUCCEEDED", output=json.dumps({"status": "Duplicate"}))
-    monkeypatch.setattr(cli, "_started", lambda *_: Cloud(running.home, 1, 1, "", bedrock))
+    monkeypatch.setattr(local, "started", lambda *_: Cloud(running.home, 1, 1, "", bedrock))
     monkeypatch.setenv("MINISTACK_BEDROCK_PROXY_URL", "http://localhost:2")
     result = darkroom("demo", pictures)
     assert result.exit_code == 0

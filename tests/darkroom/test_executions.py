@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from darkroom import executions
-from darkroom.executions import State, line, read_history, state_line
+from darkroom.executions import State, line, read_history
 from darkroom.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -73,11 +73,6 @@ def test_the_local_clouds_history_shows_the_attempts_of_a_task(local: list[State
 def test_an_execution_that_failed_says_so_at_its_last_state(local: list[State]):
     assert local[-1].failures[-1]["error"] == "RuntimeError"
     assert local[-1].duration is None
-
-
-def test_the_line_of_a_state_says_the_error_in_words(local: list[State]):
-    line = state_line(local[1].document() | {"depth": local[1].depth})
-    assert line[3] == "RuntimeError: Worker init failed: No module named 'functions.imaging'"
 
 
 EVENT = {"detail": {"object": {"key": "raw/cat.jpg"}}}

@@ -1,0 +1,16 @@
+"""The command `darkroom`: each of its commands begins a picture's way, or looks at some part of it.
+
+    local.py       up, down, demo, env, status: the local cloud and what is deployed
+    doctor.py      doctor: what is missing on this machine or in the account
+    upload.py      upload
+    results.py     results
+    executions.py  executions, inspect
+    redrive.py     redrive
+
+`app.py` has what they share: the options, the examples in their help, and how an error ends one.
+"""
+
+from darkroom.cli import local, doctor, upload, results, executions, redrive  # noqa: F401, I001 - as in the help
+from darkroom.cli.app import app
+
+__all__ = ["app"]

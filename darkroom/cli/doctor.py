@@ -1,0 +1,54 @@
+"""What is missing on this machine or in the account: doctor."""
+
+from typing import Annotated
+
+import typer
+
+from darkroom import cloud
+from darkroom.cli.app import LOCAL, Json, command
+from darkroom.terminal import Column, say, show_json, show_table, step
+
+COLUMNS = (Column("check"), Column("", "whole"), Column("found", "folded"))
+
+
+@command(
+    LOCAL,
+    examples={
+        "doctor": "this machine, the local cloud, and whether its stack is what this checkout makes",
+        "doctor --quick": "without the synth that the last of these takes",
+        "--aws doctor": "the account: credentials, region, bootstrap, stack, model for captions",
+        "doctor --json | jq '.checks[] | select(.state == \"missing\")'": "what is missing, for a program",
+    },
+)
+def doctor(
+    ctx: typer.Context,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not synthesise the stack to compare it with what is deployed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at everything Darkroom needs, and say of what is missing how to fix it. Exit code 1 if something is.
+
+    With --aws before it, it looks at the account instead of the local cloud. It changes nothing.
+    """
+    from darkroom.doctor import Doctor
+
+    ill = Doctor(aws=ctx.obj.aws, stack=ctx.obj.stack, home=cloud.home_folder(), synth=not quick)
+    done = []
+    with step("Looking") as news:
+        for name, look in ill.checks():
+            news(name)
+            done.append(look())
+    missing = [one for one in done if one.state == "missing"]
+    if as_json:
+        show_json({"ok": not missing, "checks": [one.document() for one in done]})
+    else:
+        lines: list[tuple[str, str, str]] = []
+        for one in done:
+            lines.append((one.name, one.state, one.found))
+            if one.fix:
+                lines.append(("", "", f"-> {one.fix}"))
+        show_table(COLUMNS, lines)
+        say("Nothing is missing" if not missing else f"Missing: {', '.join(one.name for one in missing)}")
+    if missing:
+        raise typer.Exit(1)

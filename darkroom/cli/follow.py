@@ -1,0 +1,62 @@
+"""What `--follow` shows: on a terminal a table that changes, on a pipe a line for each change, until Ctrl-C."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from darkroom.terminal import Column, plain, say, show_json, table
+
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow",
+        "-f",
+        help="Go on with each change as it comes, until Ctrl-C; with --json one document a line.",
+    ),
+]
+
+
+def follow(
+    changes: Iterable[dict[str, Any]],
+    identity: Callable[[dict[str, Any]], str],
+    columns: Sequence[Column],
+    line: Callable[[dict[str, Any]], Sequence[object]],
+    *,
+    as_json: bool,
+) -> None:
+    """Show changes as they come. Ctrl-C is how a person ends it, and so no failure."""
+    try:
+        if as_json:
+            for change in changes:
+                show_json(change, line=True)
+        elif sys.stdout.isatty():
+            _live(changes, identity, columns, line)
+        else:
+            for change in changes:
+                typer.echo("  ".join(plain(cell) for cell in line(change) if cell not in (None, "")))
+    except KeyboardInterrupt:
+        say("No longer following; what is on its way goes on")
+
+
+def _live(
+    changes: Iterable[dict[str, Any]],
+    identity: Callable[[dict[str, Any]], str],
+    columns: Sequence[Column],
+    line: Callable[[dict[str, Any]], Sequence[object]],
+) -> None:
+    """The newest on top, as many as the terminal has lines for."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    newest: dict[str, dict[str, Any]] = {}
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        for change in changes:
+            newest.pop(identity(change), None)
+            newest[identity(change)] = change
+            while len(newest) > max(1, console.height - 3):
+                newest.pop(next(iter(newest)))
+            cells = [["" if cell is None else plain(cell) for cell in line(one)] for one in reversed(newest.values())]
+            live.update(table(columns, cells, console.width)[0], refresh=True)

@@ -1,0 +1,173 @@
+"""The local cloud and what is deployed: up, demo, down, env, status."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darkroom import cloud
+from darkroom.cli.app import LOCAL, Json, command
+from darkroom.errors import DarkroomError
+from darkroom.terminal import FACTS, say, show_json, show_table, step
+
+
+@command(
+    LOCAL,
+    examples={
+        "up": "the local cloud, and in it the stack as this checkout makes it",
+        "up --set captions.enabled=true": "with captions, from now on",
+        "up --set captions.enabled=": "as cdk.json has it again",
+        "up --no-deploy --port 4567": "the empty cloud alone, on that port",
+    },
+)
+def up(
+    port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", min=1, max=65535, help="Instead of the last one, 4566 or any free one."),
+    ] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting, over cdk.json. It holds until set anew; NAME= takes it back.",
+        ),
+    ] = None,
+    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack into it.")] = True,
+) -> None:
+    """Start the local cloud and deploy into it what changed."""
+    if chosen and not deploy:
+        raise typer.BadParameter("a setting needs a deployment", param_hint="--set")
+    running = started(port, dict(_setting(text) for text in chosen or []) if deploy else None)
+    say(f'The local cloud is up at {running.endpoint}. To point any AWS tool at it: eval "$(darkroom env)"')
+
+
+@command(
+    LOCAL,
+    examples={
+        "demo": "with pictures drawn for it, odd and broken ones among them",
+        "demo ~/Pictures/2026": "with your own",
+    },
+)
+def demo(
+    pictures: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER", exists=True, file_okay=False, help="A folder of pictures instead of drawn ones."
+        ),
+    ] = None,
+) -> None:
+    """Start the local cloud, deploy with captions on, upload pictures, and show what became of each."""
+    from darkroom import demo, uploads
+
+    if pictures is not None:
+        uploads.keys([pictures], prefix="")  # a wrong folder is said before half a minute of deploying
+    demo.run(started(None, {"captions.enabled": "true"}), pictures)
+
+
+@command(LOCAL, examples={"down": "until the next `darkroom up`, which finds all as it was"})
+def down() -> None:
+    """Stop the local cloud. It keeps its pictures, rows and stack for the next `darkroom up`."""
+    home = cloud.home_folder()
+    if cloud.running(home) is None:
+        say("The local cloud is not running")
+        return
+    with _saying_what_runs(home), step("Stopping the local cloud"):
+        cloud.stop(home)
+
+
+@command(LOCAL, examples={"env": 'as export lines: eval "$(darkroom env)", then for instance `aws s3 ls`'})
+def env() -> None:
+    """Print what points any AWS tool at the local cloud."""
+    running = cloud.running(cloud.home_folder())
+    if running is None:
+        raise DarkroomError("no local cloud is running: `darkroom up` starts it")
+    typer.echo("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN")
+    for name, value in running.variables().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@command(
+    LOCAL,
+    examples={
+        "status": "whether the local cloud runs, and the names of its buckets and table",
+        "--aws status": "the account, the region, and what is deployed there",
+        "status --json": "the same for a program",
+    },
+)
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """Say whether the local cloud runs, where, since when, and what is deployed in it; or with --aws, in AWS."""
+    from darkroom.errors import TargetError
+    from darkroom.target import local
+
+    running = cloud.running(cloud.home_folder())
+    facts: dict[str, Any]
+    if ctx.obj.aws:
+        target = ctx.obj.target()
+        facts = {"cloud": target.name}
+    elif running is not None:
+        target = local(running, ctx.obj.stack)
+        facts = {
+            "running": True,
+            "endpoint": running.endpoint,
+            "since": running.since,
+            "pid": running.pid,
+            "log": str(running.log),
+        }
+    else:
+        if as_json:
+            show_json({"running": False, "stack": None})
+        raise DarkroomError("the local cloud is not running: `darkroom up` starts it")
+    outputs = None
+    with suppress(TargetError):  # it is there with nothing in it
+        outputs = target.outputs
+    if as_json:
+        show_json({**facts, "stack": outputs})
+    else:
+        show_table(FACTS, [*facts.items(), *(outputs or {"stack": f"not deployed: `{target.deploy_with}`"}).items()])
+
+
+def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
+    """The local cloud, running, with the stack of these settings in it; without settings, with what it has."""
+    from darkroom import deploy
+
+    home = cloud.home_folder()
+    if settings is not None:
+        deploy.check_tools()
+    with _saying_what_runs(home):
+        if (before := cloud.running(home)) is not None:
+            say(f"The local cloud runs already, since {before.since}")
+            running = cloud.start(home, port=port)
+        else:
+            with step("Starting the local cloud"):
+                running = cloud.start(home, port=port, say=say)
+        if settings is not None:
+            deploy.deploy(running, settings)
+    return running
+
+
+@contextmanager
+def _saying_what_runs(home: Path) -> Iterator[None]:
+    """Ctrl-C leaves a cloud that runs or one that does not, and a stack that the next `darkroom up` completes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        running = cloud.running(home)
+        if running is None:
+            say("Stopped. The local cloud is not running: `darkroom up` starts it")
+        else:
+            say(
+                f"Stopped. The local cloud runs at {running.endpoint}, perhaps without all of the stack: "
+                "`darkroom up` goes on, `darkroom down` stops it"
+            )
+        raise
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+    return name, value

@@ -1,0 +1,99 @@
+"""Where a picture's way broke off: redrive."""
+
+from contextlib import closing
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darkroom.cli.app import WORKFLOW, Json, command, keys
+from darkroom.terminal import Column, pictures, say, show_json, show_table, step
+
+if TYPE_CHECKING:
+    from darkroom.letters import Done
+    from darkroom.target import Target
+
+COLUMNS = (  # of letters.line
+    Column("picture", "folded"),
+    Column("reason"),
+    Column("error", "cut"),
+    Column("execution", "folded", expendable=1),
+)
+
+
+class Reason(StrEnum):
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+    STALLED = "STALLED"
+    UNDELIVERED = "UNDELIVERED"
+
+
+class Redrivable(StrEnum):
+    FAILED = "FAILED"
+
+
+@command(
+    WORKFLOW,
+    examples={
+        "redrive --dry-run": "what would be started again; nothing is",
+        "redrive": "everything in the dead letters",
+        "redrive photo.jpg": "one picture, also if its letter is gone",
+        "redrive --reason TIMED_OUT --rate 2": "only those letters, two a second",
+        "redrive --status FAILED --include-rejected": "by the rows, after the limits were raised",
+    },
+)
+def redrive(
+    ctx: typer.Context,
+    asked: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY...", autocompletion=keys, help="Only these pictures, also those without a letter."),
+    ] = None,
+    reason: Annotated[
+        Reason | None,
+        typer.Option(
+            metavar="REASON", help="Only letters with it: FAILED, TIMED_OUT, ABORTED, STALLED or UNDELIVERED."
+        ),
+    ] = None,
+    status: Annotated[
+        Redrivable | None,
+        typer.Option(metavar="STATUS", help="Only pictures whose row says FAILED, also those without a letter."),
+    ] = None,
+    include_rejected: Annotated[
+        bool, typer.Option("--include-rejected", help="Rejected pictures too, say after the limits were changed.")
+    ] = False,
+    rate: Annotated[
+        float, typer.Option(metavar="NUMBER", min=0.1, help="How many are started a second, at most.")
+    ] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be started.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start again the pictures in the dead letters: each from its original event. Ctrl-C leaves the rest there."""
+    from darkroom import letters, results
+
+    if reason and (status or include_rejected):
+        raise typer.BadParameter("is a letter's, --status and --include-rejected are a row's", param_hint="--reason")
+    target: Target = ctx.obj.target()
+    done: list[Done] = []
+    redriven = letters.redrive(
+        target, asked or (), reason, failed=bool(status), rejected=include_rejected, rate=rate, dry_run=dry_run
+    )
+    try:
+        with step("Redriving") as news, closing(redriven):
+            for one in redriven:
+                done.append(one)
+                news(f"{len(done)}: {one.get('key', one.get('problem'))}")
+    except KeyboardInterrupt:
+        count = sum(one["redriven"] for one in done)
+        say(f"Stopped. {pictures(count)} started again; the other letters are in the queue as before")
+        raise
+    finally:
+        if as_json:
+            show_json(done)
+        else:
+            show_table(COLUMNS, map(letters.line, done))
+    if any("problem" in one for one in done):
+        for one in done:
+            if "problem" in one and "key" in one and (suggested := results.meant(target, one["key"])):
+                say(f"{one['key']}: {suggested}")
+        raise typer.Exit(1)

@@ -1,0 +1,143 @@
+"""The end of a picture's way: results."""
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from darkroom.cli.app import PICTURES, Json, Status, command, keys
+from darkroom.cli.follow import Follow, follow
+from darkroom.errors import DarkroomError
+from darkroom.terminal import FACTS, plain, show_json, show_table
+
+if TYPE_CHECKING:
+    from darkroom.results import Row
+    from darkroom.target import Target
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+MOMENT = "a date or time (UTC unless it says otherwise), `today`, `yesterday`, or how long ago: 30m, 2h, 7d, 1w"
+
+
+@command(
+    PICTURES,
+    examples={
+        "results": "all rows, newest first",
+        "results photo.jpg": "everything in one picture's row",
+        "results --status REJECTED --since today": "what was refused today (UTC), and why",
+        "results --prefix 2026/ --since 2h --limit 50": "the newest 50 below raw/2026/, of the last two hours",
+        "results --until 2026-11-23 --csv > rows.csv": "up to that day and with it, for a spreadsheet",
+        "results --follow --status FAILED": "those there are, then each as it fails; Ctrl-C ends it",
+        "results --json | jq -r '.[].key'": "the keys, by a program",
+    },
+)
+def results(
+    ctx: typer.Context,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="KEY", autocompletion=keys, help="One picture, with or without the upload prefix."),
+    ] = None,
+    status: Annotated[
+        Status | None,
+        typer.Option(metavar="STATUS", help="Only PROCESSING, SUCCEEDED, REJECTED, FAILED or DELETED ones."),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only keys that begin so, with or without the upload prefix."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="Only rows updated then or later.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Only rows updated before; a date counts whole.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="How many at most, the newest.")] = None,
+    follow_on: Follow = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout, with a line of names.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the rows of the results table, newest first, or all of one picture's row.
+
+    WHEN is a date or time (UTC unless it says otherwise): 2026-11-24, 2026-11-24T10:30, 2026-11-24T10:30+01:00; or
+    today, yesterday; or how long ago: 30m, 2h, 7d, 1w.
+
+    Status and dates are looked up in the index, so that few rows are read; without a status it is asked once for each.
+    A prefix is not in the index: all rows of that status and time are read for it.
+    """
+    from darkroom import results
+
+    if sum((as_csv, as_json)) > 1 or (as_csv and follow_on):
+        raise typer.BadParameter("goes with neither --json nor --follow", param_hint="--csv")
+    chosen: dict[str, Any] = {
+        "since": moment(since, "--since") if since else "",
+        "until": moment(until, "--until", whole_day=True) if until else results.LATEST,
+    }
+    if key is not None:
+        if prefix or since or until or limit or follow_on:
+            raise typer.BadParameter("is one picture; the other options are of a list", param_hint="KEY")
+        _show_one(ctx.obj.target(), key, status, as_csv=as_csv, as_json=as_json)
+        return
+    target: Target = ctx.obj.target()
+    chosen["prefix"] = results.with_prefix(target, prefix) if prefix else ""
+    if follow_on:
+        if until:
+            raise typer.BadParameter("is in the past: nothing new would come", param_hint="--until")
+        changes = results.changes(target, status, prefix=chosen["prefix"], since=chosen["since"], limit=limit or 20)
+        follow(changes, lambda row: row["key"], results.COLUMNS, results.line, as_json=as_json)
+        return
+    at_once = limit if limit and not prefix else None
+    rows = islice(results.rows(target, status, at_once=at_once, **chosen), limit)
+    if as_json:
+        show_json(list(rows))
+    elif as_csv:
+        show_csv(rows)
+    else:
+        show_table(results.COLUMNS, map(results.line, rows))
+
+
+def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool, as_json: bool) -> None:
+    from darkroom import results
+
+    row = results.row(target, key)
+    if status is not None and row["status"] != status:
+        raise DarkroomError(f"{row['key']} is {row['status']}, not {status}")
+    if as_json:
+        show_json(row)
+    elif as_csv:
+        show_csv([row])
+    else:
+        show_table(FACTS, results.facts(row))
+
+
+def show_csv(rows: Iterable["Row"]) -> None:
+    """As the csv module reads it back; on a terminal, which would obey what a key may contain, without that."""
+    from darkroom import results
+
+    shown: Any = plain if sys.stdout.isatty() else lambda value: value
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(results.CSV_COLUMNS)
+    for row in rows:
+        writer.writerow([shown(value) for value in results.csv_line(row)])
+    typer.echo(text.getvalue(), nl=False)
+
+
+def moment(text: str, option: str, *, whole_day: bool = False, now: datetime | None = None) -> str:
+    """The beginning of an `updated_at`. `whole_day` makes of a day its end. Raises BadParameter."""
+    now = now or datetime.now(UTC)
+    midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
+    days = {"today": midnight, "yesterday": midnight - timedelta(days=1)}
+    try:
+        if ago := re.fullmatch(r"(\d{1,6})([smhdw])", text):
+            when = now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        else:
+            when = days[text] if text in days else datetime.fromisoformat(text)
+            when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+            if whole_day and (text in days or re.fullmatch(r"[\d-]+", text)):
+                when += timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is not {MOMENT}", param_hint=option) from None
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]

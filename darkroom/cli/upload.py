@@ -1,0 +1,55 @@
+"""The first step of a picture's way: upload."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darkroom.cli.app import PICTURES, Json, command
+from darkroom.terminal import Column, show_json, show_table
+
+if TYPE_CHECKING:
+    from darkroom.target import Target
+
+
+@command(
+    PICTURES,
+    examples={
+        "upload photo.jpg": "becomes raw/photo.jpg; waits for its row",
+        "upload ~/Pictures/2026": "each file under its place below that folder",
+        "upload --no-wait --json album": "returns when S3 has them, with their versions",
+        "--aws upload photo.jpg": "into the stack in your AWS account",
+    },
+)
+def upload(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow each picture to its end.")] = True,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long to follow them after the last upload, at most."),
+    ] = 300,
+    as_json: Json = False,
+) -> None:
+    """Upload pictures and follow each to its end. Exit code 1 if one failed, or has not ended in time.
+
+    Ctrl-C begins no other upload, gives up those under way, and says which pictures S3 has: each is whole there or
+    not at all.
+    """
+    from darkroom import uploads
+
+    target: Target = ctx.obj.target()
+    files = uploads.keys(paths, target.upload_prefix)
+    if not wait:
+        sent = uploads.send_all(target, files)
+        if as_json:
+            show_json([one.document() for one in sent])
+        else:
+            show_table((Column("picture", "folded"), "version"), [(one.key, one.version_id) for one in sent])
+        return
+    ended = uploads.watch(target, files, timeout)
+    if as_json:
+        show_json([one.document() for one in ended])
+    else:
+        show_table(uploads.COLUMNS, map(uploads.line, sorted(ended, key=lambda end: end.upload.key)))
+    uploads.require_verdicts(ended)

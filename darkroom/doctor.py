@@ -1,0 +1,305 @@
+"""What a person needs before a picture can go its way: looked at one by one, each with what to do if it is missing."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from darkroom import cloud
+from darkroom.cloud import PROJECT
+from darkroom.errors import DarkroomError, explained
+from darkroom.target import Target, choose
+from darkroom.terminal import size
+
+OUTPUTS = ("UploadsBucketName", "RenditionsBucketName", "ResultsTableName", "StateMachineArn", "DeadLetterQueueUrl")
+PYTHONS = ((3, 11), (3, 14))
+NODE = 20
+LEAST_FREE = 1024**3  # bytes: a layer, its copy for each function at work, the cloud's data
+BOOTSTRAP = 6  # the version that the CDK's own synthesiser asks for
+NAMED = 5  # of many, so many are named
+
+
+@dataclass(frozen=True)
+class Check:
+    """`note` is nothing to put right. `skipped` could not be looked at, for want of what an earlier check names."""
+
+    name: str
+    state: Literal["ok", "missing", "note", "skipped"]
+    found: str
+    fix: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Doctor:
+    """Looks at this machine, then at the local cloud or, with `aws`, at the account."""
+
+    def __init__(self, *, aws: bool, stack: str, home: Path, synth: bool = True) -> None:
+        self._aws, self._stack, self._home, self._synth = aws, stack, home, synth
+
+    def checks(self) -> Iterator[tuple[str, Callable[[], Check]]]:
+        """Each by its name, to be called when its turn has come."""
+        looks: list[tuple[str, Callable[[], tuple[str, str, str | None]]]] = [
+            ("Python", self._python),
+            ("Python packages", self._packages),
+            ("node", self._node),
+            ("npm", self._npm),
+            ("CDK command line", self._cdk),
+            ("disk", self._disk),
+            ("shell", self._shell),
+        ]
+        if self._aws:
+            looks += [("credentials and region", self._account), ("CDK bootstrap", self._bootstrap)]
+        else:
+            looks += [("port", self._port), ("local cloud", self._cloud)]
+        looks += [("stack", self._deployed), ("stack's version", self._version)]
+        if self._aws:
+            looks.append(("model for captions", self._model))
+        for name, look in looks:
+            yield name, partial(self._checked, name, look)
+
+    def _checked(self, name: str, look: Callable[[], Any]) -> Check:
+        try:
+            return Check(name, *look())
+        except Exception as error:
+            line = explained(error)
+            if line is None:
+                raise
+            told, _, fix = line.partition(": ") if isinstance(error, DarkroomError) else (line, "", "")
+            return Check(name, "missing", told, fix or "see the message")
+
+    @cached_property
+    def _target(self) -> Target:
+        return choose(aws=self._aws, stack=self._stack, home=self._home)
+
+    @cached_property
+    def _reached(self) -> bool:
+        """Whether there is a cloud to ask. Why not is said by an earlier check."""
+        try:
+            return bool(self._target.name)
+        except Exception as error:
+            if explained(error) is None:
+                raise
+            return False
+
+    @cached_property
+    def _template(self) -> dict[str, Any] | None:
+        """Of the stack as it is deployed."""
+        from botocore.exceptions import ClientError
+
+        try:
+            answer: Any = self._target.stacks.get_template(StackName=self._stack)["TemplateBody"]
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            return None
+        return json.loads(answer) if isinstance(answer, str) else dict(answer)
+
+    def _python(self) -> Any:
+        here, (oldest, newest) = sys.version_info[:2], PYTHONS
+        found = ".".join(map(str, sys.version_info[:3]))
+        if oldest <= here <= newest:
+            return "ok", found, None
+        wanted = f"{oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}"
+        return "missing", f"{found}, and Darkroom needs {wanted}", "rm -r .venv; make install PYTHON=python3.14"
+
+    def _packages(self) -> Any:
+        other = list(_not_as_locked(PROJECT / "requirements.txt"))
+        if not other:
+            return "ok", "as requirements.txt has them", None
+        more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+        return "missing", f"not as requirements.txt has them: {', '.join(other[:NAMED])}{more}", "make install"
+
+    def _node(self) -> Any:
+        fix = f"install node {NODE} or newer from your system's packages or https://nodejs.org"
+        if (program := shutil.which("node")) is None:
+            return "missing", "not on the PATH: the CDK needs it", fix
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        major = re.match(r"v(\d+)\.", said)
+        if major is None or int(major[1]) < NODE:
+            return "missing", f"{said or 'does not say its version'} at {program}", fix
+        return "ok", said, None
+
+    def _npm(self) -> Any:
+        if shutil.which("npm") is None:
+            return "note", "not on the PATH; only `make install` needs it", "install npm, it comes with node"
+        return "ok", "on the PATH", None
+
+    def _cdk(self) -> Any:
+        locked = json.loads((PROJECT / "package-lock.json").read_text())["packages"]["node_modules/aws-cdk"]["version"]
+        installed = PROJECT / "node_modules" / "aws-cdk" / "package.json"
+        if not installed.exists():
+            return "missing", f"not in {PROJECT / 'node_modules'}", "make install"
+        found = json.loads(installed.read_text())["version"]
+        if found != locked:
+            return "missing", f"{found}, and package-lock.json has {locked}", "make install"
+        return "ok", found, None
+
+    def _disk(self) -> Any:
+        there = next(folder for folder in (self._home, *self._home.parents) if folder.exists())
+        if not os.access(there, os.W_OK):
+            return "missing", f"{there} cannot be written", "own that folder, or set DARKROOM_HOME to another"
+        free = shutil.disk_usage(there).free
+        if free < LEAST_FREE:
+            fix = f"free {size(LEAST_FREE - free)}, or set DARKROOM_HOME to a folder on another disk"
+            return "missing", f"{size(free)} free at {there}", fix
+        return "ok", f"{size(free)} free at {there}", None
+
+    def _shell(self) -> Any:
+        """What this shell says about AWS to every tool that is started from it."""
+        endpoint, bundle = os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_CA_BUNDLE")
+        if self._aws and endpoint:
+            return "missing", f"AWS is meant, but AWS_ENDPOINT_URL says {endpoint}", "use a shell without it"
+        if bundle and not Path(bundle).exists():
+            return "missing", f"AWS_CA_BUNDLE names {bundle}, which is not there", _env_or(endpoint)
+        running = cloud.running(self._home)
+        if not self._aws and endpoint and running and endpoint == running.endpoint:
+            if bundle != running.variables()["AWS_CA_BUNDLE"]:
+                return "missing", "AWS_CA_BUNDLE is not the local cloud's authority", _env_or(endpoint)
+            return "ok", "points every AWS tool at the local cloud", None
+        if endpoint:
+            return "note", f"AWS_ENDPOINT_URL says {endpoint}, which is not the local cloud of {self._home}", None
+        if self._aws:
+            return "ok", "nothing in it keeps a tool from AWS", None
+        return "note", "other AWS tools do not know the local cloud here; darkroom does", 'eval "$(darkroom env)"'
+
+    def _port(self) -> Any:
+        if running := cloud.running(self._home):
+            return "ok", f"{running.port}, the local cloud's", None
+        try:
+            with closing(socket.create_server((cloud.LOOPBACK, cloud.USUAL_PORT))):
+                return "ok", f"{cloud.USUAL_PORT} is free", None
+        except OSError as error:
+            said = f"{cloud.USUAL_PORT} is taken ({error.strerror}): `darkroom up` looks for another"
+            return "note", said, None
+
+    def _cloud(self) -> Any:
+        running = cloud.running(self._home)
+        if os.environ.get("AWS_ENDPOINT_URL") and self._target.deploy_with:
+            return "note", f"the shell chooses the {self._target.name}", None
+        if running is None:
+            return "missing", "is not running", "darkroom up"
+        if not running.healthy():
+            return (
+                "missing",
+                f"process {running.pid} does not answer at {running.endpoint}",
+                "darkroom down; darkroom up",
+            )
+        return "ok", f"runs at {running.endpoint} since {running.since}", None
+
+    def _account(self) -> Any:
+        return "ok", self._target.name, None
+
+    def _bootstrap(self) -> Any:
+        if not self._reached:
+            return "skipped", "there is no account to ask", None
+        from botocore.exceptions import ClientError
+
+        try:
+            stack: Any = self._target.stacks.describe_stacks(StackName="CDKToolkit")["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            return "missing", "this account and region have no stack CDKToolkit", "npx cdk bootstrap"
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+        version = outputs.get("BootstrapVersion", "0")
+        if int(version) < BOOTSTRAP:
+            return "missing", f"version {version}, and {BOOTSTRAP} is needed", "npx cdk bootstrap"
+        return "ok", f"version {version}", None
+
+    def _deployed(self) -> Any:
+        if not self._reached:
+            return "skipped", "there is no cloud to ask", None
+        target = self._target
+        lacking = [name for name in OUTPUTS if name not in target.outputs]  # raises if there is none
+        if lacking:
+            return "missing", f"{self._stack} has no output {', '.join(lacking)}", target.deploy_with
+        return "ok", f"{self._stack} is deployed; uploads go to {target.output('UploadsBucketName')}", None
+
+    def _version(self) -> Any:
+        if not self._reached or self._template is None:
+            return "skipped", "there is no stack to compare", None
+        if not self._synth:
+            return "skipped", "not compared with this checkout, as asked by --quick", None
+        ours = self._synthesised()
+        if ours == self._template:
+            return "ok", "is what this checkout makes, functions, layer and settings", None
+        differ = _different(ours.get("Resources", {}), self._template.get("Resources", {}))
+        named = f": {', '.join(differ[:NAMED])}" if differ else " outside its resources"
+        said = f"differs from what this checkout makes with the same settings, in {len(differ)} resources{named}"
+        return "missing", said, self._target.deploy_with
+
+    def _synthesised(self) -> dict[str, Any]:
+        from darkroom.deploy import chosen_settings, local_settings, template
+
+        running = cloud.running(self._home)
+        settings = {} if self._aws or running is None else {**local_settings(), **chosen_settings(running)}
+        with tempfile.TemporaryDirectory() as folder:
+            return template(Path(folder), settings)
+
+    def _model(self) -> Any:
+        if not self._reached or self._template is None:
+            return "skipped", "there is no stack that would say whether captions are on", None
+        model = _caption_model(self._template)
+        if model is None:
+            return "ok", "captions are off", None
+        bedrock: Any = self._target.client("bedrock")
+        answer = bedrock.get_foundation_model_availability(modelId=re.sub(r"^(us|eu|apac|global)\.", "", model))
+        lacks = [
+            name
+            for name, said in (
+                ("authorised", answer["authorizationStatus"] == "AUTHORIZED"),
+                ("entitled", answer["entitlementAvailability"] == "AVAILABLE"),
+                ("in this region", answer["regionAvailability"] == "AVAILABLE"),
+                ("agreed to", answer["agreementAvailability"]["status"] == "AVAILABLE"),
+            )
+            if not said
+        ]
+        if lacks:
+            fix = "ask for the model in the Bedrock console, Model access; or -c captions.enabled=false"
+            return "missing", f"{model} is not {', not '.join(lacks)}", fix
+        return "ok", f"{model} may be asked", None
+
+
+def _env_or(endpoint: str | None) -> str:
+    return 'eval "$(darkroom env)"' if endpoint else "unset AWS_CA_BUNDLE"
+
+
+def _not_as_locked(lock: Path) -> Iterator[str]:
+    """Packages of the lock file whose version here is another, or that are not here; without those of other systems."""
+    from packaging.requirements import Requirement
+
+    for line in re.findall(r"^[^\s#-].*==.*$", lock.read_text(), re.MULTILINE):
+        wanted = Requirement(line.rstrip(" \\"))
+        if wanted.marker is None or wanted.marker.evaluate():
+            try:
+                found = metadata.version(wanted.name)
+            except metadata.PackageNotFoundError:
+                found = "missing"
+            if found not in wanted.specifier:
+                yield f"{wanted.name} {found}"
+
+
+def _different(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+
+
+def _caption_model(template: dict[str, Any]) -> str | None:
+    """Of a stack whose captions are on."""
+    properties = [one.get("Properties", {}) for one in template.get("Resources", {}).values()]
+    if not any(one.get("DefinitionSubstitutions", {}).get("CaptionsEnabled") == "true" for one in properties):
+        return None
+    told = [one.get("Environment", {}).get("Variables", {}) for one in properties]
+    return next((str(json.loads(one["CAPTIONS"])["model_id"]) for one in told if "CAPTIONS" in one), None)
