@@ -22,6 +22,8 @@ News = Callable[[str], None]
 
 SILENCE_SECONDS = 5
 GAP = 2  # columns of the terminal between two of a table
+BAR = 20
+COUNTED = re.compile(r"\| *(\d+)/(\d+) *\|")  # as the CDK's news say it: `Darkroom |  3/61 | …` moves the bar
 LEAST_WIDE = 20  # of a column that is folded or cut, before others are left out for its sake
 
 # What moves the cursor, begins a new line, changes colours or turns the direction of writing, as keys may contain it:
@@ -94,7 +96,7 @@ def progress(title: str, *, total: int, total_bytes: int) -> Iterator[Progress]:
     console = _console(stderr=True)
     if console.is_terminal:
         started = time.monotonic()
-        with _bars(console, title, made):
+        with _bars(console, made):
             yield made
         say(f"{title}: {time.monotonic() - started:.1f} s")
         return
@@ -223,38 +225,46 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def _spinner(console: "Console", title: str) -> Iterator[News]:
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        BarColumn(bar_width=BAR),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None)
-        width = max(20, console.width - len(title) - 20)
-        yield lambda line: progress.update(task, description=f"{title}: {line[:width]}")
+        width = max(20, console.width - len(title) - BAR - 20)
+
+        def show(line: str) -> None:
+            counted = COUNTED.search(line)
+            parts: Any = {"completed": int(counted[1]), "total": int(counted[2])} if counted else {}
+            progress.update(task, description=f"{title}: {line[:width]}", **parts)
+
+        yield show
 
 
 @contextmanager
-def _bars(console: "Console", title: str, made: Progress) -> Iterator[None]:
+def _bars(console: "Console", made: Progress) -> Iterator[None]:
     from rich import progress as rich
 
     columns = (
         rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(bar_width=None),
+        rich.BarColumn(bar_width=BAR),
         rich.TextColumn("{task.fields[said]}", markup=False),
     )
-    with rich.Progress(*columns, console=console, transient=True, expand=True) as drawn:
+    with rich.Progress(*columns, console=console, transient=True) as drawn:
         sent = drawn.add_task("sent", total=made.total_bytes, said="")
         ended = drawn.add_task("done", total=made.total, said="")
-        newest = drawn.add_task(title, total=0, said="", visible=False)
+        width = max(20, console.width - BAR - 10)
 
         def show(news: str) -> None:
-            said = f"{size(made.bytes)} of {size(made.total_bytes)}"
-            drawn.update(sent, completed=made.bytes, said=said)
-            drawn.update(ended, completed=made.done, said=f"{made.done} of {made.total}")
+            drawn.update(sent, completed=made.bytes, said=f"{size(made.bytes)} of {size(made.total_bytes)}")
             if news:
-                drawn.update(newest, description=news[: console.width - 2], visible=True)
+                drawn.update(ended, completed=made.done, said=f"{made.done} of {made.total}  {news}"[:width])
 
         made._show = show
-        show("")
         yield
 
 

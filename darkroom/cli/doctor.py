@@ -14,10 +14,10 @@ COLUMNS = (Column("check"), Column("", "whole"), Column("found", "folded"))
 @command(
     LOCAL,
     examples={
-        "doctor": "this machine, the local cloud, and whether its stack is what this checkout makes",
+        "doctor": "this machine, the local cloud, and its stack against this checkout",
         "doctor --quick": "without the synth that the last of these takes",
         "--aws doctor": "the account: credentials, region, bootstrap, stack, model for captions",
-        "doctor --json | jq '.checks[] | select(.state == \"missing\")'": "what is missing, for a program",
+        "doctor --json | jq .ok": "for a program",
     },
 )
 def doctor(

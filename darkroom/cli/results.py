@@ -1,7 +1,6 @@
 """The end of a picture's way: results."""
 
 import csv
-import io
 import re
 import sys
 from collections.abc import Iterable
@@ -117,12 +116,11 @@ def show_csv(rows: Iterable["Row"]) -> None:
     from darkroom import results
 
     shown: Any = plain if sys.stdout.isatty() else lambda value: value
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(sys.stdout, lineterminator="\n")  # typer.echo would take escape codes out of a key
     writer.writerow(results.CSV_COLUMNS)
     for row in rows:
         writer.writerow([shown(value) for value in results.csv_line(row)])
-    typer.echo(text.getvalue(), nl=False)
+    sys.stdout.flush()
 
 
 def moment(text: str, option: str, *, whole_day: bool = False, now: datetime | None = None) -> str:

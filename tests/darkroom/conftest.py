@@ -2,8 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator
+import pty
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -79,6 +82,36 @@ def target(account: Stacks) -> Target:
         "DeletionStateMachineArn": machines["deletion"],
     }
     return target
+
+
+@pytest.fixture
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """Run the command in this process with stdout on a terminal of 80 columns: its exit code, and what the terminal
+    is sent."""
+
+    def run(*arguments: object, columns: int = 80) -> tuple[int, str]:
+        ours, its = pty.openpty()
+        received: list[bytes] = []
+        reader = Thread(target=lambda: received.extend(iter(lambda: _read(ours), b"")))
+        reader.start()
+        with monkeypatch.context() as changed, os.fdopen(its, "w") as stdout:
+            changed.setattr(sys, "stdout", stdout)
+            changed.setenv("COLUMNS", str(columns))
+            changed.setenv("TERM", "xterm")
+            with pytest.raises(SystemExit) as ended:
+                app([str(argument) for argument in arguments])
+        reader.join()
+        os.close(ours)
+        return int(ended.value.code or 0), b"".join(received).decode().replace("\r\n", "\n")
+
+    return run
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # the other end is closed
+        return b""
 
 
 def darkroom(*arguments: object) -> Result:
