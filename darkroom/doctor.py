@@ -187,8 +187,9 @@ class Doctor:
 
     def _cloud(self) -> Any:
         running = cloud.running(self._home)
-        if os.environ.get("AWS_ENDPOINT_URL") and self._target.deploy_with:
-            return "note", f"the shell chooses the {self._target.name}", None
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        if endpoint and not (running and running.endpoint == endpoint):
+            return "note", f"the shell chooses another cloud, {endpoint}", None
         if running is None:
             return "missing", "is not running", "darkroom up"
         if not running.healthy():

@@ -152,16 +152,22 @@ def read(target: Target, execution: str) -> dict[str, Any]:
             "error": described.get("error"),
             "cause": described.get("cause"),
         },
-        "states": [
-            {
-                **state.document(),
-                "depth": state.depth,
-                "parent": None if state.inside is None else states.index(state.inside),
-                "unknown_inside": state.kind in ("Parallel", "Map") and not linked,
-            }
-            for state in states
-        ],
+        "states": documents(states, linked=linked),
     }
+
+
+def documents(states: Sequence[State], *, linked: bool) -> list[dict[str, Any]]:
+    """The states as data. `parent` is the place of the one that a state ran in. Where the history's events are not
+    `linked`, what ran inside a Parallel or a Map is not in it."""
+    return [
+        {
+            **state.document(),
+            "depth": state.depth,
+            "parent": None if state.inside is None else states.index(state.inside),
+            "unknown_inside": state.kind in ("Parallel", "Map") and not linked,
+        }
+        for state in states
+    ]
 
 
 def read_history(events: Iterable[Any]) -> list[State]:

@@ -84,16 +84,26 @@ def redrive(
                 done.append(one)
                 news(f"{len(done)}: {one.get('key', one.get('problem'))}")
     except KeyboardInterrupt:
-        count = sum(one["redriven"] for one in done)
-        say(f"Stopped. {pictures(count)} started again; the other letters are in the queue as before")
+        again = pictures(sum(one["redriven"] for one in done))
+        say(f"Stopped with {again} started again. The other letters are in the queue as before")
+        _show(done, as_json=as_json)
         raise
-    finally:
-        if as_json:
-            show_json(done)
-        else:
-            show_table(COLUMNS, map(letters.line, done))
+    except Exception:
+        if done:
+            _show(done, as_json=as_json)
+        raise
+    _show(done, as_json=as_json)
     if any("problem" in one for one in done):
         for one in done:
             if "problem" in one and "key" in one and (suggested := results.meant(target, one["key"])):
                 say(f"{one['key']}: {suggested}")
         raise typer.Exit(1)
+
+
+def _show(done: "list[Done]", *, as_json: bool) -> None:
+    from darkroom import letters
+
+    if as_json:
+        show_json(done)
+    else:
+        show_table(COLUMNS, map(letters.line, done))

@@ -27,13 +27,21 @@ class Stacks:
 
     def __init__(self) -> None:
         self.deployed: dict[str, dict[str, str]] = {}
+        self.templates: dict[str, dict[str, Any]] = {}
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        if StackName not in self.deployed:
-            error = {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}
-            raise ClientError({"Error": error}, "DescribeStacks")
+        self._there(StackName)
         outputs = self.deployed[StackName].items()
         return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs]}]}
+
+    def get_template(self, StackName: str) -> dict[str, Any]:
+        self._there(StackName)
+        return {"TemplateBody": self.templates.get(StackName, {})}
+
+    def _there(self, name: str) -> None:
+        if name not in self.deployed:
+            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+            raise ClientError({"Error": error}, "DescribeStacks")
 
 
 @pytest.fixture(autouse=True)

@@ -4,15 +4,18 @@
 `histories/local.json` from the local cloud, which does not link them.
 """
 
+import io
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from darkroom import executions
-from darkroom.executions import State, line, read_history
+from darkroom.executions import State, documents, in_words, line, read_history, tree
 from darkroom.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -73,6 +76,79 @@ def test_the_local_clouds_history_shows_the_attempts_of_a_task(local: list[State
 def test_an_execution_that_failed_says_so_at_its_last_state(local: list[State]):
     assert local[-1].failures[-1]["error"] == "RuntimeError"
     assert local[-1].duration is None
+
+
+def drawn(states: list[State], *, linked: bool, inputs: bool = False) -> list[str]:
+    """The tree on a pipe, line by line."""
+    console = Console(width=2000, markup=False, file=io.StringIO())
+    execution = {"status": "FAILED", "seconds": 2.5, "error": "RuntimeError", "cause": '{"errorMessage": "no room"}'}
+    console.print(tree({"execution": execution, "states": documents(states, linked=linked)}, inputs=inputs))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_the_tree_has_each_state_in_the_parallel_map_and_iteration_that_ran_it(nested: list[State]):
+    lines = [re.sub(r"  [\d.]+ s", "", line) for line in drawn(nested, linked=True)]
+    assert [line.partition("  tried")[0] for line in lines] == [
+        "FAILED after 2.50 s",
+        "├── Claim",
+        "├── Derive",
+        "│   ├── Renditions",
+        "│   │   ├── Resize #0",
+        "│   │   ├── Note #0",
+        "│   │   └── Resize #1",
+        "│   └── Caption",
+        "├── Done",
+        "└── RuntimeError: no room",
+    ]
+
+
+def test_the_tree_says_what_the_local_clouds_history_lacks(nested: list[State]):
+    assert (
+        sum("the local cloud keeps no history of what runs inside" in one for one in drawn(nested, linked=False)) == 2
+    )
+    assert not any("local cloud" in line for line in drawn(nested, linked=True))
+
+
+def test_inputs_are_in_the_tree_when_asked_for(nested: list[State]):
+    assert '{"name": "small"}' in "".join(drawn(nested, linked=True, inputs=True))
+    assert "given" not in "".join(drawn(nested, linked=True))
+
+
+def test_a_state_that_gave_up_says_how_often_it_was_tried_and_why(local: list[State]):
+    said = in_words(documents(local, linked=False)[1])
+    assert re.fullmatch(
+        r"Validate  13\.50 s  tried 3 times: RuntimeError: Worker init failed: No module named 'functions.imaging'; "
+        r"then FileNotFoundError: .*; gave up; the error was caught",
+        said,
+    )
+
+
+@pytest.mark.parametrize(
+    ("retries", "errors", "left", "said"),
+    [
+        (0, [], True, "Resize #1  1.00 s"),
+        (0, [], False, "Resize #1  not left"),
+        (2, ["slow", "slow"], True, "tried 3 times: RuntimeError: slow; succeeded at the third"),
+        (
+            2,
+            ["slow", "full"],
+            True,
+            "tried 3 times: RuntimeError: slow; then RuntimeError: full; succeeded at the third",
+        ),
+        (0, ["slow"], False, "tried once: RuntimeError: slow; gave up"),
+        (6, ["slow"] * 6, True, "tried 7 times: RuntimeError: slow; succeeded at the 7th"),
+        (0, ["a\x1b[2Jb\nc"], False, r"tried once: RuntimeError: a\x1b[2Jb\nc; gave up"),
+    ],
+)
+def test_tries_are_said_in_words(retries: int, errors: list[str], left: bool, said: str):
+    state = {
+        "name": "Resize",
+        "iteration": 1,
+        "seconds": 1.0 if left else None,
+        "retries": retries,
+        "errors": [{"error": "RuntimeError", "cause": json.dumps({"errorMessage": one})} for one in errors],
+    }
+    assert in_words(state).endswith(said)
 
 
 EVENT = {"detail": {"object": {"key": "raw/cat.jpg"}}}

@@ -1,0 +1,132 @@
+"""`--follow` shows what there is, then each change once, until Ctrl-C, which is no failure."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from darkroom import executions, results
+from darkroom.target import Target
+from tests.darkroom.conftest import darkroom
+
+
+class Time:
+    """What happens while the command sleeps: one thing after the other, then Ctrl-C."""
+
+    def __init__(self, *happenings: Callable[[], object]) -> None:
+        self._happenings = iter(happenings)
+
+    def sleep(self, _: float) -> None:
+        happening = next(self._happenings, None)
+        if happening is None:
+            raise KeyboardInterrupt
+        happening()
+
+
+def put(target: Target, key: str, status: str, minute: int) -> None:
+    updated = f"2024-05-01T10:{minute:02}:00.000Z"
+    target.results.put_item(Item={"key": f"raw/{key}", "status": status, "updated_at": updated})
+
+
+@pytest.fixture
+def rows(target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """Two rows at first. While they are followed one ends, nothing happens, an old one is claimed anew, one fails."""
+    put(target, "old.jpg", "SUCCEEDED", 1)
+    put(target, "new.jpg", "PROCESSING", 2)
+    happenings = Time(
+        lambda: put(target, "new.jpg", "SUCCEEDED", 3),
+        lambda: None,
+        lambda: put(target, "old.jpg", "PROCESSING", 4),
+        lambda: put(target, "old.jpg", "FAILED", 5),
+    )
+    monkeypatch.setattr(results.time, "sleep", happenings.sleep)
+    return target
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "old SUCCEEDED, new PROCESSING, new SUCCEEDED, old PROCESSING, old FAILED"),
+        (["--limit", "1"], "new PROCESSING, new SUCCEEDED, old PROCESSING, old FAILED"),
+        (["--status", "FAILED"], "old FAILED"),
+        (["--status", "PROCESSING"], "new PROCESSING, new SUCCEEDED, old PROCESSING, old FAILED"),
+        (["--prefix", "n"], "new PROCESSING, new SUCCEEDED"),
+    ],
+)
+def test_each_change_is_one_line_of_json(options: list[str], said: str):
+    result = darkroom("--aws", "results", "--follow", "--json", *options)
+    assert result.exit_code == 0
+    changes = [json.loads(line) for line in result.stdout.splitlines()]
+    assert ", ".join(f"{one['key'][4:-4]} {one['status']}" for one in changes) == said
+
+
+@pytest.mark.usefixtures("rows")
+def test_on_a_pipe_each_change_is_one_plain_line_and_ctrl_c_is_a_success():
+    result = darkroom("--aws", "results", "--follow")
+    assert result.exit_code == 0
+    assert [line.split()[:2] for line in result.stdout.splitlines()][-1] == ["raw/old.jpg", "FAILED"]
+    assert "No longer following" in result.stderr
+
+
+@pytest.mark.usefixtures("rows")
+def test_on_a_terminal_the_table_has_each_picture_once_the_newest_on_top(
+    on_terminal: Callable[..., tuple[int, str]],
+):
+    code, sent = on_terminal("--aws", "results", "--follow")
+    assert code == 0
+    last = sent.rpartition("picture")[2]
+    assert last.index("raw/old.jpg") < last.index("raw/new.jpg")
+    assert (last.count("raw/old.jpg"), last.count("FAILED"), last.count("PROCESSING")) == (1, 1, 0)
+
+
+def test_executions_are_followed_from_start_to_end(target: Target, monkeypatch: pytest.MonkeyPatch):
+    """Also one that has left the newest, and only as long as it runs."""
+    machine = target.output("StateMachineArn")
+    now: dict[str, str] = {"a": "RUNNING"}
+    listed = ["a"]
+
+    def change(name: str, status: str, newest: list[str]) -> Callable[[], None]:
+        def happen() -> None:
+            now[name] = status
+            listed[:] = newest
+
+        return happen
+
+    def listing(*_: Any) -> tuple[list[Any], None]:
+        return [{"executionArn": one, "status": now[one]} for one in listed], None
+
+    def summary(_: Target, execution: str) -> dict[str, Any]:
+        return {"execution": execution, "status": now[execution]}
+
+    happenings = Time(
+        change("b", "RUNNING", ["b", "a"]), change("b", "FAILED", ["b"]), change("a", "SUCCEEDED", ["b"]), lambda: None
+    )
+    monkeypatch.setattr(executions, "listing", listing)
+    monkeypatch.setattr(executions, "summary", summary)
+    monkeypatch.setattr(executions, "recent", lambda *_, **__: [summary(target, "a")])
+    monkeypatch.setattr(target.states, "describe_execution", lambda executionArn: {"status": now[executionArn]})
+    monkeypatch.setattr(executions.time, "sleep", happenings.sleep)
+    assert machine
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(seen.append((one["execution"], one["status"])) or () for one in executions.changes(target))
+    assert [one for one in seen if one] == [
+        ("a", "RUNNING"),
+        ("b", "RUNNING"),
+        ("b", "FAILED"),
+        ("a", "SUCCEEDED"),
+    ]
+
+
+def test_executions_are_followed_on_a_pipe(target: Target, monkeypatch: pytest.MonkeyPatch):
+    def start(key: str) -> None:
+        event = json.dumps({"detail": {"object": {"key": key}}})
+        target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input=event)
+
+    start("raw/a.jpg")
+    monkeypatch.setattr(executions.time, "sleep", Time(lambda: start("raw/b.jpg")).sleep)
+    result = darkroom("--aws", "executions", "--follow")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()][:2] == ["raw/a.jpg", "raw/b.jpg"]

@@ -1,0 +1,227 @@
+"""The doctor finds what is missing, says how to put it right, and ends with exit code 1 then."""
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom import cloud, deploy, doctor
+from darkroom.doctor import Doctor
+from darkroom.target import Target
+from tests.darkroom.conftest import REGION, Stacks, darkroom
+
+TEMPLATE = {"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": {}}}}
+
+
+@pytest.fixture
+def healthy(target: Target, account: Stacks, monkeypatch: pytest.MonkeyPatch) -> Stacks:
+    """An account where nothing is missing."""
+    assert target.output("ResultsTableName")
+    account.deployed["CDKToolkit"] = {"BootstrapVersion": "33"}
+    account.templates["Darkroom"] = TEMPLATE
+    monkeypatch.setattr(deploy, "template", lambda *_: TEMPLATE)
+    return account
+
+
+def look(*, aws: bool = True) -> dict[str, dict[str, Any]]:
+    """What `darkroom doctor --json` finds, by the name of the check."""
+    result = darkroom(*(["--aws"] if aws else []), "doctor", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == (0 if found["ok"] else 1)
+    assert found["ok"] == all(one["state"] != "missing" for one in found["checks"])
+    return {one["name"]: one for one in found["checks"]}
+
+
+def assert_missing(check: dict[str, Any], found: str, fix: str) -> None:
+    assert check["state"] == "missing"
+    assert found in check["found"]
+    assert fix in check["fix"]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_where_nothing_is_missing_all_is_ok():
+    found = look()
+    assert [name for name, one in found.items() if one["state"] != "ok"] == []
+    assert REGION in found["credentials and region"]["found"]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_for_a_person_each_check_is_a_line_and_the_fix_is_below(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "NODE", 99)
+    result = darkroom("--aws", "doctor")
+    assert result.exit_code == 1
+    [place] = [place for place, line in enumerate(result.stdout.splitlines()) if line.startswith("node ")]
+    assert "missing" in result.stdout.splitlines()[place]
+    assert "-> install node 99 or newer" in result.stdout.splitlines()[place + 1]
+    assert result.stderr.splitlines()[-1] == "Missing: node"
+
+
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    """A checkout whose lock files and installed CDK are of these versions."""
+    folder = tmp_path / "project"
+    (folder / "node_modules" / "aws-cdk").mkdir(parents=True)
+    locked = {"packages": {"node_modules/aws-cdk": {"version": versions.get("locked", "2.1")}}}
+    (folder / "package-lock.json").write_text(json.dumps(locked))
+    if "cdk" in versions:
+        (folder / "node_modules" / "aws-cdk" / "package.json").write_text(json.dumps({"version": versions["cdk"]}))
+    (folder / "requirements.txt").write_text(versions.get("requirements", ""))
+    monkeypatch.setattr(doctor, "PROJECT", folder)
+
+
+def test_a_package_that_is_not_as_locked_is_named_and_one_of_another_system_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rich = "rich==0.1 \\\n    --hash=sha256:00\nnowhere==1.0 \\\n    --hash=sha256:00\n"
+    project(tmp_path, monkeypatch, requirements=f"{rich}colorama==1 ; sys_platform == 'nonesuch' \\\n")
+    check = look()["Python packages"]
+    assert_missing(check, "nowhere missing", "make install")
+    assert "rich 1" in check["found"]
+    assert "colorama" not in check["found"]
+
+
+@pytest.mark.parametrize(("versions", "said"), [({}, "not in"), ({"cdk": "2.0"}, "2.0, and package-lock.json has 2.1")])
+def test_a_cdk_that_is_not_as_locked_is_missing(
+    versions: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project(tmp_path, monkeypatch, **versions)
+    assert_missing(look()["CDK command line"], said, "make install")
+
+
+def test_no_node_and_no_npm(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    found = look()
+    assert_missing(found["node"], "not on the PATH", "nodejs.org")
+    assert found["npm"]["state"] == "note"
+
+
+def test_another_python(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "PYTHONS", ((3, 98), (3, 99)))
+    assert_missing(look()["Python"], "needs 3.98 to 3.99", "make install PYTHON=")
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "LEAST_FREE", 1 << 80)
+    assert_missing(look()["disk"], "free at", "DARKROOM_HOME")
+
+
+def test_a_certificate_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/authority.pem")
+    assert_missing(look(aws=False)["shell"], "/nowhere/authority.pem", "unset AWS_CA_BUNDLE")
+
+
+def test_a_shell_of_the_local_cloud_where_aws_is_meant(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:1")
+    found = look()
+    assert_missing(found["shell"], "AWS_ENDPOINT_URL says https://localhost:1", "a shell without it")
+    assert found["stack"]["state"] == "skipped"
+
+
+def test_no_local_cloud(monkeypatch: pytest.MonkeyPatch):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        monkeypatch.setattr(cloud, "USUAL_PORT", taken.getsockname()[1])
+        found = look(aws=False)
+    assert_missing(found["local cloud"], "is not running", "darkroom up")
+    assert found["port"]["state"] == "note"
+    assert "looks for another" in found["port"]["found"]
+    assert {found[name]["state"] for name in ("stack", "stack's version")} == {"skipped"}
+
+
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_REGION", REGION)
+    found = look()
+    assert_missing(found["credentials and region"], "no usable AWS credentials", "")
+    assert found["CDK bootstrap"]["state"] == "skipped"
+
+
+@pytest.mark.usefixtures("account")
+def test_no_region(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert_missing(look()["credentials and region"], "no AWS region", "set AWS_REGION")
+
+
+@pytest.mark.parametrize(("version", "said"), [(None, "no stack CDKToolkit"), ("5", "version 5, and 6 is needed")])
+def test_an_account_that_is_not_bootstrapped_enough(version: str | None, said: str, healthy: Stacks):
+    healthy.deployed.pop("CDKToolkit")
+    if version:
+        healthy.deployed["CDKToolkit"] = {"BootstrapVersion": version}
+    assert_missing(look()["CDK bootstrap"], said, "npx cdk bootstrap")
+
+
+def test_no_stack(healthy: Stacks):
+    healthy.deployed.pop("Darkroom")
+    found = look()
+    assert_missing(found["stack"], "no stack Darkroom", "make deploy")
+    assert found["stack's version"]["state"] == "skipped"
+
+
+def test_a_stack_that_is_not_whole(healthy: Stacks):
+    healthy.deployed["Darkroom"].pop("ResultsTableName")
+    assert_missing(look()["stack"], "has no output ResultsTableName", "make deploy")
+
+
+def test_a_stack_of_another_version_names_what_differs(healthy: Stacks):
+    table = {"Type": "AWS::DynamoDB::Table", "Properties": {"BillingMode": "PROVISIONED"}}
+    healthy.templates["Darkroom"] = {"Resources": {"Table": table, "Old": {"Type": "AWS::SQS::Queue"}}}
+    check = look()["stack's version"]
+    assert_missing(check, "in 2 resources: Old, Table", "make deploy")
+
+
+@pytest.fixture
+def with_captions(healthy: Stacks, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """A stack whose captions ask a model, and what Bedrock says of that."""
+    variables = {"Variables": {"CAPTIONS": json.dumps({"model_id": "eu.amazon.nova-lite-v1:0"})}}
+    template = {
+        "Resources": {
+            "Machine": {"Type": "Machine", "Properties": {"DefinitionSubstitutions": {"CaptionsEnabled": "true"}}},
+            "Caption": {"Type": "Function", "Properties": {"Environment": variables}},
+        }
+    }
+    healthy.templates["Darkroom"] = template
+    monkeypatch.setattr(deploy, "template", lambda *_: template)
+
+    def availability(**said: str) -> dict[str, Any]:
+        class Bedrock:
+            def get_foundation_model_availability(self, modelId: str) -> dict[str, Any]:
+                assert modelId == "amazon.nova-lite-v1:0"
+                return {
+                    "authorizationStatus": said.get("authorization", "AUTHORIZED"),
+                    "entitlementAvailability": "AVAILABLE",
+                    "regionAvailability": said.get("region", "AVAILABLE"),
+                    "agreementAvailability": {"status": said.get("agreement", "AVAILABLE")},
+                }
+
+        monkeypatch.setattr(Target, "client", lambda *_: Bedrock())
+        return look()["model for captions"]
+
+    return availability
+
+
+def test_a_model_that_may_be_asked(with_captions: Callable[..., dict[str, Any]]):
+    assert with_captions()["state"] == "ok"
+
+
+def test_a_model_that_may_not_be_asked(with_captions: Callable[..., dict[str, Any]]):
+    check = with_captions(agreement="NOT_AVAILABLE", region="NOT_AVAILABLE")
+    assert_missing(check, "is not in this region, not agreed to", "Bedrock console")
+
+
+def test_quick_synthesises_nothing(healthy: Stacks, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(deploy, "template", lambda *_: pytest.fail("it synthesises"))
+    assert darkroom("--aws", "doctor", "--quick").exit_code == 0
+    assert healthy
+
+
+def test_an_error_that_only_its_traceback_explains_is_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(_: Doctor) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(Doctor, "_python", broken)
+    ill = Doctor(aws=True, stack="Darkroom", home=tmp_path)
+    [(_, first), *_] = ill.checks()
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        first()
