@@ -159,6 +159,9 @@ def start(
     except BaseException:
         with suppress(ProcessLookupError):  # it may have ended by itself
             os.kill(cloud.pid, signal.SIGKILL)
+        for _ in _until(STOP_SECONDS):  # or who looks next would find it running
+            if running(home) is None:
+                break
         raise
 
 

@@ -22,6 +22,7 @@ News = Callable[[str], None]
 
 SILENCE_SECONDS = 5
 GAP = 2  # columns of the terminal between two of a table
+ENDLESS = 1_000_000  # columns
 BAR = 20
 COUNTED = re.compile(r"\| *(\d+)/(\d+) *\|")  # as the CDK's news say it: `Darkroom |  3/61 | …` moves the bar
 LEAST_WIDE = 20  # of a column that is folded or cut, before others are left out for its sake
@@ -120,7 +121,7 @@ def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]
         return
     wide = _console().width if sys.stdout.isatty() else None
     drawn, left_out = table(columns, cells, wide)
-    draw(drawn, wide or 1_000_000)
+    draw(drawn, wide)
     if left_out:
         say(f"Not shown for want of width: {', '.join(left_out)}")
 
@@ -158,8 +159,8 @@ def table(
 
 
 def draw(drawn: "RenderableType", wide: int | None = None) -> None:
-    """On stdout, without the blanks at the end of its lines."""
-    console = _console(width=wide)
+    """On stdout, without the blanks at the end of its lines; on a pipe as wide as it is."""
+    console = _console(width=wide or (None if sys.stdout.isatty() else ENDLESS))
     with console.capture() as captured:
         console.print(drawn)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

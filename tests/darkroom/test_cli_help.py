@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -111,6 +113,13 @@ def test_without_a_cloud_no_key_is_completed_and_nothing_is_said(
 ):
     assert completed("darkroom inspect ca", monkeypatch, capsys) == []
     assert capsys.readouterr().err == ""
+
+
+def test_the_help_imports_nothing_slow():
+    """boto3 alone takes longer than all that the help needs."""
+    looks = "import sys, darkroom.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    imported = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True).stdout.split()
+    assert {"boto3", "botocore", "rich", "ministack", "PIL", "trustme"} & set(imported) == set()
 
 
 def test_the_package_says_where_each_command_is():
