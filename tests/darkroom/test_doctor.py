@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from darkroom import cloud, deploy, doctor
 from darkroom.doctor import Doctor
@@ -185,17 +187,18 @@ def with_captions(healthy: Stacks, monkeypatch: pytest.MonkeyPatch) -> Callable[
     monkeypatch.setattr(deploy, "template", lambda *_: template)
 
     def availability(**said: str) -> dict[str, Any]:
-        class Bedrock:
-            def get_foundation_model_availability(self, modelId: str) -> dict[str, Any]:
-                assert modelId == "amazon.nova-lite-v1:0"
-                return {
-                    "authorizationStatus": said.get("authorization", "AUTHORIZED"),
-                    "entitlementAvailability": "AVAILABLE",
-                    "regionAvailability": said.get("region", "AVAILABLE"),
-                    "agreementAvailability": {"status": said.get("agreement", "AVAILABLE")},
-                }
-
-        monkeypatch.setattr(Target, "client", lambda *_: Bedrock())
+        bedrock = boto3.client("bedrock", region_name=REGION)
+        answer = {
+            "modelId": "amazon.nova-lite-v1:0",
+            "authorizationStatus": said.get("authorization", "AUTHORIZED"),
+            "entitlementAvailability": "AVAILABLE",
+            "regionAvailability": said.get("region", "AVAILABLE"),
+            "agreementAvailability": {"status": said.get("agreement", "AVAILABLE")},
+        }
+        stub = Stubber(bedrock)  # which checks both by the service's own model
+        stub.add_response("get_foundation_model_availability", answer, {"modelId": "amazon.nova-lite-v1:0"})
+        stub.activate()
+        monkeypatch.setattr(Target, "client", lambda *_: bedrock)
         return look()["model for captions"]
 
     return availability
