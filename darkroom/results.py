@@ -51,7 +51,9 @@ def row(target: Target, key: str) -> Row:
 
 def meant(target: Target, key: str) -> str | None:
     """A question that names the keys nearest to a mistyped one, none if none is near. Looks at the newest rows."""
-    near = nearest(with_prefix(target, key), [one["key"] for one in islice(rows(target), SEARCHED)])
+    prefix = target.upload_prefix  # which all have, and which so would make all alike
+    there = [one["key"].removeprefix(prefix) for one in islice(rows(target), SEARCHED)]
+    near = [prefix + one for one in nearest(key.removeprefix(prefix), there)]
     return f"did you mean {' or '.join(map(repr, near))}?" if near else None
 
 

@@ -159,7 +159,7 @@ def send_all(target: Target, files: dict[str, Path]) -> list[Upload]:
     """As `send`, showing how far it is."""
     sending = Sending(files)
     title = f"Uploading {pictures(len(files))}"
-    with _explained(sending, ()), progress(title, total=len(files), total_bytes=sending.size) as shown:
+    with _explained(sending, None), progress(title, total=len(files), total_bytes=sending.size) as shown:
         sending.told = shown.add_bytes
         with closing(send(target, files, sending)) as begun:
             for one in begun:
@@ -168,13 +168,17 @@ def send_all(target: Target, files: dict[str, Path]) -> list[Upload]:
 
 
 @contextmanager
-def _explained(sending: Sending, ended: Sequence[Ended]) -> Iterator[None]:
-    """Ctrl-C says which pictures S3 has, which it has not, and how many were seen to their end."""
+def _explained(sending: Sending, ended: Sequence[Ended] | None) -> Iterator[None]:
+    """Ctrl-C, and an error, says which pictures S3 has, which it has not, and how many were seen to their end."""
     try:
         yield
-    except KeyboardInterrupt:
-        say(f"Stopped with {len(ended)} of {len(sending.files)} at their end.")
-        under_way = [key for key in sending.sent if key not in {end.upload.key for end in ended}]
+    except (KeyboardInterrupt, Exception):
+        reached = f"{len(sending.sent)} of {len(sending.files)} uploaded"
+        if ended is not None:
+            reached = f"{len(ended)} of {len(sending.files)} at their end"
+        say(f"Stopped with {reached}.")
+        seen = {end.upload.key for end in ended or ()}
+        under_way = [key for key in list(sending.sent) if key not in seen]
         for what, keys in (
             ("In S3, where the pipeline goes on with them: see `darkroom results`", under_way),
             ("Not uploaded: give the same command again for them", sending.unsent),

@@ -7,6 +7,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from darkroom import uploads
 from darkroom.errors import TargetError
@@ -226,3 +227,30 @@ def test_an_upload_that_fails_ends_the_command_and_begins_no_other(
     with pytest.raises(RuntimeError, match="refused"):
         list(uploads.send(target, files))
     assert len(begun) <= 2
+
+
+def test_an_upload_that_s3_refuses_leaves_no_doubt_about_the_others(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is said to be in S3 is there, and what is said not to be is not."""
+    monkeypatch.setattr(uploads, "AT_ONCE", 1)
+    put = target.s3.put_object
+
+    def refuse_the_second(**request: Any) -> Any:
+        if request["Key"] == "raw/b.jpg":
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "refused"}}, "PutObject")
+        return put(**request)
+
+    monkeypatch.setattr(Target, "s3", target.s3)
+    monkeypatch.setattr(target.s3, "put_object", refuse_the_second)
+    for name in "abc":
+        file(tmp_path / "album" / f"{name}.jpg")
+    result = darkroom("--aws", "upload", tmp_path / "album", "--no-wait")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].endswith("refused")
+    said = dict(line.split("): ") for line in result.stderr.splitlines() if "): " in line)
+    there = {one["Key"] for one in target.s3.list_objects_v2(Bucket="uploads")["Contents"]}
+    [in_s3] = [set(keys.split(", ")) for what, keys in said.items() if what.startswith("In S3")]
+    [missing] = [set(keys.split(", ")) for what, keys in said.items() if what.startswith("Not uploaded")]
+    assert in_s3 == there
+    assert missing == {"raw/a.jpg", "raw/b.jpg", "raw/c.jpg"} - there

@@ -76,7 +76,7 @@ def test_an_upload_of_real_pictures_is_one_document_and_exit_code_0(cloud: Cloud
 
 
 def test_the_doctor_says_that_the_deployed_stack_is_what_this_checkout_makes(cloud: Cloud):
-    """Through a real synth. A setting that was never deployed is found."""
+    """Through a real synth, with the settings that were deployed."""
     result = darkroom(cloud, "doctor", "--json")
     checks = {one["name"]: one for one in document("doctor", result.stdout)["checks"]}
     assert checks["stack's version"]["state"] == "ok", checks
