@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from darkroom import cloud
 from darkroom.cloud import PROJECT
-from darkroom.errors import DarkroomError, explained
+from darkroom.errors import DeployError, explained
 from darkroom.target import Target, choose
 from darkroom.terminal import size
 
@@ -71,14 +71,18 @@ class Doctor:
             yield name, partial(self._checked, name, look)
 
     def _checked(self, name: str, look: Callable[[], Any]) -> Check:
+        from botocore.exceptions import ClientError
+
         try:
             return Check(name, *look())
         except Exception as error:
             line = explained(error)
             if line is None:
                 raise
-            told, _, fix = line.partition(": ") if isinstance(error, DarkroomError) else (line, "", "")
-            return Check(name, "missing", told, fix or "see the message")
+            if isinstance(error, ClientError):  # in AWS's words
+                return Check(name, "missing", line, "sign in again, or have the account's owner allow it")
+            told, _, fix = line.rpartition(": ")
+            return Check(name, "missing", told, fix)
 
     @cached_property
     def _target(self) -> Target:
@@ -234,7 +238,10 @@ class Doctor:
             return "skipped", "there is no stack to compare", None
         if not self._synth:
             return "skipped", "not compared with this checkout, as asked by --quick", None
-        ours = self._synthesised()
+        try:
+            ours = self._synthesised()
+        except DeployError as error:
+            return "missing", str(error), "put right what it names; `npx cdk synth` says all of it"
         if ours == self._template:
             return "ok", "is what this checkout makes, functions, layer and settings", None
         differ = _different(ours.get("Resources", {}), self._template.get("Resources", {}))

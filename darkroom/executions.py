@@ -159,11 +159,12 @@ def read(target: Target, execution: str) -> dict[str, Any]:
 def documents(states: Sequence[State], *, linked: bool) -> list[dict[str, Any]]:
     """The states as data. `parent` is the place of the one that a state ran in. Where the history's events are not
     `linked`, what ran inside a Parallel or a Map is not in it."""
+    places = {id(state): place for place, state in enumerate(states)}
     return [
         {
             **state.document(),
             "depth": state.depth,
-            "parent": None if state.inside is None else states.index(state.inside),
+            "parent": None if state.inside is None else places[id(state.inside)],
             "unknown_inside": state.kind in ("Parallel", "Map") and not linked,
         }
         for state in states
@@ -248,7 +249,8 @@ def tree(found: dict[str, Any], *, inputs: bool = False) -> "Tree":
     def grow(branch: "Tree", parent: int | None) -> None:
         inside = [(place, state) for place, state in enumerate(states) if state["parent"] == parent]
         for place, state in sorted(inside, key=lambda one: one[1]["iteration"] or 0):  # which keeps their order else
-            grown = branch.add(Text(in_words(state), style="yellow" if state["errors"] else ""))
+            said = in_words(state, running=execution["status"] == "RUNNING")
+            grown = branch.add(Text(said, style="yellow" if state["errors"] else ""))
             if inputs:
                 grown.add(Text(f"given {plain(_short(state['input']))}", "dim"))
             if state["unknown_inside"]:
@@ -261,23 +263,23 @@ def tree(found: dict[str, Any], *, inputs: bool = False) -> "Tree":
     return root
 
 
-def in_words(state: dict[str, Any]) -> str:
-    """The state in one line: its name, how long it took, how often it was tried and what went wrong."""
+def in_words(state: dict[str, Any], *, running: bool = False) -> str:
+    """The state in one line: its name, how long it took, how often it was tried and what went wrong. `running` is its
+    execution."""
     iteration = "" if state["iteration"] is None else f" #{state['iteration']}"
-    took = "not left" if state["seconds"] is None else seconds(state["seconds"])
-    errors = [f"{one['error']}: {_message(one['cause'])}" for one in state["errors"]]
+    left = state["seconds"] is not None
+    took = seconds(state["seconds"]) if left else "at work" if running else "not left"
     said = f"{state['name']}{iteration}  {took}"
+    errors = [f"{one['error']}: {_message(one['cause'])}" for one in state["errors"]]
     if not errors:
         return plain(said)
     tries = state["retries"] + 1
-    different = list(dict.fromkeys(errors))
-    what = "; then ".join(different)
     times = "tried once" if tries == 1 else f"tried {tries} times"
-    if tries > len(errors):
-        end = f"succeeded at the {_ordinal(tries)}"
+    if left:
+        end = f"succeeded at the {_ordinal(tries)}" if tries > len(errors) else "gave up; the error was caught"
     else:
-        end = "gave up" if state["seconds"] is None else "gave up; the error was caught"
-    return plain(f"{said}  {times}: {what}; {end}")
+        end = "not at its end" if running else "gave up"
+    return plain(f"{said}  {times}: {'; then '.join(dict.fromkeys(errors))}; {end}")
 
 
 def _summary(described: Any) -> dict[str, Any]:

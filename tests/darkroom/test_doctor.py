@@ -10,10 +10,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from darkroom import cloud, deploy, doctor
 from darkroom.doctor import Doctor
+from darkroom.errors import DeployError
 from darkroom.target import Target
 from tests.darkroom.conftest import REGION, Stacks, darkroom
 
@@ -136,7 +138,7 @@ def test_no_local_cloud(monkeypatch: pytest.MonkeyPatch):
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_REGION", REGION)
     found = look()
-    assert_missing(found["credentials and region"], "no usable AWS credentials", "")
+    assert_missing(found["credentials and region"], "no usable AWS credentials", "sign in")
     assert found["CDK bootstrap"]["state"] == "skipped"
 
 
@@ -164,6 +166,23 @@ def test_no_stack(healthy: Stacks):
 def test_a_stack_that_is_not_whole(healthy: Stacks):
     healthy.deployed["Darkroom"].pop("ResultsTableName")
     assert_missing(look()["stack"], "has no output ResultsTableName", "make deploy")
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_checkout_that_makes_no_stack(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise DeployError("cdk synth failed: darkroom: caption: there is no such setting")
+
+    monkeypatch.setattr(deploy, "template", refuse)
+    assert_missing(look()["stack's version"], "caption: there is no such setting", "npx cdk synth")
+
+
+def test_what_aws_refuses_is_said_in_its_words(healthy: Stacks, monkeypatch: pytest.MonkeyPatch):
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "DescribeStacks")
+
+    monkeypatch.setattr(healthy, "describe_stacks", refuse)
+    assert_missing(look()["CDK bootstrap"], "(AccessDenied)", "allow it")
 
 
 def test_a_stack_of_another_version_names_what_differs(healthy: Stacks):

@@ -151,6 +151,12 @@ def test_tries_are_said_in_words(retries: int, errors: list[str], left: bool, sa
     assert in_words(state).endswith(said)
 
 
+def test_a_state_of_an_execution_that_runs_has_not_given_up():
+    error = {"error": "RuntimeError", "cause": "slow"}
+    state = {"name": "Resize", "iteration": None, "seconds": None, "retries": 1, "errors": [error]}
+    assert in_words(state, running=True) == "Resize  at work  tried 2 times: RuntimeError: slow; not at its end"
+
+
 EVENT = {"detail": {"object": {"key": "raw/cat.jpg"}}}
 
 
