@@ -1,0 +1,67 @@
+"""A long wait shows how far it is: bars on a terminal, plain lines on a pipe."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from darkroom import terminal, uploads
+from darkroom.target import Target
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a terminal of 80 columns is sent on stderr."""
+    sent = io.StringIO()
+    console = Console(file=sent, force_terminal=True, width=80, markup=False, highlight=False)
+    monkeypatch.setattr(terminal, "_console", lambda **_: console)
+    return sent
+
+
+def lines(screen: io.StringIO) -> list[str]:
+    return [line.rstrip() for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()))]
+
+
+def test_on_a_terminal_uploads_are_two_bars(target: Target, tmp_path: Path, screen: io.StringIO):
+    """Of the bytes that S3 was sent and of the pictures; the newest news stand beside."""
+    for name, content in (("a.jpg", b"12345"), ("b.jpg", b"123")):
+        (tmp_path / name).write_bytes(content)
+    uploads.send_all(target, {f"raw/{name}": tmp_path / name for name in ("a.jpg", "b.jpg")})
+    bars = lines(screen)
+    assert any(line.startswith("sent ━") and line.endswith("8 B of 8 B") for line in bars)
+    assert any(re.fullmatch(r"done ━+ 2 of 2  raw/[ab]\.jpg", line) for line in bars)
+    assert max(map(len, bars)) <= 80
+
+
+def test_what_is_sent_again_is_not_counted_twice(target: Target, tmp_path: Path):
+    """The client reads a file from its beginning when it tries again."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"12345")
+    told: list[int] = []
+    sending = uploads.Sending({"raw/a.jpg": path}, told.append)
+    with uploads._Body(path, sending) as body:
+        body.read()
+        body.seek(0)
+        body.read(2)
+    assert sum(told) == 2
+    assert target
+
+
+def test_a_step_that_counts_moves_a_bar(screen: io.StringIO):
+    """As the CDK counts the resources of a stack."""
+    with terminal.step("Deploying the stack") as news:
+        news("Darkroom |  3/8 | 10:00:00 | CREATE_COMPLETE | AWS::S3::Bucket | Uploads")
+    half = "╸"  # of a character, where the bar ends: 3/8 of 20 characters are 7.5
+    assert any(f" {'━' * 7}{half}━" in line and "Deploying the stack: Darkroom" in line for line in lines(screen))
+
+
+def test_on_a_pipe_a_step_is_plain_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(terminal, "SILENCE_SECONDS", 0.01)
+    with terminal.progress("Uploading", total=2, total_bytes=8) as shown:
+        shown.add_bytes(8)
+        shown.add("raw/\x1b[2Ja.jpg")
+        while r"  1 of 2: raw/\x1b[2Ja.jpg" not in (said := capsys.readouterr().err).splitlines():
+            assert "\x1b" not in said
+    assert capsys.readouterr().err.startswith("Uploading: ")
