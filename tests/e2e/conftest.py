@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from darkroom import cloud as local_cloud
 from darkroom.cloud import Cloud
 from darkroom.deploy import deploy
+from darkroom.executions import summary
 from darkroom.target import Target, local
 
 PATIENCE = 60  # seconds until a wait is a failure; a picture takes one or two
@@ -76,10 +77,8 @@ class Deployed:
         """Of the image pipeline, for that key."""
         states = self.aws.states
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=self.aws.output("StateMachineArn"))
-        found = [
-            states.describe_execution(executionArn=one["executionArn"]) for page in pages for one in page["executions"]
-        ]
-        return [one for one in found if json.loads(one["input"]).get("detail", {}).get("object", {}).get("key") == key]
+        every = [one["executionArn"] for page in pages for one in page["executions"]]
+        return [states.describe_execution(executionArn=one) for one in every if summary(self.aws, one)["key"] == key]
 
     def idle(self, key: str) -> bool:
         """Whether the picture had an execution, and none is running."""
