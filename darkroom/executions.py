@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from darkroom import results
+from darkroom.errors import TargetError
 from darkroom.target import Target
 from darkroom.terminal import FACTS, Column, draw, plain, seconds, show_table
 
@@ -24,6 +25,7 @@ COLUMNS = (
     Column("duration"),
     Column("execution", "folded", expendable=1),
 )
+SUMMARISED = ("executionArn", "status", "startDate", "stopDate", "input", "output")
 POLL_SECONDS = 1
 UNKNOWN_INSIDE = "(the local cloud keeps no history of what runs inside: the functions' logs have it)"
 MOST_AT_ONCE = 1000  # executions in one answer of ListExecutions
@@ -105,6 +107,87 @@ def listing(
 def summary(target: Target, execution: str) -> dict[str, Any]:
     """One execution as `recent` lists it."""
     return _summary(target.states.describe_execution(executionArn=execution))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Some executions of one picture or several, newest first; `older` is the token of those that follow."""
+
+    executions: list[dict[str, Any]]
+    older: str | None
+    looked_at: int
+
+
+def find(
+    target: Target,
+    *,
+    key: str = "",
+    status: str | None = None,
+    token: str | None = None,
+    limit: int = 50,
+    most: int = 200,
+    ended: MutableMapping[str, Any],
+) -> Found:
+    """The executions behind `token` of pictures whose key has `key` in it.
+
+    Step Functions does not know keys: to find `limit` of a key, up to `most` executions are asked what they were given.
+    `ended` remembers, by ARN, those that have ended: they never change.
+    """
+    found: list[dict[str, Any]] = []
+    looked_at = 0
+    with ThreadPoolExecutor(8) as workers:
+        while True:
+            listed, token = listing(target, status=status, limit=limit, token=token)
+            some = list(workers.map(lambda one: _listed(target, one, ended), listed))
+            looked_at += len(some)
+            found += [one for one in some if key.casefold() in (one["key"] or "").casefold()]
+            if not key or token is None or len(found) >= limit or looked_at >= most:
+                return Found(found, token, looked_at)
+
+
+def _listed(target: Target, entry: Any, ended: MutableMapping[str, Any]) -> dict[str, Any]:
+    """As `_summary`, and what the execution itself says of its end: REJECTED and Duplicate are successes too."""
+    arn = entry["executionArn"]
+    described = ended.get(arn)
+    if described is None:
+        described = dict(target.states.describe_execution(executionArn=arn))
+        if described["status"] != "RUNNING":
+            ended[arn] = {name: described[name] for name in SUMMARISED if name in described}
+    output = _parsed(described.get("output"))
+    said = output.get("status") if isinstance(output, dict) else None
+    return {**_summary(described), "verdict": said}
+
+
+def visits(target: Target, execution: str) -> list[State]:
+    """The states that an execution visited, in order."""
+    pages = target.states.get_paginator("get_execution_history").paginate(executionArn=execution)
+    return read_history(event for page in pages for event in page["events"])
+
+
+def errors(state: State) -> list[tuple[str, str]]:
+    """Of each attempt that failed: the error, and its cause in words."""
+    return [(one["error"], _message(one["cause"])) for one in state.failures]
+
+
+def definition(target: Target, execution: str) -> dict[str, Any]:
+    """The state machine as it was deployed when the execution started."""
+    described = target.states.describe_state_machine_for_execution(executionArn=execution)
+    return dict(json.loads(described["definition"]))
+
+
+def one(target: Target, execution: str) -> dict[str, Any]:
+    """An execution with what it was given, what it returned and its error. Raises TargetError if there is none."""
+    try:
+        described = target.states.describe_execution(executionArn=execution)
+    except (target.states.exceptions.ExecutionDoesNotExist, target.states.exceptions.InvalidArn):
+        raise TargetError(f"no execution {execution} in {target.name}: Step Functions keeps one for 90 days") from None
+    return {
+        **_summary(described),
+        "input": _parsed(described.get("input")),
+        "output": _parsed(described.get("output")),
+        "error": described.get("error"),
+        "cause": described.get("cause"),
+    }
 
 
 def changes(target: Target, *, status: str | None = None, limit: int = 20) -> Iterator[dict[str, Any]]:

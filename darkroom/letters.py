@@ -1,9 +1,10 @@
 """Where a picture's way broke off: read the dead letters and send their pictures on their way again."""
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
 from math import inf
@@ -15,6 +16,7 @@ from darkroom.target import Target
 
 # While this long nobody else is given a letter that was read: time to start its execution, and many more.
 HIDDEN_SECONDS = 120
+LOOK_SECONDS = 10  # to read some hundreds; who dies over it leaves them hidden no longer
 AT_ONCE = 10  # messages; SQS takes and gives no more
 NAME_DIGITS = 40
 WAIT_SECONDS = 1  # makes SQS ask all its servers; without it a short queue may look empty
@@ -36,6 +38,7 @@ class Letter:
     error: dict[str, str]
     event: dict[str, Any]
     execution: str | None  # that failed; none where EventBridge could start none
+    sent: datetime | None = None
 
 
 def read_letter(message: Any) -> Letter:
@@ -57,7 +60,15 @@ def read_letter(message: Any) -> Letter:
     else:
         reason, execution = "UNDELIVERED", None
         error = {"code": attributes.get("ERROR_CODE", ""), "message": attributes.get("ERROR_MESSAGE", "")}
-    return Letter(message["MessageId"], message["ReceiptHandle"], key, reason, error, event, execution)
+    return Letter(
+        message["MessageId"], message["ReceiptHandle"], key, reason, error, event, execution, sent_at(message)
+    )
+
+
+def sent_at(message: Any) -> datetime | None:
+    """When a letter came into the queue, where SQS was asked for that."""
+    milliseconds = message.get("Attributes", {}).get("SentTimestamp")
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 def redrive(
@@ -93,11 +104,8 @@ def redrive(
                 continue
             if (failed and letter.key not in with_row) or letter.execution in run.started:
                 continue
-            execution = run.start(letter.event, _redrives(target, letter), f"redrive-{letter.id}")
-            if execution:
-                queue.delete(message)
             found.add(letter.key)
-            yield _done(letter.key, letter.reason, letter.error, execution, letter.id)
+            yield _replay(target, run, queue, letter)
     for row in rows:
         found.add(row["key"])
         if row["execution"] not in run.redriven:
@@ -107,6 +115,83 @@ def redrive(
     for key in keys:
         if not {key, target.upload_prefix + key} & found:
             yield {"key": key, "redriven": False, "problem": _why_not(target, key)}
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A message that is no letter: shown, and left where it is."""
+
+    id: str
+    problem: str
+    body: str
+    sent: datetime | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What was found in the queue, oldest first. `total` is SQS's own count, which is approximate; `hidden` of them
+    somebody else is working on."""
+
+    letters: list[Letter | Unreadable]
+    total: int
+    hidden: int
+
+
+def count(target: Target) -> tuple[int, int]:
+    """How many letters wait, and how many more somebody is working on; SQS calls both approximate."""
+    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = target.sqs.get_queue_attributes(QueueUrl=target.output("DeadLetterQueueUrl"), AttributeNames=names)
+    return tuple(int(found["Attributes"][name]) for name in names)  # type: ignore[return-value]
+
+
+def look(target: Target, most: int, *, hide: bool) -> Waiting:
+    """The letters, at most so many, and back they go.
+
+    SQS shows the same ten again and again unless those that were read are hidden for the moment. Where even that is
+    too much (`hide` false), what it shows at once is all that is seen.
+    """
+    total, hidden = count(target)
+    seen: dict[str, Any] = {}
+    with closing(_Queue(target, hidden_seconds=LOOK_SECONDS if hide else 0)) as queue:
+        for message in islice(queue.at_most(total), most):
+            seen[message["MessageId"]] = _readable(message)
+    found = sorted(seen.values(), key=lambda one: one.sent or datetime.max.replace(tzinfo=UTC))
+    return Waiting(found, max(total, len(found)), hidden)
+
+
+def redrive_letters(target: Target, ids: Collection[str] | None, *, rate: float = inf) -> Generator[Done, None, None]:
+    """As `redrive`, of these letters and no others, whatever their pictures' rows say; None is every letter."""
+    run = _Run(target, rate, dry_run=False)
+    missing = set(ids or ())
+    with closing(_Queue(target)) as queue:
+        for message in queue:
+            if ids is not None and message["MessageId"] not in missing:
+                continue
+            missing.discard(message["MessageId"])
+            letter = _readable(message)
+            if isinstance(letter, Unreadable):
+                yield {"letter": letter.id, "redriven": False, "problem": letter.problem}
+            elif letter.execution not in run.started:
+                yield _replay(target, run, queue, letter)
+            if ids is not None and not missing:
+                return
+    for lost in sorted(missing):
+        yield {"letter": lost, "redriven": False, "problem": "is not in the queue any more: replayed by somebody else?"}
+
+
+def _replay(target: Target, run: "_Run", queue: "_Queue", letter: Letter) -> Done:
+    """The letter goes only after its execution was started."""
+    execution = run.start(letter.event, _redrives(target, letter), f"redrive-{letter.id}")
+    if execution:
+        queue.delete({"MessageId": letter.id, "ReceiptHandle": letter.receipt})
+    return _done(letter.key, letter.reason, letter.error, execution, letter.id)
+
+
+def _readable(message: Any) -> Letter | Unreadable:
+    try:
+        return read_letter(message)
+    except UnreadableLetter as problem:
+        return Unreadable(message["MessageId"], str(problem), message["Body"], sent_at(message))
 
 
 def line(done: Done) -> Sequence[object]:
@@ -121,8 +206,9 @@ def line(done: Done) -> Sequence[object]:
 class _Queue:
     """The dead letters, each once. Those that were not deleted go back when it is closed."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, hidden_seconds: int | None = None) -> None:
         self._sqs, self._url = target.sqs, target.output("DeadLetterQueueUrl")
+        self._hidden_seconds = HIDDEN_SECONDS if hidden_seconds is None else hidden_seconds
         self._held: dict[str, str] = {}  # receipts, by letter
 
     def __iter__(self) -> Iterator[Any]:
@@ -131,11 +217,24 @@ class _Queue:
             self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
             yield from new
 
+    def at_most(self, total: int) -> Iterator[Any]:
+        """Those that are there by SQS's own count, without waiting for more."""
+        seen = 0
+        while seen < total and (messages := self._read()):
+            new = [message for message in messages if message["MessageId"] not in self._held]
+            self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+            if not new:
+                return
+            seen += len(new)
+            yield from new
+
     def delete(self, message: Any) -> None:
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
         self._held.pop(message["MessageId"], None)
 
     def close(self) -> None:
+        if not self._hidden_seconds:
+            return
         receipts = iter(self._held.values())
         while ten := list(islice(receipts, AT_ONCE)):
             self._sqs.change_message_visibility_batch(
@@ -151,7 +250,8 @@ class _Queue:
             QueueUrl=self._url,
             MaxNumberOfMessages=AT_ONCE,
             MessageAttributeNames=["All"],
-            VisibilityTimeout=HIDDEN_SECONDS,
+            MessageSystemAttributeNames=["SentTimestamp"],
+            VisibilityTimeout=self._hidden_seconds,
             WaitTimeSeconds=WAIT_SECONDS,
         )
         return list(answer.get("Messages", []))

@@ -6,9 +6,10 @@ import heapq
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom.errors import TargetError
 from darkroom.target import Target
@@ -127,6 +128,82 @@ def page(
     after |= {one["status"]: {name: one[name] for name in ("key", "updated_at")} for one in shown}
     more = next(found, None) is not None
     return shown, base64.urlsafe_b64encode(json.dumps(after).encode()).decode() if more else None
+
+
+def search(
+    target: Target, text: str, status: str | None = None, *, prefix: str = "", limit: int = 50, pages: int = 30
+) -> tuple[list[Row], bool]:
+    """The newest rows that have the text in their key, as it is written, and whether all rows were looked at: of each
+    status no more than so many pages are, of a megabyte each."""
+    from boto3.dynamodb.conditions import Attr
+
+    where: Any = Attr("key").contains(text)
+    if prefix:
+        where = where & Attr("key").begins_with(prefix)
+    asked = STATUSES if status is None else (status,)
+
+    def of(one: str) -> tuple[list[Row], bool]:
+        found: list[Row] = []
+        read = _pages(target.results.query, **_newest_of(one), FilterExpression=where)
+        for page in islice(read, pages):
+            found += page
+            if len(found) >= limit:
+                return found, False
+        return found, next(read, None) is None
+
+    with ThreadPoolExecutor(len(STATUSES)) as workers:
+        all_of_them = list(workers.map(of, asked))
+    found = sorted((row for rows, _ in all_of_them for row in rows), key=_updated, reverse=True)
+    return found[:limit], all(complete for _, complete in all_of_them) and len(found) <= limit
+
+
+def changed_since(target: Target, since: str, most: int) -> list[Row]:
+    """The newest rows from then on, at most so many of each status: what Health counts of them, and no more."""
+    from boto3.dynamodb.conditions import Key
+
+    def of(status: str) -> list[Row]:
+        request = _newest_of(status) | {
+            "KeyConditionExpression": Key("status").eq(status) & Key("updated_at").gte(since),
+            "ProjectionExpression": "#status, updated_at, execution, #error.code",
+            "ExpressionAttributeNames": {"#status": "status", "#error": "error"},
+        }
+        return list(islice((row for page in _pages(target.results.query, **request) for row in page), most))
+
+    with ThreadPoolExecutor(len(STATUSES)) as workers:
+        return [row for rows in workers.map(of, STATUSES) for row in rows]
+
+
+def _newest_of(status: str) -> dict[str, Any]:
+    from boto3.dynamodb.conditions import Key
+
+    where = Key("status").eq(status)
+    return {"IndexName": "by-status", "KeyConditionExpression": where, "ScanIndexForward": False}
+
+
+class Count(NamedTuple):
+    number: int
+    complete: bool  # or there are more
+
+    def __str__(self) -> str:
+        return f"{self.number:,}{'' if self.complete else '+'}"
+
+
+def counts(target: Target, most: int) -> dict[str, Count]:
+    """How many rows there are of each status. DynamoDB counts by reading, a megabyte at a time: it ends after the one
+    with which `most` is reached."""
+
+    def of(status: str) -> Count:
+        request = _newest_of(status) | {"Select": "COUNT"}
+        counted = 0
+        while True:
+            page = target.results.query(**request)
+            counted += page["Count"]
+            if counted >= most or "LastEvaluatedKey" not in page:
+                return Count(counted, "LastEvaluatedKey" not in page)
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    with ThreadPoolExecutor(len(STATUSES)) as workers:
+        return dict(zip(STATUSES, workers.map(of, STATUSES), strict=True))
 
 
 def changes(

@@ -64,6 +64,10 @@ class Target:
         return self.session.client("cloudformation", **self._options)
 
     @cached_property
+    def logs(self) -> Any:
+        return self.session.client("logs", **self._options)
+
+    @cached_property
     def results(self) -> "Table":
         return self.session.resource("dynamodb", **self._options).Table(self.output("ResultsTableName"))
 
@@ -89,6 +93,11 @@ class Target:
     @property
     def upload_prefix(self) -> str:
         return self.outputs.get("UploadPrefix", "raw/")
+
+    @property
+    def upload_limit(self) -> int:
+        """Bytes: what is larger is rejected. A stack of before this output has the usual limit."""
+        return int(self.outputs.get("UploadLimitBytes", 50 * 1024 * 1024))
 
 
 def choose(*, aws: bool, stack: str, home: Path) -> Target:

@@ -108,9 +108,12 @@ def progress(title: str, *, total: int, total_bytes: int) -> Iterator[Progress]:
 
 def show_json(document: Any, *, line: bool = False) -> None:
     """One document; or as one line of many, which are then JSON Lines."""
-    layout: Any = {"separators": (",", ":")} if line else {"indent": 2}
-    text = json.dumps(document, ensure_ascii=False, default=_plain, **layout)
+    text = as_json(document, separators=(",", ":")) if line else as_json(document, indent=2)
     typer.echo(UNPRINTABLE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def as_json(document: Any, **layout: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, default=_plain, **layout)
 
 
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:

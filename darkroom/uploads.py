@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import FileIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from darkroom import results
 from darkroom.errors import DarkroomError, TargetError
@@ -85,6 +85,31 @@ def keys(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
     if not found:
         raise TargetError(f"there is no file in {', '.join(map(str, paths))}")
     return found
+
+
+def key_of(name: str, prefix: str) -> str:
+    """The key of a file that is only known by its name. Raises TargetError for one that no key can carry."""
+    key = prefix + name.strip("/")
+    if key == prefix:
+        raise TargetError("a picture needs a name")
+    _check(key, Path(name))
+    return key
+
+
+def put(target: Target, key: str, body: IO[bytes]) -> Upload:
+    """Upload what is read from `body`, under a key of its own."""
+    before = {row["key"]: row.get("sequencer") for row in _rows(target, [key])}
+    content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
+    answer = target.s3.put_object(
+        Bucket=target.output("UploadsBucketName"), Key=key, Body=body, ContentType=content_type
+    )
+    etag = answer["ETag"].strip('"')
+    return Upload(Path(key), key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
+
+
+def row_of(target: Target, upload: Upload) -> Row | None:
+    """The row as it stands, if it speaks of this very upload."""
+    return next((row for row in _rows(target, [upload.key]) if _speaks_of(row, upload)), None)
 
 
 class StoppedError(BaseException):

@@ -48,6 +48,7 @@ class Pipeline(Stack):
 
         CfnOutput(self, "UploadsBucketName", value=storage.uploads.bucket_name)
         CfnOutput(self, "UploadPrefix", value=settings.upload_prefix)
+        CfnOutput(self, "UploadLimitBytes", value=str(settings.limits.max_bytes))
         CfnOutput(self, "RenditionsBucketName", value=storage.renditions.bucket_name)
         CfnOutput(self, "ResultsTableName", value=storage.results.table_name)
         CfnOutput(self, "StateMachineArn", value=workflow.images.state_machine_arn)
