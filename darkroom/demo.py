@@ -26,6 +26,7 @@ Rows        DynamoDB table {ResultsTableName}
 
 Try next:
   export PATH="$PWD/.venv/bin:$PATH"
+  darkroom console                      all of it in the browser
   darkroom upload PATH...               your own pictures
   darkroom results {key}
   darkroom inspect {key}

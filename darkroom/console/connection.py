@@ -1,0 +1,107 @@
+"""The stack that the page shows: found when first asked for, and again after the cloud was away."""
+
+from collections import OrderedDict
+from collections.abc import Callable, MutableMapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from darkroom.errors import DarkroomError
+from darkroom.target import Target
+
+if TYPE_CHECKING:
+    import boto3
+
+# Everything the page asks of AWS that changes nothing. By name and not by prefix: GetActivityTask takes a task away.
+READS = frozenset(
+    {
+        "BatchGetItem",
+        "DescribeExecution",
+        "DescribeStacks",
+        "DescribeStateMachineForExecution",
+        "FilterLogEvents",
+        "GetExecutionHistory",
+        "GetItem",
+        "GetObject",
+        "GetQueueAttributes",
+        "ListExecutions",
+        "ListStackResources",
+        "Query",
+    }
+)
+
+
+REMEMBERED = 2000  # executions that have ended, 3 KB each
+
+
+class ReadOnlyError(DarkroomError):
+    """The page was started with --read-only, and this would have changed something."""
+
+
+def refuse_writes(session: "boto3.Session") -> None:
+    """No client made from this session from now on sends anything but a read: the request is stopped before it is
+    signed. A letter may be looked at where that does not hide it from others."""
+
+    def check(model: Any, params: dict[str, Any], **_: Any) -> None:
+        if model.name not in READS and not (model.name == "ReceiveMessage" and _hides_nothing(params)):
+            raise ReadOnlyError(f"this page is read-only: it does not send {model.name}")
+
+    session.events.register_first("before-call", check)
+
+
+def _hides_nothing(params: dict[str, Any]) -> bool:
+    """SQS hides what was received for the queue's own time unless a request says zero. `params` is the HTTP request."""
+    import json
+
+    body = params["body"]
+    asked = json.loads(body) if isinstance(body, str | bytes) else body
+    return int(asked.get("VisibilityTimeout", -1)) == 0
+
+
+class Connection:
+    """`choose` finds the stack; what it raises is shown. `read_only` holds for every client that is made."""
+
+    def __init__(self, choose: Callable[[], Target], *, read_only: bool) -> None:
+        self.read_only = read_only
+        self.ended: MutableMapping[str, Any] = LastUsed(REMEMBERED)  # executions, by ARN
+        self._choose, self._lock = choose, Lock()
+        self._target: Target | None = None
+
+    def target(self) -> Target:
+        """With every client made: making one is the part of boto3 that threads may not share."""
+        with self._lock:
+            if self._target is None:
+                target = self._choose()
+                if self.read_only:
+                    refuse_writes(target.session)
+                _ = target.results, target.s3, target.states, target.sqs, target.logs
+                self._target = target
+            return self._target
+
+    def lose(self) -> None:
+        """After an error: the next request looks for the cloud again, which may be another one by then."""
+        with self._lock:
+            self._target = None
+        self.ended.clear()
+
+    def why_not(self) -> str | None:
+        """Why no cloud can be chosen at all, if so: that says more than a connection that was refused."""
+        try:
+            self._choose()
+        except DarkroomError as error:
+            return str(error)
+        except Exception:
+            return None
+        return None
+
+
+class LastUsed(OrderedDict[str, Any]):
+    """Forgets what was written first, beyond so many."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._most:
+            self.popitem(last=False)

@@ -1,0 +1,300 @@
+"""The executions, and of one its drawn workflow, its states and what was logged about it."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from darkroom import executions, results
+from darkroom.console.diagram import Arrow, Machine, Mark, draw, nested
+from darkroom.console.server import ENOUGH, NotFound, Pages, link
+from darkroom.errors import TargetError
+from darkroom.executions import State
+from darkroom.target import Target
+from darkroom.terminal import as_json, seconds
+
+ON_A_PAGE = 50
+STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+LOG_LINES = 500
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def routes(pages: Pages) -> list[Route]:
+    return [
+        Route("/executions", pages.view(lambda request, target: listed(pages, request, target))),
+        Route("/execution", pages.view(lambda request, target: one(pages, request, target))),
+        Route("/execution/logs", pages.view(lambda request, target: logs(pages, request, target))),
+    ]
+
+
+def listed(pages: Pages, request: Request, target: Target) -> Response:
+    asked = request.query_params
+    status, key, token = asked.get("status", ""), asked.get("key", "").strip(), asked.get("older", "")
+    if status not in ("", *STATUSES):
+        raise NotFound(f"there is no status {status!r}")
+    try:
+        found = executions.find(
+            target,
+            key=key,
+            status=status or None,
+            token=token or None,
+            limit=ON_A_PAGE,
+            ended=pages.connection.ended,
+        )
+    except target.states.exceptions.InvalidToken:
+        raise NotFound("this page of executions is not known any more: begin at the newest") from None
+    context: dict[str, Any] = {
+        "found": found,
+        "statuses": STATUSES,
+        "asked": {"status": status, "key": key, "older": token},
+        "live": not token,
+        "latest": results.find(target, key) if key and not token else None,
+    }
+    if "hx-request" in request.headers:
+        return pages.part("executions_table.html", **context)
+    return pages.page(request, "executions.html", target=target, **context)
+
+
+def one(pages: Pages, request: Request, target: Target) -> Response:
+    arn = request.query_params.get("arn", "")
+    execution = found(target, arn)
+    machine = executions.definition(target, arn)
+    states = executions.visits(target, arn)
+    chosen = request.query_params.get("state") or _of_interest(states)
+    marks = marked(machine, states, execution)
+    linked = {
+        name: Mark(mark.look, mark.words, mark.note, link("/execution", arn=arn, state=name) + "#state", name == chosen)
+        for name, mark in marks.items()
+    }
+    row = results.find(target, execution["key"]) if execution["key"] else None
+    context: dict[str, Any] = {
+        "execution": execution,
+        "row": row,
+        "owns_row": bool(row and row.get("execution") == arn),
+        "renditions": results.by_width(row) if row and row.get("execution") == arn else [],
+        "drawing": draw(machine, linked, taken(states)),
+        "unrecorded": any(mark.look in ("unrecorded", "inferred", "inferred-failed") for mark in marks.values()),
+        "chosen": _chosen(machine, states, marks, chosen),
+        "timeline": timeline(execution, states),
+        "aws": _console(target, arn),
+        "arn": arn,
+    }
+    if "hx-request" in request.headers:
+        status = 200 if execution["status"] == "RUNNING" else ENOUGH
+        return pages.part("execution_part.html", status=status, **context)
+    return pages.page(request, "execution.html", target=target, **context)
+
+
+def found(target: Target, arn: str) -> dict[str, Any]:
+    try:
+        return executions.one(target, arn or "none")
+    except TargetError as error:
+        raise NotFound(str(error)) from None
+
+
+def marked(machine: Machine, states: Sequence[State], execution: dict[str, Any]) -> dict[str, Mark]:
+    """What became of each state, from the events; inside a Parallel or Map that left none, what its end tells."""
+    visits: dict[str, list[State]] = {}
+    for state in states:
+        visits.setdefault(state.name, []).append(state)
+    recorded = {state.name for state in states if state.inside is not None}
+    marks: dict[str, Mark] = {}
+    for name, definition, outermost in nested(machine):
+        if name in visits:
+            marks[name] = _visited(visits[name], definition, states, execution)
+        elif outermost in visits and not any(inner in recorded for inner, _, at in nested(machine) if at == outermost):
+            marks[name] = _unseen(name, visits[outermost][-1], machine["States"][outermost], marks[outermost])
+    return marks
+
+
+def _visited(visits: Sequence[State], definition: Machine, states: Sequence[State], execution: dict[str, Any]) -> Mark:
+    attempts = sum(visit.retries for visit in visits)
+    note = f"{TIMES}{len(visits)}" if len(visits) > 1 else f"↻{attempts}" if attempts else ""
+    took = seconds(sum(visit.duration or 0 for visit in visits))
+    if definition["Type"] == "Fail":
+        return Mark("failed", "the execution failed here", note)
+    if any(visit.exited is None for visit in visits):
+        if execution["status"] == "RUNNING":
+            return Mark("running", "running", note)
+        return Mark("failed", f"not left: the execution is {execution['status']}", note)
+    if any(_was_caught(visit, definition, states) for visit in visits):
+        return Mark("caught", f"failed, and its error was caught, after {took}", note)
+    times = f", visited {len(visits)} times" if len(visits) > 1 else ""
+    tried = f", with {attempts} {'retry' if attempts == 1 else 'retries'}" if attempts else ""
+    return Mark("succeeded", f"succeeded in {took}{times}{tried}", note)
+
+
+def _was_caught(visit: State, definition: Machine, states: Sequence[State]) -> bool:
+    """Whether the state that came next is one that only its Catch leads to."""
+    caught = {catch["Next"] for catch in definition.get("Catch", [])}
+    beside = [one for one in states if one.inside is visit.inside and one.iteration == visit.iteration]
+    after = beside[beside.index(visit) + 1 :]
+    return bool(after and after[0].name in caught and after[0].name != definition.get("Next"))
+
+
+def _unseen(name: str, outer: State, definition: Machine, mark: Mark) -> Mark:
+    """Of a state inside a Parallel or Map whose inner events nobody wrote down: what the outer one's end says of it."""
+    inside = f"inside {outer.name}, which"
+    if mark.look == "running":
+        return Mark("unrecorded", f"not recorded: {inside} is running")
+    if mark.look != "succeeded":
+        return Mark("inferred-failed", f"not recorded: {inside} failed; this or another state in it did")
+    for place, branch in enumerate(definition.get("Branches", [])):
+        names = [inner for inner, _, _ in nested(branch)]
+        if name in names and isinstance(outer.output, list) and place < len(outer.output):
+            return _in_branch(name, branch, outer.output[place], inside)
+    return Mark("unrecorded", f"not recorded: {inside} succeeded; whether this ran is not known")
+
+
+def _in_branch(name: str, branch: Machine, output: Any, inside: str) -> Mark:
+    if isinstance(output, dict) and output.get("status") == "OFF":  # what Captions says when it has nothing to do
+        if name == branch["StartAt"]:
+            return Mark("inferred", f"inferred: {inside} succeeded; it had nothing to do")
+        return Mark("not-visited", f"inferred: {inside} says it had nothing to do")
+    caught = {catch["Next"] for _, state, _ in nested(branch) for catch in state.get("Catch", [])}
+    if name in caught:
+        return Mark("unrecorded", f"not recorded: {inside} succeeded; whether this ran is not known")
+    times = f"{TIMES}{len(output)}" if isinstance(output, list) and name != branch["StartAt"] else ""
+    return Mark("inferred", f"inferred: {inside} succeeded" + (f", with {len(output)} results" if times else ""), times)
+
+
+def taken(states: Sequence[State]) -> set[Arrow]:
+    """From each state to the one that came after it, at the same depth."""
+    arrows = set()
+    last: dict[tuple[int | None, int | None], str] = {}
+    for state in states:
+        at = (id(state.inside) if state.inside else None, state.iteration)
+        if at in last:
+            arrows.add((last[at], state.name))
+        last[at] = state.name
+    return arrows
+
+
+def timeline(execution: dict[str, Any], states: Sequence[State]) -> list[dict[str, Any]]:
+    """Each visit with its place between the start and the end, in parts of 1000."""
+    began = execution["started"]
+    end = execution["stopped"] or datetime.now(UTC)
+    whole = max((end - began).total_seconds(), 0.001)
+
+    def place(state: State) -> dict[str, Any]:
+        left = max(0, (state.entered - began).total_seconds() / whole * 1000)
+        right = max(left, ((state.exited or end) - began).total_seconds() / whole * 1000)
+        return {
+            "state": state,
+            "left": round(min(left, 996), 1),
+            "width": round(max(4, min(right, 1000) - left), 1),
+            "after": seconds((state.entered - began).total_seconds()),
+        }
+
+    return [place(state) for state in states]
+
+
+def _of_interest(states: Sequence[State]) -> str | None:
+    """The first state with an error, else the last that was entered."""
+    failed = next((state.name for state in states if state.failures), None)
+    return failed or (states[-1].name if states else None)
+
+
+def _chosen(
+    machine: Machine, states: Sequence[State], marks: dict[str, Mark], name: str | None
+) -> dict[str, Any] | None:
+    definition = next((state for one, state, _ in nested(machine) if one == name), None)
+    if name is None or definition is None:
+        return None
+    return {
+        "name": name,
+        "kind": definition["Type"],
+        "comment": definition.get("Comment", ""),
+        "mark": marks.get(name),
+        "visits": [
+            {
+                "state": state,
+                "input": as_json(state.input, indent=2),
+                "output": None if state.exited is None else as_json(state.output, indent=2),
+                "errors": Counter(executions.errors(state)).items(),
+            }
+            for state in states
+            if state.name == name
+        ],
+        "retry": definition.get("Retry", []),
+    }
+
+
+def logs(pages: Pages, request: Request, target: Target) -> Response:
+    """What the functions wrote about this execution: every line of theirs names it."""
+    arn = request.query_params.get("arn", "")
+    execution = found(target, arn)
+    groups = log_groups(target)
+    begun = int(execution["started"].timestamp() * 1000) - 1000
+    lines = [line for name, group in groups.items() for line in _lines(target, name, group, arn, begun)]
+    return pages.page(
+        request,
+        "logs.html",
+        target=target,
+        execution=execution,
+        arn=arn,
+        lines=sorted(lines, key=lambda line: line["at"])[:LOG_LINES],
+        groups={name: _log_console(target, group) for name, group in groups.items()},
+    )
+
+
+def log_groups(target: Target) -> dict[str, str]:
+    """The log groups of the functions, by the name that the stack has for each."""
+    pages = target.stacks.get_paginator("list_stack_resources").paginate(StackName=target.stack)
+    found = [one for page in pages for one in page["StackResourceSummaries"]]
+    return {
+        one["LogicalResourceId"].removeprefix("Steps").partition("Log")[0]: one["PhysicalResourceId"]
+        for one in found
+        if one["ResourceType"] == "AWS::Logs::LogGroup" and one["LogicalResourceId"].startswith("Steps")
+    }
+
+
+def _lines(target: Target, name: str, group: str, arn: str, begun: int) -> list[dict[str, Any]]:
+    pattern = f'"{arn.rpartition(":")[2]}"'
+    events = target.logs.filter_log_events(logGroupName=group, filterPattern=pattern, startTime=begun, limit=LOG_LINES)[
+        "events"
+    ]
+    return [
+        {"at": datetime.fromtimestamp(event["timestamp"] / 1000, UTC), "function": name, **_read(text)}
+        for event in events
+        for text in event["message"].splitlines()
+        if arn.rpartition(":")[2] in text
+    ]
+
+
+def _read(text: str) -> dict[str, str]:
+    try:
+        parsed = json.loads(text)
+        said = " ".join(str(parsed[name]) for name in ("message", "exception_name") if parsed.get(name))
+        last = str(parsed.get("exception", "")).strip().rpartition("\n")[2]
+        return {"level": str(parsed.get("level", "")), "said": last or said, "whole": as_json(parsed, indent=2)}
+    except (ValueError, AttributeError):
+        return {"level": "", "said": text, "whole": ""}
+
+
+def _console(target: Target, arn: str) -> str | None:
+    """The same execution in the console of AWS."""
+    if not on_aws(target):
+        return None
+    region = arn.split(":")[3]
+    page = f"#/v2/executions/details/{quote(arn, safe=':')}"
+    return f"https://{region}.console.aws.amazon.com/states/home?region={region}{page}"
+
+
+def _log_console(target: Target, group: str) -> str | None:
+    if not on_aws(target):
+        return None
+    region = target.session.region_name
+    # its own way of writing a name in an address: quoted twice, with $ for %
+    name = quote(quote(group, safe=""), safe="").replace("%", "$")
+    return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{name}"
+
+
+def on_aws(target: Target) -> bool:
+    return ".amazonaws.com" in target.states.meta.endpoint_url

@@ -1,0 +1,117 @@
+"""How the pipeline does: how many pictures, how fast, what was rejected, and what needs a person."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from statistics import quantiles
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from darkroom import executions, letters, results
+from darkroom.console import charts
+from darkroom.console.results import STUCK, stuck, written
+from darkroom.console.server import Pages
+from darkroom.results import ENDED, Row
+from darkroom.target import Target
+
+MOST = 3000  # rows of each status: those of the span that are older are left out, and the page says so
+
+# How far back, and the minutes of one column.
+SPANS = {
+    "hour": (timedelta(hours=1), 1),
+    "day": (timedelta(days=1), 20),
+    "week": (timedelta(days=7), 180),
+}
+SECONDS = (1, 2, 3, 5, 10, 20, 30, 60, 120, 300)  # edges of the columns of times
+
+
+def routes(pages: Pages) -> list[Route]:
+    return [Route("/health", pages.view(lambda request, target: health(pages, request, target)))]
+
+
+def health(pages: Pages, request: Request, target: Target) -> Response:
+    span = request.query_params.get("span", "hour")
+    length, minutes = SPANS.get(span, SPANS["hour"])
+    now = datetime.now(UTC)
+    since = now - length
+    rows = results.changed_since(target, written(since), MOST)
+    times = times_to_row(target, rows)
+    labels, series = per_column(rows, now, length, minutes)
+    codes = Counter(row["error"]["code"] for row in rows if row["status"] == "REJECTED").most_common()
+    counts, edges = spread(times)
+    return pages.page(
+        request,
+        "health.html",
+        target=target,
+        span=span if span in SPANS else "hour",
+        spans=list(SPANS),
+        counts=results.counts(target, MOST),
+        rows=len(rows),
+        cut=any(count == MOST for count in Counter(row["status"] for row in rows).values()),
+        minutes=minutes,
+        flow=charts.columns(_flow_in_words(rows, span, minutes), labels, series),
+        flow_table=[
+            (label, [values[at] for values in series.values()])
+            for at, label in enumerate(labels)
+            if any(values[at] for values in series.values())
+        ],
+        statuses=list(series),
+        times=times,
+        middle=quantiles(times, n=100)[49] if len(times) > 1 else (times[0] if times else None),
+        slow=quantiles(times, n=100)[94] if len(times) > 1 else None,
+        spread=charts.spread("Pictures by the seconds from the start of the execution to the row", edges, counts),
+        spread_table=list(zip(edges, counts, strict=True)),
+        codes=codes,
+        rejects=charts.bars("Rejected pictures by code: " + _in_words(codes), codes, "rejected"),
+        stuck=stuck(target),
+        stuck_minutes=int(STUCK.total_seconds() // 60),
+        letters=letters.count(target),
+    )
+
+
+def per_column(
+    rows: list[Row], now: datetime, length: timedelta, minutes: int
+) -> tuple[list[str], dict[str, list[int]]]:
+    """How many pictures came to their end in each column, by status; the last column is the one that goes on."""
+    count = int(length / timedelta(minutes=minutes))
+    begin = now.replace(second=0, microsecond=0) + timedelta(minutes=1) - count * timedelta(minutes=minutes)
+    series = {status: [0] * count for status in ENDED}
+    for row in rows:
+        at = int((datetime.fromisoformat(row["updated_at"]) - begin) / timedelta(minutes=minutes))
+        if row["status"] in series and 0 <= at < count:
+            series[row["status"]][at] += 1
+    shape = "%d %b %H:%M" if length > timedelta(days=1) else "%H:%M"
+    return [f"{begin + at * timedelta(minutes=minutes):{shape}}" for at in range(count)], series
+
+
+def times_to_row(target: Target, rows: list[Row]) -> list[float]:
+    """Seconds from the start of each execution to the row it wrote, of the newest thousand executions: one request."""
+    listed, _ = executions.listing(target)
+    began = {one["executionArn"]: one["startDate"] for one in listed}
+    return sorted(
+        (datetime.fromisoformat(row["updated_at"]) - began[row["execution"]]).total_seconds()
+        for row in rows
+        if row["status"] in ("SUCCEEDED", "REJECTED", "FAILED") and row.get("execution") in began
+    )
+
+
+def spread(times: list[float]) -> tuple[list[int], list[str]]:
+    """How many took how long."""
+    counts = [0] * (len(SECONDS) + 1)
+    for time in times:
+        counts[sum(time >= edge for edge in SECONDS)] += 1
+    edges = ["<1", *(f"{low}-{high}" for low, high in pairwise(SECONDS)), f">{SECONDS[-1]}"]
+    return counts, edges
+
+
+def _flow_in_words(rows: list[Row], span: str, minutes: int) -> str:
+    by_status: Any = Counter(row["status"] for row in rows).most_common()
+    each = "minute" if minutes == 1 else f"{minutes} minutes"
+    return f"Pictures that came to their end, for each {each} of the last {span}: " + _in_words(by_status)
+
+
+def _in_words(counts: list[tuple[str, int]]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts) or "none"

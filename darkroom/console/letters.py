@@ -1,0 +1,205 @@
+"""The dead letters: what each is about, and the replay of one, some or all, said before and shown as it happens."""
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Event, Thread
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from darkroom import executions, letters, results
+from darkroom.console.results import original_of
+from darkroom.console.server import ENOUGH, NotFound, Pages, link
+from darkroom.errors import explained
+from darkroom.letters import Done, Letter, Unreadable
+from darkroom.target import Target
+
+SHOWN = 100  # letters at once: ten requests to SQS
+A_SECOND = 10  # executions started, as `darkroom redrive` has it
+FOLLOWED = 30  # of the newly started executions, how they are
+EXPLAINED = {
+    "FAILED": "A step failed after all its retries.",
+    "TIMED_OUT": "The execution took longer than it may.",
+    "ABORTED": "Somebody stopped the execution.",
+    "STALLED": "The row was left PROCESSING, and no execution is at it any more.",
+    "UNDELIVERED": "EventBridge could not start an execution: the picture was never worked on.",
+}
+
+
+@dataclass
+class Replay:
+    """One that was asked for: it goes on while the page is away. What it has not come to stays in the queue."""
+
+    number: int
+    asked: int
+    done: list[Done] = field(default_factory=list)
+    ended: bool = False
+    problem: str | None = None
+    stop: Event = field(default_factory=Event)
+    thread: Thread | None = None
+
+
+class Replays:
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._all: dict[int, Replay] = {}
+
+    def __getitem__(self, number: int) -> Replay:
+        return self._all[number]
+
+    def begin(self, work: Generator[Done, None, None], asked: int) -> Replay:
+        replay = Replay(next(self._numbers), asked)
+        self._all[replay.number] = replay
+        replay.thread = Thread(target=_work, args=(replay, work), name=f"replay {replay.number}")
+        replay.thread.start()
+        return replay
+
+    def stop(self) -> None:
+        """Lets each finish the letter it is at; the others go back into the queue."""
+        for replay in self._all.values():
+            replay.stop.set()
+        for replay in self._all.values():
+            if replay.thread:
+                replay.thread.join()
+
+
+def _work(replay: Replay, work: Generator[Done, None, None]) -> None:
+    try:
+        with closing(work):
+            for done in work:
+                replay.done.append(done)
+                if replay.stop.is_set():
+                    break
+    except Exception as error:
+        replay.problem = explained(error) or repr(error)
+    finally:
+        replay.ended = True
+
+
+def routes(pages: Pages, replays: Replays) -> list[Route]:
+    return [
+        Route("/letters", pages.view(lambda request, target: listed(pages, request, target))),
+        Route("/letters/replay", pages.view(lambda request, target: said_before(pages, request, target))),
+        Route(
+            "/letters/replay",
+            pages.form(lambda _, target, form: replay(replays, target, form)),
+            methods=["POST"],
+        ),
+        Route(
+            "/letters/replays/{number:int}",
+            pages.view(lambda request, target: happening(pages, replays, request, target)),
+        ),
+        Route(
+            "/letters/replays/{number:int}/stop",
+            pages.form(lambda request, _, __: stop(replays, request)),
+            methods=["POST"],
+        ),
+    ]
+
+
+def listed(pages: Pages, request: Request, target: Target) -> Response:
+    waiting = letters.look(target, SHOWN, hide=not pages.connection.read_only)
+    return pages.page(
+        request,
+        "letters.html",
+        target=target,
+        waiting_letters=waiting,
+        shown=[shown(letter) for letter in waiting.letters],
+        without_letter=_failed_without(target, waiting.letters),
+    )
+
+
+def shown(letter: Letter | Unreadable) -> dict[str, Any]:
+    if isinstance(letter, Unreadable):
+        return {"letter": letter, "readable": False}
+    about = letter.event["detail"]["object"]
+    deletion = letter.event.get("detail-type") == "Object Deleted"
+    return {
+        "letter": letter,
+        "readable": True,
+        "deletion": deletion,
+        "why": EXPLAINED.get(letter.reason, ""),
+        "source": None if deletion else original_of({"key": letter.key, "version_id": about.get("version-id")}),
+        "size": about.get("size"),
+    }
+
+
+def _failed_without(target: Target, found: list[Letter | Unreadable]) -> int:
+    """How many rows are FAILED beyond the letters that are seen; it is a hint, and counts no further than a hundred."""
+    keys = {letter.key for letter in found if isinstance(letter, Letter)}
+    failed = [row["key"] for _, row in zip(range(SHOWN), results.rows(target, "FAILED", at_once=SHOWN), strict=False)]
+    return sum(key not in keys for key in failed)
+
+
+def said_before(pages: Pages, request: Request, target: Target) -> Response:
+    """What a replay will do. Nothing is done yet: this is also what a read-only page shows."""
+    asked = set(request.query_params.getlist("letter"))
+    everything = request.query_params.get("all") == "yes"
+    waiting = letters.look(target, SHOWN, hide=not pages.connection.read_only)
+    chosen = [one for one in waiting.letters if everything or one.id in asked]
+    if not asked and not everything:
+        return RedirectResponse("/letters", 303)
+    return pages.page(
+        request,
+        "replay_before.html",
+        target=target,
+        everything=everything,
+        total=waiting.total if everything else len(chosen),
+        chosen=[
+            shown(letter) | {"row": results.find(target, letter.key) if isinstance(letter, Letter) else None}
+            for letter in chosen[:FOLLOWED]
+        ],
+        gone=0 if everything else len(asked) - len(chosen),
+        ids=[one.id for one in chosen],
+        rate=A_SECOND,
+    )
+
+
+def replay(replays: Replays, target: Target, form: FormData) -> Response:
+    everything = form.get("all") == "yes"
+    ids = {str(one) for one in form.getlist("letter")}
+    if not everything and not ids:
+        return RedirectResponse("/letters", 303)
+    asked = letters.count(target)[0] if everything else len(ids)
+    work = letters.redrive_letters(target, None if everything else ids, rate=A_SECOND)
+    begun = replays.begin(work, asked)
+    return RedirectResponse(f"/letters/replays/{begun.number}", 303)
+
+
+def happening(pages: Pages, replays: Replays, request: Request, target: Target) -> Response:
+    try:
+        one = replays[request.path_params["number"]]
+    except KeyError:
+        raise NotFound("that replay is not known: the page was started again since") from None
+    ended = one.ended  # asked before what was done: once it is, nothing more is
+    done = list(one.done)
+    newest = done[-FOLLOWED:]
+    running = [(each, _outcome(target, each)) for each in reversed(newest)]
+    moving = not ended or any(outcome and outcome["status"] == "RUNNING" for _, outcome in running)
+    context = {
+        "replay": one,
+        "ended": ended,
+        "started": sum(each["redriven"] for each in done),
+        "problems": sum("problem" in each for each in done),
+        "running": running,
+        "moving": moving,
+        "again": link(f"/letters/replays/{one.number}"),
+    }
+    if "hx-request" in request.headers:
+        return pages.part("replay_part.html", status=ENOUGH if not moving else 200, **context)
+    return pages.page(request, "replay.html", target=target, **context)
+
+
+def _outcome(target: Target, done: Done) -> dict[str, Any] | None:
+    return executions.one(target, done["execution"]) if done.get("execution") else None
+
+
+def stop(replays: Replays, request: Request) -> Response:
+    number = request.path_params["number"]
+    replays[number].stop.set()
+    return RedirectResponse(f"/letters/replays/{number}", 303)

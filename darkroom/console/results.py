@@ -1,0 +1,154 @@
+"""The wall of pictures, and all that is known of one."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from darkroom import results
+from darkroom.console import placeholder
+from darkroom.console.server import NotFound, Pages, link
+from darkroom.results import Row
+from darkroom.target import Target
+from darkroom.terminal import as_json
+
+ON_A_WALL = 48
+COUNTED = 1000  # rows of each status, and then it is only said that there are more
+STUCK = timedelta(minutes=10)  # a picture takes seconds; one whose steps are tried again and again takes minutes
+LARGEST_PREVIEW = 4 * 1024 * 1024  # bytes of an original on the wall, where there is no rendition
+SHOWN_BY_BROWSERS = ("jpeg", "png", "gif", "webp", "avif", "bmp")
+EXAMPLE_HOST = "https://images.example.com/"
+
+
+def routes(pages: Pages) -> list[Route]:
+    return [
+        Route("/results", pages.view(lambda request, target: wall(pages, request, target))),
+        Route("/results/news", pages.view(lambda request, target: news(pages, request, target))),
+        Route("/picture", pages.view(lambda request, target: picture(pages, request, target))),
+    ]
+
+
+def wall(pages: Pages, request: Request, target: Target) -> Response:
+    asked = request.query_params
+    status, prefix, text = asked.get("status", ""), asked.get("prefix", ""), asked.get("key", "").strip()
+    if status not in ("", *results.STATUSES):
+        raise NotFound(f"there is no status {status!r}")
+    if text and (exact := results.find(target, text)):
+        return RedirectResponse(link("/picture", key=exact["key"]), 303)
+    complete = True
+    if text:
+        found, complete = results.search(target, text, status or None, prefix=prefix, limit=ON_A_WALL)
+        older = None
+    else:
+        found, older = results.page(
+            target, status or None, prefix=prefix, limit=ON_A_WALL, token=asked.get("older") or None
+        )
+    counts = results.counts(target, COUNTED)
+    return pages.page(
+        request,
+        "results.html",
+        target=target,
+        tiles=[tile(row) for row in found],
+        counts=counts,
+        total=results.Count(sum(one.number for one in counts.values()), all(one.complete for one in counts.values())),
+        stuck=stuck(target),
+        older=older,
+        asked={"status": status, "prefix": prefix, "key": text},
+        first="older" not in asked,
+        complete=complete,
+        # where only some are shown, what is news is what happens from now on
+        seen=found[0]["updated_at"] if found and not (status or prefix or text) else written(datetime.now(UTC)),
+        folder=target.upload_prefix,
+    )
+
+
+def news(pages: Pages, request: Request, target: Target) -> Response:
+    """Whether anything happened since the wall was hung."""
+    seen = request.query_params.get("seen", "")
+    changed = any(row["updated_at"] > seen for row in islice(results.rows(target, since=seen, at_once=2), 2))
+    here = {name: request.query_params.get(name) for name in ("status", "prefix", "key")}
+    return pages.part("results_news.html", changed=changed, here=link("/results", **here))
+
+
+def written(time: datetime) -> str:
+    """As the rows have it, so that the texts compare."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def stuck(target: Target, most: int = 20) -> list[Row]:
+    """Rows that are PROCESSING for longer than any picture should, the oldest last."""
+    long_ago = written(datetime.now(UTC) - STUCK)
+    return list(islice(results.rows(target, "PROCESSING", until=long_ago, at_once=most), most))
+
+
+def is_stuck(row: Row) -> bool:
+    return bool(row["status"] == "PROCESSING" and datetime.fromisoformat(row["updated_at"]) < datetime.now(UTC) - STUCK)
+
+
+def tile(row: Row) -> dict[str, Any]:
+    """What the wall shows of a picture: the smallest rendition but the thumb, else the original if it is small."""
+    renditions = row.get("renditions") or {}
+    sizes = [name for name in results.by_width(row) if renditions[name]["width"] >= 320] or results.by_width(row)
+    source = None
+    if sizes:
+        source = link("/rendition", key=renditions[sizes[0]]["key"])
+    elif row["status"] != "DELETED" and 0 < row.get("size", 0) <= LARGEST_PREVIEW:
+        source = original_of(row)
+    return {
+        "row": row,
+        "source": source,
+        "placeholder": placeholder.data_uri(row["placeholder"]) if row.get("placeholder") else None,
+        "stuck": is_stuck(row),
+    }
+
+
+def picture(pages: Pages, request: Request, target: Target) -> Response:
+    key = request.query_params.get("key", "")
+    row = results.find(target, key) if key else None
+    if row is None:
+        raise NotFound(f"no row for {key!r} in {target.name}: nothing of that key was uploaded, or it is on its way")
+    renditions = row.get("renditions") or {}
+    host = request.query_params.get("host", EXAMPLE_HOST)
+    browser_shows = row.get("format") in SHOWN_BY_BROWSERS or not renditions
+    largest = results.by_width(row)[-1] if renditions else None
+    return pages.page(
+        request,
+        "picture.html",
+        target=target,
+        row=row,
+        tile=tile(row),
+        renditions=[{"name": name, **renditions[name]} for name in results.by_width(row)],
+        original=original_of(row) if row["status"] != "DELETED" else None,
+        large=original_of(row) if browser_shows else link("/rendition", key=renditions[largest]["key"]),
+        browser_shows=browser_shows,
+        srcset=srcset(row, host),
+        host=host,
+        facts=[(name, value) for name, value in results.facts(row) if not name.startswith(("renditions.", "notes"))],
+        document=as_json(row, indent=2),
+    )
+
+
+def original_of(row: Row) -> str:
+    return link("/original", key=row["key"], version=row.get("version_id"))
+
+
+def srcset(row: Row, host: str) -> str:
+    """Of the renditions that show the same picture: one that fills its box is cropped, and so another picture."""
+    width, height = row.get("width"), row.get("height")
+    if not width or not height:
+        return ""
+    same = [one for one in (row.get("renditions") or {}).values() if _same_shape(one, float(width / height))]
+    formats = {one["format"] for one in same}
+    best = [one for one in same if one["format"] == ("webp" if "webp" in formats else min(formats))]
+    best.sort(key=lambda one: one["width"])
+    return ", ".join(f"{host}{quote(one['key'])} {one['width']}w" for one in best)
+
+
+def _same_shape(rendition: dict[str, Any], ratio: float) -> bool:
+    """Within the one pixel that rounding may take."""
+    width, height = float(rendition["width"]), float(rendition["height"])
+    return abs(width - height * ratio) <= max(1.0, ratio) or abs(height - width / ratio) <= max(1.0, 1 / ratio)

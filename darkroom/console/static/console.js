@@ -1,0 +1,178 @@
+// What the page does beyond links and forms. Without it every view still works.
+"use strict";
+
+const trouble = () => document.getElementById("trouble");
+
+// The cloud or the page itself went away, and came back.
+document.addEventListener("htmx:sendError", () => {
+  trouble().innerHTML = "";
+  const line = document.createElement("p");
+  line.className = "trouble";
+  line.textContent = "This page has lost its server: it was stopped. Run `darkroom console` again.";
+  trouble().append(line);
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful) trouble().innerHTML = "";
+});
+
+// The placeholder lies under the picture until that is there. These two events do not bubble: caught on their way down.
+document.addEventListener("load", (event) => {
+  if (event.target.matches?.("[data-picture]")) event.target.classList.add("there");
+}, true);
+document.addEventListener("error", (event) => {
+  if (event.target.matches?.("[data-picture]")) event.target.closest(".frame").classList.add("broken");
+}, true);
+const marked = (root) => {
+  for (const picture of root.querySelectorAll("[data-picture]")) {
+    if (picture.complete && picture.currentSrc) {
+      if (picture.naturalWidth) picture.classList.add("there");
+      else picture.closest(".frame").classList.add("broken");
+    }
+  }
+};
+
+const dark = () => {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+
+document.addEventListener("DOMContentLoaded", () => {
+  marked(document);
+
+  const theme = document.querySelector("[data-theme-switch]");
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    const next = dark() ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    document.cookie = `theme=${next}; path=/; max-age=31536000; samesite=strict`;
+  });
+
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const text = document.getElementById(button.dataset.copy);
+      text.select();
+      await navigator.clipboard.writeText(text.value);
+      button.textContent = "Copied";
+    });
+  }
+
+  const all = document.querySelector("[data-choose-all]");
+  if (all) {
+    all.hidden = false;
+    all.addEventListener("click", () => {
+      for (const box of document.querySelectorAll("[data-letters] input[name=letter]")) box.checked = true;
+    });
+  }
+
+  const form = document.querySelector("[data-upload]");
+  if (form) uploading(form);
+});
+document.addEventListener("htmx:afterSwap", (event) => marked(event.detail.elt.parentElement ?? document));
+
+// Each file by itself, with its progress, and no more on their way at once than the cloud can work on.
+function uploading(form) {
+  const ways = document.querySelector("[data-ways]");
+  const news = document.querySelector("[data-upload-news]");
+  const input = form.querySelector("input[type=file]");
+  const target = form.querySelector(".target");
+  const limit = Number(form.dataset.limit);
+  const atOnce = Number(form.dataset.atOnce);
+  const queue = [];
+  let sending = 0;
+
+  const waiting = (file, path) => {
+    const item = document.createElement("li");
+    item.className = "way waiting";
+    const box = document.createElement("div");
+    const name = document.createElement("p");
+    name.className = "line key";
+    name.textContent = path;
+    const bar = document.createElement("progress");
+    bar.max = 1;
+    bar.value = 0;
+    bar.setAttribute("aria-label", `Upload of ${path}`);
+    const said = document.createElement("span");
+    said.className = "facts";
+    said.textContent = "waits for its turn";
+    box.append(name, bar, said);
+    item.append(box);
+    ways.append(item);
+    return { file, path, item, bar, said };
+  };
+
+  const failed = (one, text) => {
+    one.bar.remove();
+    one.said.className = "error";
+    one.said.textContent = text;
+    one.item.className = "way failed";
+  };
+
+  const send = (one) => {
+    sending += 1;
+    const body = new FormData();
+    body.append("folder", form.elements.folder.value);
+    body.append("pictures", one.file, one.path);
+    const request = new XMLHttpRequest();
+    request.open("POST", form.action);
+    request.setRequestHeader("HX-Request", "true");
+    request.upload.addEventListener("progress", (event) => {
+      one.bar.value = event.loaded / event.total;
+      one.said.textContent = event.loaded < event.total
+        ? `${Math.round(100 * event.loaded / event.total)} %` : "handing it to S3";
+    });
+    request.addEventListener("loadend", () => {
+      sending -= 1;
+      if (request.status === 200) {
+        const parsed = new DOMParser().parseFromString(request.responseText, "text/html").querySelector("li");
+        one.item.replaceWith(parsed);
+        htmx.process(parsed);
+      } else {
+        const parsed = new DOMParser().parseFromString(request.responseText, "text/html").body.textContent.trim();
+        failed(one, request.status ? parsed : "The server of this page did not answer.");
+      }
+      next();
+    });
+    request.send(body);
+  };
+
+  const next = () => {
+    const moving = ways.querySelectorAll("[data-moving]").length;
+    for (let room = atOnce - sending - moving; room > 0 && queue.length; room -= 1) send(queue.shift());
+    const ended = ways.querySelectorAll("[data-status]:not([data-moving])").length;
+    const total = ways.children.length;
+    news.textContent = total ? `${ended} of ${total} at their end` : "";
+  };
+  document.addEventListener("htmx:afterSwap", next);
+
+  const take = (files) => {
+    document.querySelector("[data-no-ways]").hidden = true;
+    for (const file of files) {
+      const one = waiting(file, file.webkitRelativePath || file.name);
+      if (file.size > limit) failed(one, `${(file.size / 1048576).toFixed(1)} MiB: this stack takes ${(limit / 1048576).toFixed(1)} MiB at most.`);
+      else queue.push(one);
+    }
+    next();
+  };
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    take([...input.files]);
+    form.querySelector("input[type=file]").value = "";
+  });
+  input.addEventListener("change", () => {
+    take([...input.files]);
+    input.value = "";
+  });
+  for (const type of ["dragenter", "dragover"]) {
+    target.addEventListener(type, (event) => {
+      event.preventDefault();
+      if (!input.matches(":disabled")) target.classList.add("over");
+    });
+  }
+  for (const type of ["dragleave", "drop"]) target.addEventListener(type, () => target.classList.remove("over"));
+  target.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (!input.matches(":disabled")) take([...event.dataTransfer.files]);
+  });
+}

@@ -1,0 +1,46 @@
+"""The page as an application, asked without a browser, over a stack in moto."""
+
+from collections.abc import Callable
+
+import boto3
+import pytest
+from starlette.testclient import TestClient
+
+from darkroom.console.connection import Connection
+from darkroom.console.server import application
+from darkroom.target import Target
+from tests.darkroom import conftest as stack
+
+_nobodys_environment, account, target = stack._nobodys_environment, stack.account, stack.target
+
+PORT = 8640
+SECRET = "a secret"
+Open = Callable[..., TestClient]
+
+
+def again(target: Target) -> Target:
+    """The same stack by a session of its own, as each start of the page has."""
+    return Target(boto3.Session(), name=target.name, deploy_with=target.deploy_with)
+
+
+@pytest.fixture
+def open_page(target: Target) -> Open:
+    """A browser that was given the address with the secret."""
+
+    def opened(choose: Callable[[], Target] = lambda: again(target), *, read_only: bool = False) -> TestClient:
+        app = application(Connection(choose, read_only=read_only), port=PORT, secret=SECRET)
+        client = TestClient(
+            app,
+            base_url=f"http://127.0.0.1:{PORT}",
+            headers={"origin": f"http://127.0.0.1:{PORT}"},
+            follow_redirects=False,
+        )
+        assert client.get("/", params={"secret": SECRET}).status_code == 303
+        return client
+
+    return opened
+
+
+@pytest.fixture
+def page(open_page: Open) -> TestClient:
+    return open_page()

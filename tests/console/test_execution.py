@@ -1,0 +1,193 @@
+"""An execution, drawn: what the events tell of each state, and where there are none, no more than can be known."""
+
+import base64
+import json
+import re
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom.console.diagram import Chart, draw, lay_out, nested, way
+from darkroom.console.executions import marked, taken
+from darkroom.console.placeholder import data_uri, decode
+from darkroom.executions import State, read_history
+from tests.darkroom.test_executions import history
+
+STATEMACHINE = Path(__file__).parents[2] / "statemachine"
+MACHINES = [json.loads((STATEMACHINE / name).read_text()) for name in ("image_pipeline.asl.json", "deletion.asl.json")]
+PIPELINE = MACHINES[0]
+
+
+def execution(status: str = "SUCCEEDED") -> dict[str, Any]:
+    return {"status": status}
+
+
+def looks(machine: Any, states: list[State], status: str = "SUCCEEDED") -> dict[str, str]:
+    return {name: mark.look for name, mark in marked(machine, states, execution(status)).items()}
+
+
+def visited(*names: str, last: dict[str, Any] | None = None) -> list[State]:
+    """As the local cloud tells it: no events of what is inside Derive or Leftovers. `last` is of the last state."""
+    lines, at = [], 0
+    for name in names:
+        kind = PIPELINE["States"][name]["Type"]
+        entered = {"name": name, "input": "{}"}
+        exited = {"name": name, "output": json.dumps((last or {}).get("output", {}) if name == names[-1] else {})}
+        stays = name == names[-1] and (last or {}).get("stays")
+        events = [("StateEntered", {"stateEnteredEventDetails": entered})]
+        events += [] if stays or kind == "Fail" else [("StateExited", {"stateExitedEventDetails": exited})]
+        for suffix, details in events:
+            at += 1
+            lines.append({"id": at, "timestamp": history("local")[0]["timestamp"], "type": kind + suffix, **details})
+    return read_history(lines)
+
+
+def test_states_inside_are_coloured_by_their_own_events_where_there_are_any():
+    """As on AWS. One item of the Map was tried again."""
+    machine = {
+        "StartAt": "Claim",
+        "States": {
+            "Claim": {"Type": "Pass", "Next": "Derive"},
+            "Derive": {
+                "Type": "Parallel",
+                "Next": "Done",
+                "Branches": [
+                    {
+                        "StartAt": "Renditions",
+                        "States": {
+                            "Renditions": {
+                                "Type": "Map",
+                                "End": True,
+                                "ItemProcessor": {
+                                    "StartAt": "Resize",
+                                    "States": {
+                                        "Resize": {
+                                            "Type": "Task",
+                                            "End": True,
+                                            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Note"}],
+                                        },
+                                        "Note": {"Type": "Pass", "End": True},
+                                    },
+                                },
+                            }
+                        },
+                    },
+                    {"StartAt": "Caption", "States": {"Caption": {"Type": "Pass", "End": True}}},
+                ],
+            },
+            "Done": {"Type": "Succeed"},
+        },
+    }
+    states = read_history(history("nested"))
+    marks = marked(machine, states, execution())
+    fine = ("Claim", "Derive", "Renditions", "Note", "Caption", "Done")
+    assert [marks[name].look for name in fine] == ["succeeded"] * len(fine)
+    assert (marks["Resize"].look, marks["Resize"].note) == ("caught", "\N{MULTIPLICATION SIGN}2")
+    assert "and its error was caught" in marks["Resize"].words
+    assert {("Claim", "Derive"), ("Derive", "Done")} <= taken(states)
+
+
+def test_what_the_local_cloud_did_not_record_is_marked_as_inferred():
+    """Four results of the Map, and a caption: both branches ran."""
+    output = [[{"name": "thumb"}] * 4, {"status": "OK"}]
+    states = visited("Claim", "Validate", "Accepted?", "Derive", last={"output": output})
+    marks = marked(PIPELINE, states, execution())
+    for name in ("Renditions", "Resize", "Captions", "Caption"):
+        assert marks[name].look == "inferred"
+        assert "inferred" in marks[name].words
+    assert marks["Resize"].note == "\N{MULTIPLICATION SIGN}4"
+    assert marks["NoCaption"].look == "unrecorded"
+    assert "Cleanup" not in marks
+
+
+def test_a_branch_that_had_nothing_to_do_is_not_shown_as_run():
+    states = visited("Derive", last={"output": [[{}], {"status": "OFF"}]})
+    assert looks(PIPELINE, states)["Caption"] == "not-visited"
+    assert looks(PIPELINE, states)["Resize"] == "inferred"
+
+
+def test_of_a_parallel_that_failed_nothing_inside_is_said_to_have_succeeded():
+    states = visited("Derive", "Explain", "RecordFailure", "DeadLetter", "Failed")
+    marks = looks(PIPELINE, states, "FAILED")
+    assert marks["Derive"] == "caught"
+    assert {marks[name] for name in ("Renditions", "Resize", "Captions", "Caption")} == {"inferred-failed"}
+    assert (marks["Explain"], marks["Failed"]) == ("succeeded", "failed")
+
+
+@pytest.mark.parametrize(("status", "look"), [("RUNNING", "running"), ("ABORTED", "failed"), ("TIMED_OUT", "failed")])
+def test_a_state_that_was_not_left_runs_or_is_where_it_ended(status, look):
+    assert looks(PIPELINE, visited("Claim", "Validate", last={"stays": True}), status)["Validate"] == look
+
+
+def test_a_map_that_may_have_had_nothing_to_do_is_not_guessed():
+    """Leftovers gives its input on, whether it cleaned up or not."""
+    assert looks(PIPELINE, visited("Record", "Leftovers"))["Cleanup"] == "unrecorded"
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=["pipeline", "deletion"])
+def test_every_state_is_drawn_once_and_none_over_another(machine):
+    names = [name for name, _, _ in nested(machine)]
+    svg = draw(machine, {}, set())
+    assert sorted(re.findall(r'aria-label="([^":]*?)(?: (?:Parallel|Map))?: not visited"', svg)) == sorted(names)
+
+    def apart(chart: Chart) -> None:
+        for a, b in combinations(chart.boxes.values(), 2):
+            beside = a.x + a.width <= b.x or b.x + b.width <= a.x
+            assert beside or a.y + a.height <= b.y or b.y + b.height <= a.y, f"{a.name} over {b.name}"
+        for box in chart.boxes.values():
+            assert sum(inner.width for inner in box.inside) < box.width
+            assert all(inner.height < box.height for inner in box.inside)
+            for inner in box.inside:
+                apart(inner)
+
+    apart(lay_out(machine))
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=["pipeline", "deletion"])
+def test_no_arrow_goes_through_a_box_that_it_does_not_concern(machine):
+    """It would seem to begin or end there."""
+
+    def check(chart: Chart) -> None:
+        for start, end, _, _ in chart.arrows:
+            points = way(chart, start, end)
+            for (x0, y0), (x1, y1) in pairwise(points):
+                for box in chart.boxes.values():
+                    across = min(x0, x1) < box.x + box.width and max(x0, x1) > box.x
+                    along = min(y0, y1) < box.y + box.height and max(y0, y1) > box.y
+                    assert box.name in (start, end) or not (across and along), f"{start} to {end} through {box.name}"
+        for box in chart.boxes.values():
+            for inner in box.inside:
+                check(inner)
+
+    check(lay_out(machine))
+
+
+def test_a_loop_is_drawn_and_ends():
+    again = {"Type": "Choice", "Choices": [{"Condition": "{% true %}", "Next": "Work"}], "Default": "Done"}
+    machine = {
+        "StartAt": "Work",
+        "States": {"Work": {"Type": "Pass", "Next": "Again"}, "Again": again, "Done": {"Type": "Succeed"}},
+    }
+    assert draw(machine, {}, set()).count("not visited") == 2 * 3
+
+
+def test_a_name_in_a_drawing_is_shown_and_never_run():
+    machine = {"StartAt": "<script>", "States": {"<script>": {"Type": "Pass", "End": True}}}
+    assert "<script>" not in draw(machine, {}, set())
+
+
+def test_a_placeholder_has_the_colours_of_its_picture():
+    """The demo's photo: a blue sky over green hills, a quarter wider than high."""
+    picture = decode(base64.b64decode("4LYRNYJ4d3iPd3d1h2iIiHZwVweG")).convert("RGB")
+    assert picture.size == (20, 14)
+    top, bottom = picture.getpixel((10, 1)), picture.getpixel((10, 12))
+    assert top[2] > top[1] > top[0]
+    assert bottom[1] > bottom[2]
+    assert sum(top) > sum(bottom)
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", "not base64", "4LYR", "4LYRNYJ4d3"])
+def test_a_placeholder_that_is_none_is_left_out(text):
+    assert data_uri(text) is None

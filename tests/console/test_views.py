@@ -1,0 +1,318 @@
+"""What the views show, and how they say what they cannot."""
+
+import io
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from PIL import Image
+from starlette.testclient import TestClient
+
+from darkroom import letters
+from darkroom.errors import TargetError
+from darkroom.pictures import photo
+from darkroom.target import Target
+from tests.console.conftest import Open, again
+from tests.darkroom.test_letters import inputs, left, pipelines, put
+
+NASTY = "raw/\"><script>alert(1)</script>&'{{ 7 * 7 }}.jpg"
+
+
+def row(target: Target, key: str, status: str = "SUCCEEDED", ago: float = 0, **more: Any) -> None:
+    updated = (datetime.now(UTC) - timedelta(minutes=ago)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    item = {"key": key, "status": status, "updated_at": updated, "created_at": updated, "version_id": "null", **more}
+    target.results.put_item(Item=item)
+
+
+def run(target: Target, key: str) -> str:
+    event = {"detail": {"object": {"key": key}}}
+    machine = target.output("StateMachineArn")
+    return target.states.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
+
+
+def keys(html: str) -> list[str]:
+    return [unescape(key) for key in re.findall(r'<span class="key">([^<]*)</span>', html)]
+
+
+def plain(html: str) -> str:
+    """What is read, without its marks."""
+    return unescape(re.sub(r"<[^>]*>", "", html))
+
+
+def next_page(html: str) -> str | None:
+    found = re.search(r'rel="next" href="([^"]*)"', html)
+    return unescape(found[1]) if found else None
+
+
+def test_pages_of_results_are_all_rows_once_newest_first(target: Target, page: TestClient):
+    for number in range(100):
+        row(target, f"raw/{number:03}.jpg", ("SUCCEEDED", "REJECTED", "FAILED")[number % 3], ago=number)
+    seen: list[str] = []
+    path: str | None = "/results"
+    while path:
+        html = page.get(path).text
+        seen += keys(html)
+        path = next_page(html) if len(seen) <= 100 else None
+    assert seen == [f"raw/{number:03}.jpg" for number in range(100)]
+
+
+@pytest.mark.parametrize("query", ["/executions", "/executions?status=RUNNING", "/executions?key=even"])
+def test_pages_of_executions_are_all_of_them_once(target: Target, page: TestClient, query):
+    """Each page asks for its own and for no more, a search for a key for a bounded number."""
+    for number in range(120):
+        run(target, f"raw/{'even' if number % 2 == 0 else 'odd'}-{number:03}.jpg")
+    seen: list[str] = []
+    path: str | None = query
+    while path:
+        html = page.get(path).text
+        seen += re.findall(r"raw/\w+-\d{3}\.jpg(?=</a></td>)", html)
+        path = next_page(html) if len(seen) <= 120 else None
+    assert len(seen) == len(set(seen)) == (60 if "even" in query else 120)
+
+
+def test_a_page_of_executions_that_never_was_is_said(page: TestClient):
+    assert page.get("/executions", params={"older": "nonsense"}).status_code in (404, 503)
+    assert page.get("/results", params={"older": "nonsense"}).status_code == 503
+
+
+def test_keys_are_shown_and_never_run(target: Target, page: TestClient):
+    """Whoever uploads chooses the key, and what an error says may come from a file."""
+    execution = run(target, NASTY)
+    error = {"code": "<b>code</b>", "message": NASTY}
+    row(target, NASTY, "FAILED", error=error, execution=execution, caption={"status": "OK", "text": NASTY})
+    row(target, "raw/said.jpg", caption={"status": "OK", "text": NASTY}, color='"><script>alert(1)</script>')
+    put(target, pipelines(NASTY), reason="FAILED")
+    put(target, f"{NASTY} is no letter")
+    paths = {
+        "wall": "/results",
+        "search": "/results?key=" + "%3Cscript%3E",
+        "executions": "/executions?key=" + "%3Cscript%3E",
+        "letters": "/letters",
+        "before": "/letters/replay?all=yes",
+        "picture": "/picture?" + "key=" + page.build_request("GET", "/", params={"k": NASTY}).url.query.decode()[2:],
+        "other": "/picture?key=raw/said.jpg",
+        "health": "/health",
+        "nothing": "/picture?key=%3Cscript%3E",
+        "execution": f"/execution?arn={execution}&state=%3Cscript%3E",
+    }
+    for name, path in paths.items():
+        answer = page.get(path)
+        assert answer.status_code in (200, 404), f"{name}: {answer.text}"
+        assert "<script>alert" not in answer.text, name
+        assert "<b>code" not in answer.text, name
+        assert "49.jpg" not in answer.text, name
+    assert keys(page.get("/results").text)[-1] == NASTY
+
+
+def test_a_picture_is_shown_by_its_bytes_and_not_by_its_name(target: Target, page: TestClient):
+    """A page that calls itself a picture arrives as a file, and nothing that is opened by itself runs."""
+    target.s3.put_object(
+        Bucket="uploads", Key="raw/page.jpg", Body=b"<script>alert(1)</script>", ContentType="image/jpeg"
+    )
+    target.s3.put_object(Bucket="uploads", Key="raw/drawn.svg", Body=b"<svg onload='x'/>", ContentType="image/svg+xml")
+    target.s3.put_object(Bucket="uploads", Key="raw/cat.txt", Body=photo(64, 48), ContentType="text/html")
+    for key in ("raw/page.jpg", "raw/drawn.svg"):
+        answer = page.get("/original", params={"key": key})
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"] == "attachment"
+    picture = page.get("/original", params={"key": "raw/cat.txt"})
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert "sandbox" in picture.headers["content-security-policy"]
+    assert picture.headers["x-content-type-options"] == "nosniff"
+    assert Image.open(io.BytesIO(picture.content)).size == (64, 48)
+    assert page.get("/original", params={"key": "raw/nothing.jpg"}).status_code == 404
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"])
+def test_what_browsers_show_is_known_by_its_first_bytes(target: Target, page: TestClient, format_name):
+    target.s3.put_object(Bucket="uploads", Key="raw/x", Body=photo(64, 48, format_name=format_name))
+    answer = page.get("/original", params={"key": "raw/x"})
+    assert answer.headers["content-type"] == f"image/{format_name.lower()}"
+
+
+def test_an_upload_gets_its_key_and_is_followed(target: Target, page: TestClient):
+    answer = page.post("/upload", data={"folder": "a b"}, files={"pictures": ("c&d.jpg", photo(64, 48), "text/html")})
+    assert answer.status_code == 303
+    stored = target.s3.get_object(Bucket="uploads", Key="raw/a b/c&d.jpg")
+    assert stored["ContentType"] == "image/jpeg"
+    shown = page.get(answer.headers["location"]).text
+    assert "waiting for its event" in shown  # also without script
+    [way] = [unescape(one) for one in re.findall(r'hx-get="(/upload/way[^"]*)"', shown)]
+    asked = parse_qs(urlsplit(way).query)
+    assert (asked["key"], asked["version"]) == (["raw/a b/c&d.jpg"], [stored["VersionId"]])
+    assert "waiting for its event" in page.get(way).text
+    execution = run(target, "raw/a b/c&d.jpg")
+    row(target, "raw/a b/c&d.jpg", version_id=stored["VersionId"], execution=execution, renditions={})
+    ended = page.get(way).text
+    assert 'data-status="SUCCEEDED"' in ended
+    assert "data-moving" not in ended
+
+
+def test_an_upload_beyond_the_limit_of_the_stack_is_refused(account, target: Target, page: TestClient):
+    """And so is one without a length; nothing of either reaches S3."""
+    account.deployed["Darkroom"]["UploadLimitBytes"] = "1000"
+    answer = page.post("/upload", files={"pictures": ("big.jpg", b"x" * 1001)}, headers={"hx-request": "true"})
+    assert (answer.status_code, "1001 B" in answer.text) == (422, True)
+    assert page.post("/upload", content=iter([b"x"])).status_code == 411
+    assert page.post("/upload", headers={"content-length": str(2**40)}, content=b"x").status_code == 413
+    assert "Contents" not in target.s3.list_objects_v2(Bucket="uploads")
+
+
+@pytest.mark.parametrize(("name", "key"), [("../../x.jpg", "raw/../../x.jpg"), ("a/b.jpg", "raw/a/b.jpg")])
+def test_a_name_is_a_key_as_it_is(target: Target, page: TestClient, name, key):
+    """S3 knows no folders: two dots lead nowhere."""
+    page.post("/upload", files={"pictures": (name, photo(64, 48))})
+    assert [one["Key"] for one in target.s3.list_objects_v2(Bucket="uploads")["Contents"]] == [key]
+
+
+def test_a_replay_of_one_leaves_the_others(target: Target, page: TestClient):
+    """Said before, done after a POST, shown then; the letter goes, the others stay."""
+    other = put(target, pipelines("raw/other.jpg"), reason="FAILED")
+    wanted = put(target, pipelines("raw/one.jpg"), reason="FAILED")
+    before = page.get("/letters/replay", params={"letter": wanted}).text
+    assert "raw/one.jpg" in before
+    assert "raw/other.jpg" not in before
+    assert letters.count(target) == (2, 0)
+    answer = page.post("/letters/replay", data={"letter": wanted})
+    happened = ended(page, answer.headers["location"])
+    assert "1 of 1 started" in happened
+    assert left(target) == [other]
+
+
+def test_a_replay_of_all_starts_all_and_leaves_what_is_unreadable(target: Target, page: TestClient):
+    for number in range(12):
+        put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
+    unreadable = put(target, "no letter")
+    answer = page.post("/letters/replay", data={"all": "yes"})
+    happened = ended(page, answer.headers["location"])
+    assert "12 of 13 started, 1 not" in happened
+    assert left(target) == [unreadable]
+
+
+@pytest.mark.parametrize("by", ["the button", "Ctrl-C"])
+def test_a_replay_that_is_stopped_leaves_the_rest_in_the_queue(target: Target, page: TestClient, by):
+    """Nothing half done: what was started has no letter any more, what was not has its own."""
+    for number in range(30):
+        put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
+    with page:  # the server begins and ends with this block
+        path = page.post("/letters/replay", data={"all": "yes"}).headers["location"]
+        if by == "the button":
+            assert page.post(f"{path}/stop").headers["location"] == path
+            assert "Stopped: the rest is in the queue." in ended(page, path)
+    started = len(inputs(target))
+    assert 0 < started < 30
+    assert letters.count(target) == (30 - started, 0)
+
+
+@pytest.mark.usefixtures("target")
+def test_a_letter_that_somebody_else_replayed_is_said(page: TestClient):
+    answer = page.post("/letters/replay", data={"letter": "gone"})
+    assert "is not in the queue any more" in ended(page, answer.headers["location"])
+
+
+def ended(page: TestClient, path: str) -> str:
+    """The page of a replay, once that has ended."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        html = page.get(path).text
+        if "/stop" not in html:
+            return html
+    pytest.fail("the replay did not end")
+
+
+def test_what_is_stuck_says_so(target: Target, page: TestClient):
+    """PROCESSING for long, on the wall and on Health; not what has just begun."""
+    execution = run(target, "raw/slow.jpg")
+    row(target, "raw/slow.jpg", "PROCESSING", ago=45, execution=execution)
+    row(target, "raw/quick.jpg", "PROCESSING", ago=1, execution=execution)
+    wall = page.get("/results").text
+    assert "1 is stuck" in plain(wall)
+    assert wall.count('<li class="stuck">') == 1
+    assert "raw/slow.jpg" in page.get("/health").text
+
+
+def test_health_counts_what_there_is(target: Target, page: TestClient):
+    for number in range(3):
+        row(target, f"raw/{number}.jpg", "REJECTED", error={"code": "corrupt", "message": "m"}, execution="arn:x")
+    execution = run(target, "raw/fine.jpg")
+    row(target, "raw/fine.jpg", execution=execution)
+    html = page.get("/health").text
+    assert "Rejected pictures by code: 3 corrupt" in html
+    assert "of the last hour: 3 REJECTED, 1 SUCCEEDED" in html
+    assert "of 1 picture." in html
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (NoCredentialsError(), "sign in, or set AWS_PROFILE"),
+        (TargetError("no local cloud is running: `darkroom up` starts it"), "`darkroom up` starts it"),
+        (TargetError("no stack Darkroom in a cloud: run `make deploy`"), "run `make deploy`"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/results", "/executions", "/upload", "/letters", "/health", "/picture?key=x"])
+def test_what_is_missing_is_said_with_what_to_run(open_page: Open, path, error, says):
+    def choose() -> Target:
+        raise error
+
+    answer = open_page(choose).get(path)
+    assert answer.status_code == 503
+    assert says.replace("`", "") in plain(answer.text)
+    part = open_page(choose).get(path, headers={"hx-request": "true"})
+    assert (part.status_code, "<html" in part.text) == (503, False)
+    assert says.replace("`", "") in plain(part.text)
+
+
+def test_a_cloud_that_went_away_and_came_back_is_found_again(target: Target, open_page: Open):
+    """The page was open all the time; the cloud may be another one by then, at another port."""
+    chosen: list[Target] = []
+
+    def choose() -> Target:
+        chosen.append(again(target))
+        return chosen[-1]
+
+    page = open_page(choose)
+    assert page.get("/results").status_code == 200
+    broken = EndpointConnectionError(endpoint_url="https://localhost:4566")
+
+    def refuse(**_: object) -> None:
+        raise broken
+
+    chosen[-1].results.meta.client.meta.events.register("before-call", refuse)
+    answer = page.get("/results")
+    assert answer.status_code == 503
+    assert "is it running?" in answer.text
+    assert page.get("/results").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/original", "/rendition?key=", "/execution", "/execution?arn=nonsense", "/execution/logs", "/picture"),
+        *("/results?status=NONE", "/executions?status=NONE", "/letters/replays/7", "/nowhere"),
+    ],
+)
+def test_what_is_not_there_is_said(page: TestClient, path):
+    answer = page.get(path)
+    assert answer.status_code == 404
+    assert "This cannot be shown" in answer.text
+
+
+def test_the_stack_is_not_there(account, open_page: Open):
+    account.deployed.clear()
+    answer = open_page().get("/results")
+    assert (answer.status_code, "run make deploy" in plain(answer.text)) == (503, True)
+
+
+def test_on_aws_an_execution_links_to_its_own_page_in_the_console(target: Target, page: TestClient):
+    """In AWS's own way of writing it, and in the region of the execution."""
+    execution = run(target, "raw/cat.jpg")
+    html = page.get("/execution", params={"arn": execution}).text
+    console = "https://eu-central-1.console.aws.amazon.com/states/home?region=eu-central-1"
+    assert f'href="{console}#/v2/executions/details/{execution}"' in html
