@@ -8,7 +8,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20,21,22,23  # their 
 
 .PHONY: help
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: install
 install: .venv/installed node_modules/.package-lock.json  ## everything into this folder: .venv and node_modules
@@ -23,9 +23,24 @@ up: install  ## the local cloud and the stack, without the pictures
 down:  ## stops the local cloud
 	@$(BIN)/darkroom down
 
+.PHONY: console
+console: install  ## the page of pictures, executions and dead letters, on this machine; Ctrl-C ends it
+	@$(BIN)/darkroom console
+
 .PHONY: test
-test: install  ## all tests
+test: install browser  ## all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+.PHONY: browser
+browser:  # Chromium, in which the tests drive the page: installed where root may, else asked for
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& echo "Installing chromium by apt-get" && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| { echo "the tests of the page need chromium on the PATH: apt-get install chromium" >&2; exit 1; }
+
+.PHONY: screenshots
+screenshots: install browser  ## every view of the page, light and dark, wide and narrow, into FOLDER=.darkroom/screenshots
+	@$(BIN)/python -m tests.screenshots "$(or $(FOLDER),.darkroom/screenshots)"
 
 .PHONY: faults
 faults: install  ## breaks every step in every way, and writes what was observed to docs/faults.md
@@ -65,6 +80,10 @@ licences: install  ## writes docs/licences.md from the lock files
 .PHONY: bench
 bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real ones, ONLY=webp,jpeg,avif,validate,cold,memory,cost
 	@$(BIN)/python -m benchmarks $(if $(PHOTOS),"$(PHOTOS)") $(if $(ONLY),--only $(ONLY))
+
+.PHONY: bench-console
+bench-console: install  ## every view of the page with 5,000 rows and executions, and the memory of its server
+	@$(BIN)/python -m benchmarks.console
 
 .PHONY: deploy
 deploy: install  ## into the AWS account of your environment, after asking

@@ -8,16 +8,16 @@ from importlib.metadata import PackageNotFoundError, metadata, requires
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from dependencies.locks import ROOT, Package, of_node, of_python
+from dependencies.locks import NODE, ROOT, Package, of_node, of_python
 
 PAGE = ROOT / "docs" / "licences.md"
 
 # Never installed by `make install`; read in their wheels.
 ELSEWHERE = {
     "pillow-heif": "BSD-3-Clause; its wheel holds x265, GPL-2.0-or-later, and libheif and libde265, LGPL-3.0",
+    "httpx2-jsfetch": "BSD-3-Clause",
     "pyvips": "MIT",
     "pyvips-binary": "LGPL-3.0-or-later",
-    "aws-cdk": "Apache-2.0",
 }
 SAYS_NOTHING = {"", "UNKNOWN", "Dual License"}
 
@@ -29,7 +29,7 @@ Written by `make licences` from the lock files and from what the packages say of
 
 The layer goes into your account; boto3 is there already, in Lambda's runtime. Pillow's wheel holds the libraries it
 decodes with, all under permissive licences, FreeType by a choice of its own licence or the GPL; their texts are in the
-layer, in `pillow-*.dist-info/licenses`.
+layer, in `pillow-*.dist-info/licenses`. The page holds a copy of htmx, under 0BSD: `darkroom/console/static`.
 """
 
 
@@ -39,6 +39,7 @@ def page() -> str:
     deployed = of_python("functions/requirements.txt")
     bench = set(of_python("benchmarks/requirements.txt")) - set(everything)
     rest = set(everything) - set(deployed)
+    node = of_node()
     return "\n".join(
         [
             BEGINNING,
@@ -46,25 +47,30 @@ def page() -> str:
             _table("In your account with the setting `heic`", of_python("functions/requirements-heic.txt")),
             _table(
                 "On your machine: the stacks, the operator's tool, the local cloud",
-                [*(one for one in rest if one.name in used), *of_node()],
+                [*(one for one in rest if one.name in used), *(one for one in node if "dev" not in node[one])],
             ),
-            _table("For tests and checks only", [one for one in rest if one.name not in used]),
+            _table(
+                "For tests and checks only",
+                [*(one for one in rest if one.name not in used), *(one for one in node if "dev" in node[one])],
+            ),
             _table("For `make bench` only", bench),
         ]
     )
 
 
 def _table(title: str, packages: Iterable[Package]) -> str:
-    rows = [f"| {one.name} | {one.version} | {_marked(licence(one.name))} |" for one in sorted(packages)]
+    rows = [f"| {one.name} | {one.version} | {_marked(licence(one))} |" for one in sorted(packages)]
     return "\n".join([f"## {title}", "", "| package | version | licence |", "|---|---|---|", *rows, ""])
 
 
-def licence(name: str) -> str:
-    """As the package's metadata has it: by the newest field that says something."""
+def licence(package: Package) -> str:
+    """As the lock file or the package's metadata has it: by the newest field that says something."""
+    if package.ecosystem == NODE:
+        return str(of_node()[package]["license"])
     try:
-        said = metadata(name)
+        said = metadata(package.name)
     except PackageNotFoundError:
-        return ELSEWHERE[name]
+        return ELSEWHERE[package.name]
     fields = [text for field in ("License-Expression", "License") for text in said.get_all(field) or []]
     named = [text.partition("\n")[0] for text in fields]  # some have the whole text there
     classified = [one.rpartition(" :: ")[2] for one in said.get_all("Classifier") or [] if one.startswith("License")]

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +29,11 @@ def of_python(lock: str) -> list[Package]:
     return [Package(PYTHON, *one) for one in found]
 
 
-def of_node() -> list[Package]:
+def of_node() -> dict[Package, dict[str, Any]]:
+    """Each with what the lock file says of it: its `license`, and whether it is for development only, as `dev`."""
     installed = json.loads((ROOT / "package-lock.json").read_text())["packages"]
-    found = {path.rpartition("node_modules/")[2]: one["version"] for path, one in installed.items() if path}
-    return [Package(NODE, *one) for one in found.items()]
+    return {
+        Package(NODE, path.rpartition("node_modules/")[2], one["version"]): one
+        for path, one in installed.items()
+        if path
+    }

@@ -14,8 +14,6 @@ from darkroom.pictures import photo
 from tests.e2e.conftest import Deployed
 from tests.schemas import document
 
-pytestmark = pytest.mark.xdist_group("cloud")
-
 
 def darkroom(cloud: Cloud, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COLUMNS"))}
