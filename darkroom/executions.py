@@ -370,7 +370,7 @@ def _summary(described: Any) -> dict[str, Any]:
     started, stopped = described["startDate"], described.get("stopDate")
     return {
         "execution": described["executionArn"],
-        "key": _key(event),
+        "key": picture_key(event),
         "status": described["status"],
         "started": started,
         "stopped": stopped,
@@ -379,7 +379,8 @@ def _summary(described: Any) -> dict[str, Any]:
     }
 
 
-def _key(event: Any) -> str | None:
+def picture_key(event: Any) -> str | None:
+    """Of the picture that an event is about; None for one that is not S3's."""
     try:
         return str(event["detail"]["object"]["key"])
     except (KeyError, TypeError):

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from darkroom import cloud as local_cloud
 from darkroom.cloud import Cloud
 from darkroom.deploy import deploy
-from darkroom.executions import summary
+from darkroom.executions import picture_key
 from darkroom.target import Target, local
 
 PATIENCE = 60  # seconds until a wait is a failure; a picture takes one or two
@@ -77,8 +77,10 @@ class Deployed:
         """Of the image pipeline, for that key."""
         states = self.aws.states
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=self.aws.output("StateMachineArn"))
-        every = [one["executionArn"] for page in pages for one in page["executions"]]
-        return [states.describe_execution(executionArn=one) for one in every if summary(self.aws, one)["key"] == key]
+        found = [
+            states.describe_execution(executionArn=one["executionArn"]) for page in pages for one in page["executions"]
+        ]
+        return [one for one in found if picture_key(json.loads(one["input"])) == key]
 
     def idle(self, key: str) -> bool:
         """Whether the picture had an execution, and none is running."""

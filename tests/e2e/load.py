@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from darkroom.executions import picture_key
 from darkroom.pictures import corrupt_jpeg, photo
 from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
@@ -186,7 +187,7 @@ class Load:
         keys = {one.key for one in self.pictures}
         executions: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
         for one in self._executions():
-            key = json.loads(one["input"]).get("detail", {}).get("object", {}).get("key")
+            key = picture_key(json.loads(one["input"]))
             if key in keys:
                 executions[key].append(one)
         seen = Seen(
