@@ -20,7 +20,7 @@ from darkroom import cloud, pictures
 from darkroom.deploy import deploy
 from darkroom.terminal import step
 from tests.browser import Served, chromium, console
-from tests.e2e.conftest import Deployed, WithoutGrant, eventually
+from tests.e2e.conftest import Deployed, FunctionRole, eventually
 
 THEMES = ("light", "dark")
 WIDTHS = {"wide": (1280, 860), "narrow": (390, 844)}
@@ -47,7 +47,7 @@ def fill(deployed: Deployed) -> None:
     deployed.picture("raw/scans/torn.jpg", pictures.corrupt_jpeg())
     deployed.picture("raw/scans/notes.jpg", b"Words, whatever the name says.\n")
     deployed.picture("raw/scans/nothing.png", b"")
-    with WithoutGrant(deployed, "resize", "s3:PutObject"):
+    with FunctionRole(deployed, "resize").without("s3:PutObject"):
         for name in ("bridge", "harbour", "lighthouse"):
             deployed.picture(f"raw/2026/{name}.jpg", drawn(1500, 1000, len(name)))
         eventually(lambda: len(deployed.letters()) == 3, "three letters")

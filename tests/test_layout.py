@@ -1,6 +1,8 @@
 """Who may import whom: read from the imports of every file."""
 
 import ast
+import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +58,11 @@ def test_imaging_imports_pillow_itself_and_the_standard_library_only():
         file for file, name in imports(ROOT / "functions") if name.startswith("PIL") and imaging not in file.parents
     ]
     assert elsewhere == []
+
+
+@pytest.mark.parametrize(
+    "module", re.findall(r"python -m ((?:tests|dependencies)[\w.]+)", (ROOT / "Makefile").read_text())
+)
+def test_what_the_makefile_runs_can_be_imported(module):
+    """No other test does so with what lies beside the tests."""
+    importlib.import_module(module)
