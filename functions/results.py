@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 # As Claim compares them: the shorter one filled with zeros.
 SEQUENCER_DIGITS = 40
 
-# Of two calls for one execution, the second waits this long for the first to come to its end.
+# Of two calls for one execution, the second is turned away for as long as this after the first. If the first broke off,
+# the schedule's next sweep after that follows it.
 LEASE = timedelta(minutes=5)
 
 
@@ -108,10 +109,12 @@ class Results:
         )
 
     def settle(self, event: Mapping[str, Any], execution: str, error: Mapping[str, str], now: datetime) -> None:
-        """The end of a row that was taken, unless a newer event has it by now: an upload's says what went wrong."""
+        """The end of a row that was taken, unless a newer event has it by now, or a write of the dead execution itself
+        arrived late: an upload's says what went wrong."""
         final = _final(event)
         failed = final == "FAILED"
         values: dict[str, Any] = {
+            ":processing": {"S": "PROCESSING"},
             ":final": {"S": final},
             ":execution": {"S": execution},
             ":now": {"S": _written(now)},
@@ -120,7 +123,7 @@ class Results:
             values[":error"] = {"M": {name: {"S": text} for name, text in error.items()}}
         self._write(
             event["detail"]["object"]["key"],
-            condition="execution = :execution AND swept = :now",
+            condition="execution = :execution AND swept = :now AND #status = :processing",
             update="SET #status = :final" + (", #error = :error" if failed else ""),
             names={"#status": "status", **({"#error": "error"} if failed else {})},
             values=values,

@@ -141,6 +141,27 @@ def test_sweeping_at_once_sends_one_letter(swept: Swept):
     assert len(swept.letters()) == 1
 
 
+def test_a_success_that_was_recorded_meanwhile_stays(swept: Swept):
+    """Record was on its way when its execution was aborted, and arrives between the sweep's two writes."""
+    swept.put("PROCESSING")
+    send = swept.sqs.send_message
+
+    class Slow:
+        def send_message(self, **message: Any) -> None:
+            swept.dynamodb.update_item(
+                TableName=swept.table,
+                Key={"key": {"S": "raw/cat.jpg"}},
+                UpdateExpression="SET #status = :succeeded",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={":succeeded": {"S": "SUCCEEDED"}},
+            )
+            send(**message)
+
+    results = Results(swept.dynamodb, swept.table)
+    sweep.handler(status_change(), Context(), Services(Known(ended()), results, Slow()))  # type: ignore[arg-type]
+    assert (swept.row()["status"], "error" in swept.row()) == ({"S": "SUCCEEDED"}, False)
+
+
 def test_a_sweep_that_died_is_followed_by_another(swept: Swept, monkeypatch):
     """It had taken the row and sent nothing; after five minutes the next may take it."""
     swept.put("PROCESSING", minutes_ago=300)
