@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_stepfunctions.literals import ExecutionStatusType
 
-BADLY: Sequence[ExecutionStatusType] = ("FAILED", "TIMED_OUT", "ABORTED")
+# Those first that cannot have sent their letter themselves: a sweep may run out of time.
+BADLY: Sequence[ExecutionStatusType] = ("TIMED_OUT", "ABORTED", "FAILED")
 
 LONGEST_MESSAGE = 1024  # characters, as the state machine keeps of an error
 
@@ -39,11 +40,11 @@ class Executions:
         self._machines = machines
 
     def ended_badly(self, started_since: datetime) -> Iterator[str]:
-        """Of every machine, each the newest first, as Step Functions lists them."""
-        for machine in self._machines:
-            for status in BADLY:
+        """By status, of every machine, each the newest first, as Step Functions lists them."""
+        for status in BADLY:
+            for machine in self._machines:
                 pages = self._states.get_paginator("list_executions").paginate(
-                    stateMachineArn=machine, statusFilter=status
+                    stateMachineArn=machine, statusFilter=status, PaginationConfig={"PageSize": 1000}
                 )
                 found = (execution for page in pages for execution in page["executions"])
                 for execution in takewhile(lambda one: one["startDate"] >= started_since, found):

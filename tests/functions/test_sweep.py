@@ -396,19 +396,22 @@ def test_the_history_says_whether_the_letter_was_sent(events, sent):
 
 
 def test_of_what_ended_badly_only_the_newer_is_looked_at():
-    """Step Functions lists the newest first, so that what is older is not even asked for; each status by itself."""
+    """Step Functions lists the newest first, so that what is older is not even asked for. Those that FAILED, most of
+    which have sent their letter themselves, come last, whichever machine's."""
     states = boto3.client("stepfunctions")
     now = datetime.now(UTC)
+    listings = [(status, machine) for status in ("TIMED_OUT", "ABORTED", "FAILED") for machine in ("arn:a", "arn:b")]
 
-    def listed(name: str, hours_ago: int) -> dict[str, Any]:
-        started = now - timedelta(hours=hours_ago)
-        return {"executionArn": f"arn:{name}", "stateMachineArn": "arn:machine", "name": name, "startDate": started}
+    def listed(machine: str, status: str, hours_ago: int) -> dict[str, Any]:
+        name, started = f"{status}-{hours_ago}", now - timedelta(hours=hours_ago)
+        described = {"executionArn": f"{machine}:{name}", "stateMachineArn": machine, "name": name}
+        return {**described, "status": status, "startDate": started}
 
     with Stubber(states) as stub:
-        for status in ("FAILED", "TIMED_OUT", "ABORTED"):
-            found = [listed(f"{status}-{hours}", hours) | {"status": status} for hours in (1, 2, 5)]
-            asked = {"stateMachineArn": "arn:machine", "statusFilter": status}
+        for status, machine in listings:
+            found = [listed(machine, status, hours) for hours in (1, 2, 5)]
+            asked = {"stateMachineArn": machine, "statusFilter": status, "maxResults": 1000}
             stub.add_response("list_executions", {"executions": found, "nextToken": "older"}, asked)
-        bad = list(Executions(states, ["arn:machine"]).ended_badly(now - timedelta(hours=4)))
+        bad = list(Executions(states, ["arn:a", "arn:b"]).ended_badly(now - timedelta(hours=4)))
         stub.assert_no_pending_responses()
-    assert bad == [f"arn:{status}-{hours}" for status in ("FAILED", "TIMED_OUT", "ABORTED") for hours in (1, 2)]
+    assert bad == [f"{machine}:{status}-{hours}" for status, machine in listings for hours in (1, 2)]
