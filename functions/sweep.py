@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from functions.executions import Ended, Executions, executions
+from functions.keys import LONGEST_KEY
 from functions.results import Results, results
 from functions.telemetry import LambdaContext, MetricUnit, logger, metrics
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # The texts that an event tells of its object, if it has a row.
 IDENTITY = {"Object Created": {"key", "etag", "sequencer"}, "Object Deleted": {"key", "sequencer"}}
+
+LARGEST_NUMBER = 10**38  # DynamoDB keeps 38 digits
 
 # How long an execution that ended badly is looked at again: longer than queue and table are away together.
 LOOKS_BACK = timedelta(hours=3)
@@ -52,27 +55,38 @@ def handler(event: dict[str, Any], context: LambdaContext, using: Services | Non
     using = using or services()
     if event["source"] == "aws.states":
         execution = event["detail"]["executionArn"]
-        return {execution: _finish(using, using.executions.ended(execution), told=True)}
-    became, problems = {}, []
-    for execution, look in _suspects(using).items():
-        logger.append_keys(key=None, execution=execution)
-        try:
-            became[execution] = _finish(using, look(), told=False)
-        except Exception as problem:  # one that cannot be finished does not keep the others waiting
-            logger.exception("not finished")
-            problems.append(problem)
+        ended = using.executions.ended(execution)
+        if ended is None:  # an answer may be older than the event; after an error Lambda calls again
+            raise RuntimeError(f"{execution} has ended, and Step Functions still says RUNNING")
+        return {execution: _finish(using, ended, told=True)}
+    became: dict[str, str] = {}
+    problems: list[Exception] = []
+    try:
+        for execution, look in _suspects(using):
+            logger.append_keys(key=None, execution=execution)
+            try:
+                became[execution] = _finish(using, look(), told=False)
+            except Exception as problem:  # one that cannot be finished does not keep the others waiting
+                logger.exception("not finished")
+                problems.append(problem)
+    except Exception as problem:
+        logger.append_keys(key=None, execution=None)
+        logger.exception("not listed")
+        problems.append(problem)
     if problems:
         raise ExceptionGroup("not finished: the next sweep tries again", problems)
     return became
 
 
-def _suspects(using: Services) -> dict[str, Callable[[], Ended | None]]:
-    """Executions by their ARN, each with how to ask what became of it."""
+def _suspects(using: Services) -> Iterator[tuple[str, Callable[[], Ended | None]]]:
+    """The ARN of each execution, with how to ask what became of it: first those of rows, which ask for no listing."""
     since = datetime.now(UTC) - timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
     rows = {row["execution"]["S"]: partial(_ended, using, row) for row in using.results.at_work_since(since)}
     metrics.add_metric("Stalled", MetricUnit.Count, len(rows))  # also none: an alarm of it clears by that
-    bad = (arn for arn in using.executions.ended_badly(since - LOOKS_BACK) if arn not in rows)
-    return {**rows, **{arn: partial(using.executions.ended, arn) for arn in bad}}
+    yield from rows.items()
+    for arn in using.executions.ended_badly(since - LOOKS_BACK):
+        if arn not in rows:
+            yield arn, partial(using.executions.ended, arn)
 
 
 def _ended(using: Services, row: Mapping[str, Any]) -> Ended | None:
@@ -85,17 +99,16 @@ def _ended(using: Services, row: Mapping[str, Any]) -> Ended | None:
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The upload's event as far as the pipeline reads it."""
-    members = {"key": "key", "etag": "etag", "version_id": "version-id", "sequencer": "sequencer"}
-    picture = {theirs: row[ours]["S"] for ours, theirs in members.items()}
-    return {
-        "source": "aws.s3",
-        "detail-type": "Object Created",
-        "detail": {
-            "bucket": {"name": os.environ["UPLOADS_BUCKET"]},
-            "object": {**picture, "size": int(row["size"]["N"])},
-        },
-    }
+    """The event of the upload or of the deletion, as far as the pipeline reads it. Which kind of deletion it was no
+    longer matters: the row is its own already."""
+    members = {"key": "key", "version_id": "version-id", "sequencer": "sequencer"}
+    picture: dict[str, Any] = {theirs: row[ours]["S"] for ours, theirs in members.items()}
+    detail = {"bucket": {"name": os.environ["UPLOADS_BUCKET"]}, "object": picture}
+    if "etag" not in row:
+        deleted = {**detail, "deletion-type": "Delete Marker Created"}
+        return {"source": "aws.s3", "detail-type": "Object Deleted", "detail": deleted}
+    picture |= {"etag": row["etag"]["S"], "size": int(row["size"]["N"])}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
 
 def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
@@ -119,14 +132,29 @@ def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
 
 
 def _has_row(event: Any) -> bool:
-    """An event that lacks one of these was not sent by S3, and there is no telling which event of its key is newer."""
+    """Whether the row can be written. An event that lacks one of these, or has what no table takes, was not sent by S3:
+    there is no telling which event of its key is newer."""
     kind = str(event.get("detail-type")) if isinstance(event, dict) else ""
     if kind not in IDENTITY:
         return False
     texts = [_told_of(event, "object", name) for name in IDENTITY[kind]]
     texts.append(_told_of(event, "object", "version-id") or "null")  # a bucket may have none
-    whole = all(isinstance(text, str) and text for text in texts)
-    return whole and (kind == "Object Deleted" or isinstance(_told_of(event, "object", "size"), int))
+    texts.append(str(event.get("redrives") or None))
+    size = 0 if kind == "Object Deleted" else _told_of(event, "object", "size")
+    return (
+        all(_bytes_of(text) for text in texts)
+        and _bytes_of(_told_of(event, "object", "key")) <= LONGEST_KEY
+        and type(size) is int  # True is an int too
+        and 0 <= size < LARGEST_NUMBER
+    )
+
+
+def _bytes_of(text: Any) -> int:
+    """In UTF-8; 0 also of what is no text, and of a text with half a character."""
+    try:
+        return len(text.encode()) if isinstance(text, str) else 0
+    except UnicodeEncodeError:
+        return 0
 
 
 def _told_of(event: Any, *path: str) -> Any:

@@ -69,11 +69,21 @@ class Swept:
         services = Services(Known(*known, running=running), Results(self.dynamodb, self.table), self.sqs)
         return sweep.handler(happened, Context(), services)
 
-    def put(self, status: str, *, execution: str = ARN, sequencer: str = "0A", minutes_ago: float = 0) -> None:
+    def put(
+        self,
+        status: str,
+        *,
+        execution: str = ARN,
+        sequencer: str = "0A",
+        minutes_ago: float = 0,
+        of_a_deletion: bool = False,
+    ) -> None:
         written = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        texts = {"key": "raw/cat.jpg", "status": status, "execution": execution, "etag": "e", "version_id": "v1"}
+        texts = {"key": "raw/cat.jpg", "status": status, "execution": execution, "version_id": "v1"}
         texts |= {"sequencer": sequencer.ljust(40, "0"), "updated_at": written}
-        item: Any = {"size": {"N": "3"}, **{name: {"S": text} for name, text in texts.items()}}
+        item: Any = {name: {"S": text} for name, text in texts.items()}
+        if not of_a_deletion:
+            item |= {"etag": {"S": "e"}, "size": {"N": "3"}}
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
     def row(self) -> dict[str, Any]:
@@ -139,6 +149,14 @@ def test_sweeping_at_once_sends_one_letter(swept: Swept):
     sweep.handler(status_change(), Context(), Services(Known(ended()), services.results, Slow()))  # type: ignore[arg-type]
     assert inner == [{ARN: "SETTLED"}]
     assert len(swept.letters()) == 1
+
+
+def test_an_event_that_comes_before_step_functions_own_answer_is_asked_about_again(swept: Swept):
+    """DescribeExecution may still say RUNNING. Lambda calls again after an error, and after a success does not."""
+    swept.put("PROCESSING")
+    with pytest.raises(RuntimeError, match=ARN):
+        swept(status_change(), running=(ARN,))
+    assert (swept.row()["status"], swept.letters()) == ({"S": "PROCESSING"}, [])
 
 
 def test_a_success_that_was_recorded_meanwhile_stays(swept: Swept):
@@ -257,11 +275,26 @@ def test_an_execution_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
     assert letter["event"]["detail"]["bucket"] == {"name": ENVIRONMENT["UPLOADS_BUCKET"]}
 
 
+def test_a_deletion_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
+    """A sweep took its row and died. Such a row tells of no content, and not of what kind the deletion was."""
+    swept.put("PROCESSING", sequencer="0D", minutes_ago=91, of_a_deletion=True)
+    assert [swept(SCHEDULED) for _ in range(2)] == [{ARN: "STALLED"}, {}]
+    assert swept.row()["status"] == {"S": "DELETED"}
+    [letter] = swept.letters()
+    assert (letter["reason"], letter["event"]["detail-type"]) == ("STALLED", "Object Deleted")
+    assert letter["event"]["detail"] == deletion(sequencer="0D".ljust(40, "0"))["detail"] | {
+        "bucket": {"name": ENVIRONMENT["UPLOADS_BUCKET"]}
+    }
+
+
 def whole(**changes: Any) -> dict[str, Any]:
     """An upload's event with these members of its object changed."""
     happened = event()
     happened["detail"]["object"] |= changes
     return happened
+
+
+HALF = "\ud83d"  # of an emoji: JSON may have it, UTF-8 not
 
 
 @pytest.mark.parametrize(
@@ -270,6 +303,10 @@ def whole(**changes: Any) -> dict[str, Any]:
         *({"detail": {}}, {"any": "thing"}, {}, [], "text", {**event(), "detail-type": ["Object Created"]}),
         *(whole(key=None), whole(key=""), whole(key=7), whole(sequencer=7), whole(etag=None), whole(size="3")),
         *(whole(**{"version-id": 7}), {**event(), "detail": "text"}, {**event(), "detail": {"object": []}}),
+        *(whole(size=True), whole(size=-1), whole(key=HALF), whole(etag=HALF), whole(sequencer=HALF)),
+        *(whole(**{"version-id": HALF}), event(redrives=HALF)),
+        pytest.param(whole(key="é" * 512 + "k"), id="a key of 1025 bytes"),
+        pytest.param(whole(size=10**38), id="a size of 39 digits"),
     ],
     ids=str,
 )
@@ -278,8 +315,13 @@ def test_what_is_no_upload_has_a_letter_and_no_row(swept: Swept, of: Any):
     that it was sent."""
     assert swept(status_change(), ended(of=of)) == {ARN: "ABORTED"}
     assert swept(SCHEDULED, ended(of=of)) == {ARN: "SETTLED"}
-    assert swept.row() == {}
+    assert swept.dynamodb.scan(TableName=swept.table)["Count"] == 0
     assert [letter["event"] for letter in swept.letters()] == [of]
+
+
+def test_the_longest_key_has_a_row(swept: Swept):
+    """1,024 bytes, as S3 takes them: the schedule alone finishes only what has a row."""
+    assert swept(SCHEDULED, ended(of=whole(key="é" * 512))) == {ARN: "ABORTED"}
 
 
 @pytest.mark.parametrize("how", ["told", "scheduled"])
@@ -345,6 +387,24 @@ def test_one_that_cannot_be_finished_does_not_keep_the_others_waiting(swept: Swe
     with pytest.raises(ExceptionGroup, match="the next sweep tries again"):
         sweep.handler(SCHEDULED, Context(), Services(known, Results(swept.dynamodb, swept.table), swept.sqs))
     assert (swept.row()["status"], len(swept.letters())) == ({"S": "FAILED"}, 1)
+
+
+def test_a_listing_that_fails_does_not_keep_the_rows_waiting(swept: Swept):
+    """They are finished before Step Functions lists anything, and the sweep fails all the same."""
+    swept.put("PROCESSING", minutes_ago=91)
+    when_listed = []
+
+    class Unlisted(Known):
+        def ended_badly(self, _: datetime) -> Iterator[str]:
+            when_listed.append(swept.row()["status"])
+            raise RuntimeError("Step Functions did not list")
+
+    services = Services(Unlisted(ended()), Results(swept.dynamodb, swept.table), swept.sqs)
+    with pytest.raises(ExceptionGroup, match="the next sweep tries again") as failed:
+        sweep.handler(SCHEDULED, Context(), services)
+    assert [str(problem) for problem in failed.value.exceptions] == ["Step Functions did not list"]
+    assert when_listed == [{"S": "FAILED"}]
+    assert len(swept.letters()) == 1
 
 
 def test_a_sweep_that_died_after_its_letter_is_followed_by_a_letter_of_the_same_execution(swept: Swept, monkeypatch):
