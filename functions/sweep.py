@@ -69,7 +69,7 @@ def handler(event: dict[str, Any], context: LambdaContext, using: Services | Non
             except Exception as problem:  # one that cannot be finished does not keep the others waiting
                 logger.exception("not finished")
                 problems.append(problem)
-    except Exception as problem:
+    except Exception as problem:  # what was listed until then is finished
         logger.append_keys(key=None, execution=None)
         logger.exception("not listed")
         problems.append(problem)
@@ -132,8 +132,8 @@ def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
 
 
 def _has_row(event: Any) -> bool:
-    """Whether the row can be written. An event that lacks one of these, or has what no table takes, was not sent by S3:
-    there is no telling which event of its key is newer."""
+    """Whether the row can be written. An event that lacks one of these, or has what S3 or the table does not take, was
+    not sent by S3, and there is no telling which event of its key is newer."""
     kind = str(event.get("detail-type")) if isinstance(event, dict) else ""
     if kind not in IDENTITY:
         return False
