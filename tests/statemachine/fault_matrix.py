@@ -43,8 +43,9 @@ own event, and after it the sweep's schedule, several times.
 - a step that calls nothing cannot be throttled; its line says so. A line that is **LOST** has a picture without a
   terminal row or a letter
 - an event that EventBridge cannot deliver is a letter too; that stands in the template only, for neither can show it
-- two letters where a sweep dies between its letter and its row: both redrive the same execution, and the picture is
-  worked on once ([decisions.md](decisions.md))
+- two letters where a sweep dies between its letter and its row; and, not in the table, where the answer to a
+  SendMessage is lost and it is sent again, or a sweep's takes longer than the five minutes for which it has the row.
+  Both redrive the same execution, and the picture is worked on once ([decisions.md](decisions.md))
 """
 STEPS = {
     "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
