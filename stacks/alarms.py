@@ -3,7 +3,7 @@
 None counts rejections, duplicates or captions that failed: those are answers, not failures.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -13,6 +13,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks.operations import SWEEPS_EVERY
@@ -41,7 +42,6 @@ class Alarms(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.topic = self._topic(settings.alarm_email, storage.key)
-        machines = [workflow.images, workflow.deletions]
         functions = [
             step.function for step in (steps.validate, steps.resize, steps.caption, steps.cleanup, steps.sweep)
         ]
@@ -49,19 +49,16 @@ class Alarms(Construct):
         self._alarm(
             "FailedExecutions",
             "An execution failed, timed out or was aborted. Look at the newest with `darkroom executions`.",
-            (
-                metric
-                for machine in machines
-                for metric in (machine.metric_failed(), machine.metric_timed_out(), machine.metric_aborted())
-            ),
+            (metric for machine in (workflow.images, workflow.deletions) for metric in ended_badly(machine)),
         )
         self._alarm(
             "DeadLetters",
             "A picture failed and waits in the queue. Find out why, then start it again with `darkroom redrive`.",
-            storage.dead_letters.metric_approximate_age_of_oldest_message(
+            # Not their age: SQS leaves out what was received three times, and who looks at letters receives them.
+            storage.dead_letters.metric_approximate_number_of_messages_visible(
                 statistic="Maximum", period=Duration.minutes(1)
             ),
-            above=60,
+            periods=2,  # a letter that is redriven at once asks for nothing
         )
         self._alarm(
             "StalledRows",
@@ -83,21 +80,19 @@ class Alarms(Construct):
         self._alarm(
             "UndeliveredEvents",
             "EventBridge could not start an execution or call the sweep. See that its target and role exist.",
-            (
-                of_rule(rule, name)
-                for rules, names in (
-                    (starts, ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")),
-                    (sweeps, ("FailedInvocations",)),
-                )
-                for rule in rules
-                for name in names
-            ),
+            undelivered(starts, sweeps),
         )
-        for name, step, harm in (
-            ("CleanupErrors", steps.cleanup, "Renditions that no row names may be left."),
-            ("SweepErrors", steps.sweep, "Executions that died may be left without a row and a letter."),
-        ):
-            self._alarm(name, f"{harm} Read the function's log.", step.function.metric_errors(period=NOTICED_WITHIN))
+        self._alarm(
+            "CleanupErrors",
+            "Renditions that no row names may be left. Read the function's log.",
+            steps.cleanup.function.metric_errors(period=NOTICED_WITHIN),
+        )
+        self._alarm(
+            "SweepErrors",
+            "Executions that died may be left without a row and a letter. Read the function's log.",
+            # It would clear before each next run that fails, if it looked back over less than the time between two.
+            steps.sweep.function.metric_errors(period=SWEEPS_EVERY),
+        )
 
     def _topic(self, email: str | None, key: kms.IKey | None) -> sns.Topic:
         """Publishing is for this account's alarms: a policy of its own takes the place of SNS's default."""
@@ -125,7 +120,6 @@ class Alarms(Construct):
         does: str,
         metrics: cloudwatch.Metric | Iterable[cloudwatch.Metric],
         *,
-        above: int = 0,
         periods: int = 1,
     ) -> None:
         """One for each metric: the local cloud takes no alarm over an expression."""
@@ -136,7 +130,7 @@ class Alarms(Construct):
                 f"{name}{number or ''}",
                 alarm_description=f"{does} docs/runbook.md#{name.lower()}",
                 metric=metric,
-                threshold=above,
+                threshold=0,
                 evaluation_periods=periods,
                 comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
                 treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
@@ -145,7 +139,23 @@ class Alarms(Construct):
             alarm.add_ok_action(actions.SnsAction(self.topic))
 
 
-def of_rule(rule: events.Rule, name: str) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace="AWS/Events", metric_name=name, dimensions_map={"RuleName": rule.rule_name}, statistic="Sum"
-    )
+def ended_badly(machine: sfn.StateMachine) -> Iterator[cloudwatch.Metric]:
+    yield machine.metric_failed()
+    yield machine.metric_timed_out()
+    yield machine.metric_aborted()
+
+
+def undelivered(starts: Sequence[events.Rule], sweeps: Sequence[events.Rule]) -> Iterator[cloudwatch.Metric]:
+    """What EventBridge publishes of events that it could not deliver: rules without a queue have no letters."""
+    for rules, names in (
+        (starts, ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")),
+        (sweeps, ("FailedInvocations",)),
+    ):
+        for rule in rules:
+            for name in names:
+                yield cloudwatch.Metric(
+                    namespace="AWS/Events",
+                    metric_name=name,
+                    dimensions_map={"RuleName": rule.rule_name},
+                    statistic="Sum",
+                )

@@ -15,13 +15,14 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.alarms import of_rule
+from stacks.alarms import ended_badly, undelivered
 from stacks.settings import Settings
 from stacks.steps import Step, Steps
 from stacks.storage import Storage
 from stacks.workflow import Workflow
 
 WIDTH = 24  # columns of a dashboard
+ENDS = ("failed", "timed out", "aborted")
 
 # Queries, stage by stage.
 # A key, which anybody chooses, is in an output too, but its quotes are escaped there.
@@ -49,7 +50,7 @@ WHY_REJECTED = (
 
 
 class Dashboard(Construct):
-    """`rules` are all of EventBridge's, whose undelivered events are shown."""
+    """`starts` and `sweeps` as the alarms have them: their undelivered events are shown."""
 
     def __init__(
         self,
@@ -60,11 +61,13 @@ class Dashboard(Construct):
         storage: Storage,
         steps: Steps,
         workflow: Workflow,
-        rules: Sequence[events.Rule],
+        starts: Sequence[events.Rule],
+        sweeps: Sequence[events.Rule],
     ) -> None:
         super().__init__(scope, construct_id)
         functions = [steps.validate, steps.resize, steps.caption, steps.cleanup, steps.sweep]
         images = workflow.images
+        machine_logs = (workflow.images_log, workflow.deletions_log)
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -75,9 +78,11 @@ class Dashboard(Construct):
                         "Pictures",
                         of_ours("Pictures", "validate", label="validated"),
                         search("Rejected", "code", total="rejected"),
-                        images.metric_failed(label="failed"),
-                        images.metric_timed_out(label="timed out"),
-                        images.metric_aborted(label="aborted"),
+                        *(metric.with_(label=label) for metric, label in zip(ended_badly(images), ENDS, strict=True)),
+                        *(
+                            metric.with_(label=f"deletion {label}")
+                            for metric, label in zip(ended_badly(workflow.deletions), ENDS, strict=True)
+                        ),
                     ),
                     graph("Rejected, by code", search("Rejected", "code")),
                     graph(
@@ -92,8 +97,8 @@ class Dashboard(Construct):
                     ),
                 ],
                 [
-                    asked("Pictures per status: how executions ended", workflow.logs[0], STATUSES),
-                    asked("Attempts that failed: retried, or the picture's end", workflow.logs[0], FAILED_ATTEMPTS),
+                    asked("Pictures per status: how executions ended", STATUSES, workflow.images_log),
+                    asked("Attempts that failed: retried, or the picture's end", FAILED_ATTEMPTS, *machine_logs),
                 ],
                 [
                     graph("Functions: errors", *(of(step, "Errors") for step in functions)),
@@ -115,7 +120,7 @@ class Dashboard(Construct):
                         of_ours("Stalled", "sweep", statistic="Maximum"),
                         of_ours("Swept", "sweep"),
                     ),
-                    graph("Undelivered events", *(of_rule(rule, "FailedInvocations") for rule in rules)),
+                    graph("Undelivered events", *undelivered(starts, sweeps)),
                 ],
                 [
                     graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in functions)),
@@ -137,7 +142,7 @@ class Dashboard(Construct):
             ],
         )
         if not settings.local_cloud:  # its CloudFormation knows no saved queries
-            every_log = [*(step.log_group for step in functions), *workflow.logs]
+            every_log = [*(step.log_group for step in functions), *machine_logs]
             saved(self, "WhatHappened", "what happened to this key", every_log, WHAT_HAPPENED)
             saved(self, "WhyRejected", "why were pictures rejected", [steps.validate.log_group], WHY_REJECTED)
 
@@ -146,11 +151,10 @@ def graph(title: str, *left: cloudwatch.IMetric, right: Sequence[cloudwatch.IMet
     return cloudwatch.GraphWidget(title=title, left=list(left), right=list(right), width=WIDTH // 3)
 
 
-def asked(title: str, log_group: logs.ILogGroup, query: Sequence[str]) -> cloudwatch.LogQueryWidget:
-    """A table of what a log group answers."""
-    return cloudwatch.LogQueryWidget(
-        title=title, log_group_names=[log_group.log_group_name], query_lines=list(query), width=WIDTH // 2
-    )
+def asked(title: str, query: Sequence[str], *log_groups: logs.ILogGroup) -> cloudwatch.LogQueryWidget:
+    """A table of what the log groups answer."""
+    names = [one.log_group_name for one in log_groups]
+    return cloudwatch.LogQueryWidget(title=title, log_group_names=names, query_lines=list(query), width=WIDTH // 2)
 
 
 def of_ours(name: str, step: str, *, statistic: str = "Sum", label: str | None = None) -> cloudwatch.Metric:

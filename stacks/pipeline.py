@@ -43,7 +43,8 @@ class Pipeline(Stack):
             storage=storage,
             steps=steps,
             workflow=workflow,
-            rules=[*intake.rules, *operations.rules],
+            starts=intake.rules,
+            sweeps=operations.rules,
         )
 
         CfnOutput(self, "UploadsBucketName", value=storage.uploads.bucket_name)

@@ -45,7 +45,7 @@ class Workflow(Construct):
             settings=settings,
         )
         self.images, self.deletions = images.machine, deletions.machine
-        self.logs = [images.log_group, deletions.log_group]
+        self.images_log, self.deletions_log = images.log_group, deletions.log_group
 
 
 class Machine(Construct):

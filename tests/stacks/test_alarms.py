@@ -12,7 +12,7 @@ EXECUTIONS = {f"AWS/States {name}" for name in ("ExecutionsFailed", "ExecutionsT
 UNDELIVERED = ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")
 WATCHED = {
     "FailedExecutions": EXECUTIONS,
-    "DeadLetters": {"AWS/SQS ApproximateAgeOfOldestMessage"},
+    "DeadLetters": {"AWS/SQS ApproximateNumberOfMessagesVisible"},
     "StalledRows": {"Darkroom Stalled"},
     "ThrottledFunctions": {"AWS/Lambda Throttles"},
     "UndeliveredEvents": {f"AWS/Events {name}" for name in UNDELIVERED},
@@ -50,6 +50,26 @@ def test_an_alarm_over_several_watches_all_of_them(template: Template, alarm, ki
     """Every state machine, function and rule of the stack, a new one too."""
     watched = [metric["Dimensions"][0]["Value"]["Ref"] for metric in alarms(template)[alarm]]
     assert set(watched) == set(template.find_resources(kind)), dimension
+
+
+def test_an_alarm_looks_back_as_far_as_its_cause_comes_again(template: Template):
+    """A sweep that always fails stays an alarm from one run to the next; a letter is one after it waited a minute."""
+    [rate] = [
+        one["Properties"]["ScheduleExpression"]
+        for one in template.find_resources("AWS::Events::Rule").values()
+        if "ScheduleExpression" in one["Properties"]
+    ]
+    found = {
+        name: {(one["Period"], one["EvaluationPeriods"], one["Threshold"]) for one in several}
+        for name, several in alarms(template).items()
+    }
+    minutes = int(re.fullmatch(r"rate\((\d+) minutes\)", rate)[1])
+    assert found["SweepErrors"] == found["StalledRows"] == {(minutes * 60, 1, 0)}
+    assert found["DeadLetters"] == {(60, 2, 0)}
+    assert found["ThrottledFunctions"] == {(300, 2, 0)}
+    assert {name for name, looks in found.items() if looks == {(300, 1, 0)}} == {
+        *("FailedExecutions", "UndeliveredEvents", "CleanupErrors"),
+    }
 
 
 def test_every_alarm_says_what_to_do_and_has_an_entry_in_the_runbook(template: Template):

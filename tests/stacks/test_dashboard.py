@@ -24,7 +24,10 @@ OF_AWS = {
     },
     ("AWS/States", "ServiceMetric"): {"ConsumedCapacity", "ProvisionedBucketSize", "ThrottledEvents"},
     ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
-    ("AWS/Events", "RuleName"): {"Invocations", "FailedInvocations", "TriggeredRules"},
+    ("AWS/Events", "RuleName"): {
+        *("Invocations", "FailedInvocations", "TriggeredRules"),
+        *("InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq"),
+    },
     ("AWS/Events",): {"IngestionToInvocationStartLatency"},
     ("AWS/DynamoDB", "TableName"): {"ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"},
     ("AWS/DynamoDB", "GlobalSecondaryIndexName", "TableName"): {
@@ -105,6 +108,20 @@ def test_every_function_is_shown_with_its_errors_its_refusals_and_its_cost(templ
     assert sorted(multiplied) == sorted(function["Properties"]["MemorySize"] for function in functions.values())
 
 
+def test_everything_an_alarm_watches_is_drawn(template: Template):
+    """Who is told of one finds it on the dashboard, a new one too."""
+    watched = {
+        (one["Namespace"], one["MetricName"], *(text(part["Value"]).strip("<>") for part in one["Dimensions"]))
+        for one in (alarm["Properties"] for alarm in template.find_resources("AWS::CloudWatch::Alarm").values())
+    }
+    shown = {
+        (namespace, name, *(value.strip("<>") for value in dimensions.values()))
+        for namespace, name, dimensions in metrics(template)
+    }
+    assert len(watched) == 23
+    assert watched <= shown
+
+
 def queries(template: Template) -> dict[str, tuple[list[str], str]]:
     """Title or name → log groups and query: those saved and those shown on the dashboard."""
     found = {
@@ -123,6 +140,16 @@ def test_the_two_questions_of_an_operator_are_saved(template: Template):
     [validates] = [name for name in every if "Validate" in name]
     assert sorted(asked.pop("Darkroom/what happened to this key")) == sorted(every)
     assert asked == {"Darkroom/why were pictures rejected": [validates]}
+
+
+def test_attempts_that_failed_are_asked_of_every_state_machine(template: Template):
+    """A deletion's too. How pictures ended is told by theirs alone."""
+    asked = {title: groups for title, (groups, query) in queries(template).items() if "details." in query}
+    logs = {name for name in template.find_resources("AWS::Logs::LogGroup") if name.startswith("Workflow")}
+    images = {name for name in logs if "ImagePipeline" in name}
+    found = {title.partition(":")[0]: {one.strip("<>") for one in groups} for title, groups in asked.items()}
+    assert found["Attempts that failed"] == logs != images
+    assert found["Pictures per status"] == images
 
 
 def test_a_query_of_a_state_machine_names_events_and_members_that_step_functions_has(template: Template):
