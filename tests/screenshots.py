@@ -5,8 +5,6 @@ taken away, and a row that is written here as one left PROCESSING.
 """
 
 import io
-import os
-import shutil
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -16,11 +14,10 @@ from urllib.parse import quote
 from PIL import Image, ImageChops, ImageOps
 from playwright.sync_api import Browser, Page
 
-from darkroom import cloud, pictures
-from darkroom.deploy import deploy
+from darkroom import pictures
 from darkroom.terminal import step
 from tests.browser import Served, chromium, console
-from tests.e2e.conftest import Deployed, FunctionRole, eventually
+from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 
 THEMES = ("light", "dark")
 WIDTHS = {"wide": (1280, 860), "narrow": (390, 844)}
@@ -136,19 +133,12 @@ def shrink(folder: Path) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    home = Path(tempfile.mkdtemp(prefix="darkroom-screenshots-"))
-    running = cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
-    try:
-        deploy(running, {"captions.enabled": "true"})
-        deployed = Deployed(running)
+    with tempfile.TemporaryDirectory(prefix="darkroom-screenshots-") as name, own_cloud(home := Path(name)) as deployed:
         with step("Uploading, and breaking some"):
             fill(deployed)
         with step(f"Taking pictures of every view into {folder}"), console(home) as served, chromium() as browser:
             shoot(browser, served, deployed, folder)
             shrink(folder)
-    finally:
-        cloud.stop(home)
-        shutil.rmtree(home)
 
 
 if __name__ == "__main__":

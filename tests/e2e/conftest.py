@@ -2,9 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +102,15 @@ class Deployed:
         queue = self.aws.output("DeadLetterQueueUrl")
         self.aws.sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter["ReceiptHandle"])
 
+    def empty_the_queue(self) -> None:
+        self.aws.sqs.purge_queue(QueueUrl=self.aws.output("DeadLetterQueueUrl"))
+
+    def at_work(self) -> bool:
+        """Whether an execution is running."""
+        machines = (self.aws.output("StateMachineArn"), self.aws.output("DeletionStateMachineArn"))
+        running = (self.aws.states.list_executions(stateMachineArn=one, statusFilter="RUNNING") for one in machines)
+        return any(found["executions"] for found in running)
+
     def delete(self, key: str) -> None:
         self.aws.s3.delete_object(Bucket=self.aws.output("UploadsBucketName"), Key=key)
 
@@ -113,6 +125,19 @@ class Deployed:
             if error.response["Error"]["Code"] == "NoSuchKey":
                 return None
             raise
+
+    def darkroom(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The real command, to its end."""
+        with self.start(*arguments) as command:
+            said, complained = command.communicate()
+            return subprocess.CompletedProcess(command.args, command.returncode, said, complained)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """The real command in a process of its own, on this cloud by its home, as a person's is."""
+        command = [str(Path(sys.executable).with_name("darkroom")), *arguments]
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COLUMNS"))}
+        environment = {**theirs, "DARKROOM_HOME": str(self.cloud.home)}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def log_lines(self, step: str) -> list[str]:
         """All that the function of a step has logged so far."""
@@ -165,20 +190,40 @@ def _several(one_or_more: str | list[str]) -> list[str]:
     return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
 
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    home = tmp_path_factory.mktemp("cloud")
-    started = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
+@contextmanager
+def started_cloud(home: Path) -> Iterator[Deployed]:
+    """A cloud of one's own for as long as the block runs, with nothing in it yet."""
+    cloud = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
     try:
-        deploy(started, {"captions.enabled": "true"})
-        yield started
+        yield Deployed(cloud)
     finally:
         local_cloud.stop(home)
 
 
+@contextmanager
+def own_cloud(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Deployed]:
+    """And the stack in it, with captions."""
+    with started_cloud(home) as deployed:
+        deploy(deployed.cloud, {"captions.enabled": "true", **(settings or {})})
+        yield deployed
+
+
 @pytest.fixture(scope="session")
-def deployed(cloud: Cloud) -> Deployed:
-    return Deployed(cloud)
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with own_cloud(tmp_path_factory.mktemp("cloud")) as deployed:
+        yield deployed
+
+
+@pytest.fixture(scope="session")
+def cloud(deployed: Deployed) -> Cloud:
+    return deployed.cloud
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left(deployed: Deployed) -> None:
+    """Files share a cloud, in any order: none meets the executions or the letters of another."""
+    eventually(lambda: not deployed.at_work(), "the end of all executions")
+    deployed.empty_the_queue()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ event of an end is lost by switching its rule off.
 """
 
 import json
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from darkroom import cloud as local_cloud
-from darkroom.deploy import deploy
 from darkroom.pictures import photo
-from tests.e2e.conftest import Deployed, eventually
+from tests.e2e.conftest import Deployed, eventually, own_cloud
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 from tests.statemachine.engine import states
 from tests.statemachine.fault_matrix import PAGE, lines_of_the_page
@@ -280,10 +277,5 @@ def write(observed: Mapping[Cell, Observed]) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="darkroom-faults-") as home:
-        cloud = local_cloud.start(Path(home), env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
-        try:
-            deploy(cloud, {"captions.enabled": "true"})
-            write(Matrix(Deployed(cloud)).observe(on_the_engine()))
-        finally:
-            local_cloud.stop(cloud.home)
+    with tempfile.TemporaryDirectory(prefix="darkroom-faults-") as home, own_cloud(Path(home)) as deployed:
+        write(Matrix(deployed).observe(on_the_engine()))

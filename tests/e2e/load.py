@@ -5,13 +5,10 @@ What becomes of each picture is decided by its number alone, so that every count
 """
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from darkroom.executions import picture_key
@@ -172,7 +169,7 @@ class Load:
 
     def redrive(self) -> list[dict[str, Any]]:
         """The real command, with the faults gone; what it says, once all that it started has ended."""
-        ran = darkroom(self.deployed, "redrive", "--json", "--rate", str(REDRIVES_A_SECOND))
+        ran = self.deployed.darkroom("redrive", "--json", "--rate", str(REDRIVES_A_SECOND))
         ran.check_returncode()
         done = json.loads(ran.stdout)
         for one in done:
@@ -304,19 +301,6 @@ def letters(deployed: Deployed) -> list[dict[str, Any]]:
     for message in found:
         sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
     return [json.loads(message["Body"]) for message in found]
-
-
-def darkroom(deployed: Deployed, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The real command, to its end."""
-    with start(deployed, *arguments) as command:
-        said, _ = command.communicate()
-        return subprocess.CompletedProcess(command.args, command.returncode, said)
-
-
-def start(deployed: Deployed, *arguments: str) -> subprocess.Popen[str]:
-    """The real command in a process of its own, with all that it prints on stdout."""
-    command = [str(Path(sys.executable).with_name("darkroom")), *arguments]
-    return subprocess.Popen(command, env=deployed.cloud.environment(), stdout=subprocess.PIPE, text=True)
 
 
 def named(row: Mapping[str, Any]) -> set[str]:

@@ -5,19 +5,17 @@ but its service may take it otherwise. The local cloud then asks IAM for every c
 """
 
 import json
-import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from darkroom import cloud as local_cloud
-from darkroom.deploy import deploy
 from darkroom.pictures import photo
-from tests.e2e.conftest import Deployed, FunctionRole, eventually
+from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
 INTRODUCTION = """# Who may do what
@@ -56,6 +54,31 @@ class Act(NamedTuple):
     harmless: str | None = None
 
 
+def acts_on_executions(of: str, machine: str, execution: str, starts: str) -> Iterator[Act]:
+    """`starts` is the role whose work it is to start them."""
+    service = "stepfunctions"
+    yield Act(
+        f"start an execution of {of}",
+        service,
+        lambda aws: aws.start_execution(stateMachineArn=machine, input="no JSON"),
+        {starts},
+        harmless="InvalidExecutionInput",
+    )
+    yield Act(
+        f"list the executions of {of}", service, lambda aws: aws.list_executions(stateMachineArn=machine), {SWEEP}
+    )
+    yield Act(
+        f"look at an execution of {of}", service, lambda aws: aws.describe_execution(executionArn=execution), {SWEEP}
+    )
+    yield Act(
+        f"read the history of an execution of {of}",
+        service,
+        lambda aws: aws.get_execution_history(executionArn=execution),
+        {SWEEP},
+    )
+    yield Act(f"stop an execution of {of}", service, lambda aws: aws.stop_execution(executionArn=execution))
+
+
 def acts(stack: "Stack") -> list[Act]:
     """Everything that is in reach of one of the roles, and what an intruder would want next."""
     missing = {"key": {"S": "raw/no such row"}}
@@ -73,15 +96,11 @@ def acts(stack: "Stack") -> list[Act]:
     old = {**picture, "VersionId": stack.version}
     rendition = {"Bucket": stack.renditions, "Key": "tried/rendition.webp"}
     letter = {"QueueUrl": stack.queue, "MessageBody": "x", "DelaySeconds": 10**6}  # SQS refuses so long a delay
-    execution = stack.execution
     other_model = "anthropic.claude-3-haiku-20240307-v1:0"
     question = [{"role": "user", "content": [{"text": "?"}]}]
 
     def invoke(step: str) -> Callable[[Any], Any]:
         return lambda aws: aws.invoke(FunctionName=stack.function(step), InvocationType="DryRun", Payload=b"{}")
-
-    def start(machine: str) -> Callable[[Any], Any]:
-        return lambda aws: aws.start_execution(stateMachineArn=stack.machine(machine), input="no JSON")
 
     return [
         Act("read an original", "s3", lambda aws: aws.get_object(**picture), {VALIDATE}),
@@ -140,39 +159,8 @@ def acts(stack: "Stack") -> list[Act]:
             "lambda",
             lambda aws: aws.update_function_configuration(FunctionName=stack.function("resize"), Timeout=59),
         ),
-        Act(
-            "start an execution of a picture",
-            "stepfunctions",
-            start("ImagePipeline"),
-            {UPLOADED},
-            harmless="InvalidExecutionInput",
-        ),
-        Act(
-            "start an execution of a deletion",
-            "stepfunctions",
-            start("Deletion"),
-            {DELETED},
-            harmless="InvalidExecutionInput",
-        ),
-        Act(
-            "list the executions",
-            "stepfunctions",
-            lambda aws: aws.list_executions(stateMachineArn=stack.machine("ImagePipeline")),
-            {SWEEP},
-        ),
-        Act(
-            "look at an execution",
-            "stepfunctions",
-            lambda aws: aws.describe_execution(executionArn=execution),
-            {SWEEP},
-        ),
-        Act(
-            "read an execution's history",
-            "stepfunctions",
-            lambda aws: aws.get_execution_history(executionArn=execution),
-            {SWEEP},
-        ),
-        Act("stop an execution", "stepfunctions", lambda aws: aws.stop_execution(executionArn=execution)),
+        *acts_on_executions("a picture", stack.machine("ImagePipeline"), stack.execution, UPLOADED),
+        *acts_on_executions("a deletion", stack.machine("Deletion"), stack.deletion, DELETED),
         Act(
             "ask the model",
             "bedrock-runtime",
@@ -217,6 +205,15 @@ class Stack:
         deployed.aws.s3.create_bucket(Bucket=self.strange)
         picture = deployed.picture("raw/tried.jpg", b"no picture")
         self.version, self.execution = picture["version_id"], picture["execution"]
+
+    @cached_property
+    def deletion(self) -> str:
+        """The execution of one."""
+        key = "raw/tried and deleted.jpg"
+        self.deployed.picture(key, b"no picture")
+        self.deployed.delete(key)
+        row = eventually(lambda: self.deployed.row(key)["status"] == "DELETED" and self.deployed.row(key), key)
+        return str(row["execution"])
 
     def function(self, step: str) -> str:
         return str(self.deployed.function(step)["FunctionName"])
@@ -389,7 +386,7 @@ class Without:
     def clear(self) -> None:
         """The letters and the row that all this left."""
         self._deployed.aws.results.delete_item(Key={"key": "raw/without/stalled"})
-        self._deployed.aws.sqs.purge_queue(QueueUrl=self._deployed.aws.output("DeadLetterQueueUrl"))
+        self._deployed.empty_the_queue()
 
 
 # The local S3 tells everybody that an object is not there; AWS's tells only who may list, and refuses the others:
@@ -459,14 +456,8 @@ def page(tried: dict[str, dict[str, str]], removed: list[Removal]) -> str:
 
 
 def main() -> None:
-    home = Path(tempfile.mkdtemp())
-    started = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})
-    try:
-        deploy(started, {"captions.enabled": "true"})
-        deployed = Deployed(started)
+    with tempfile.TemporaryDirectory(prefix="darkroom-permissions-") as home, own_cloud(Path(home)) as deployed:
         PAGE.write_text(page(denials(deployed), removals(deployed)))
-    finally:
-        local_cloud.stop(home)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The load case in full, on a local cloud of its own: `make soak`. Exit code 1 if anything was lost or done twice."""
 
-import os
 import sys
 import tempfile
 from collections import Counter
@@ -9,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import cloud as local_cloud
-from darkroom.cloud import Cloud
-from darkroom.deploy import deploy
 from darkroom.terminal import say, show_table, step
-from tests.e2e.conftest import Deployed
+from tests.e2e.conftest import Deployed, own_cloud
 from tests.e2e.load import Load, Seen, letters
 
 PICTURES = 300
@@ -21,20 +17,16 @@ SHOWN = 20  # of what is wrong
 
 
 def main(pictures: int) -> int:
-    with tempfile.TemporaryDirectory(prefix="darkroom-soak-") as folder:
-        cloud = local_cloud.start(Path(folder), env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
+    with tempfile.TemporaryDirectory(prefix="darkroom-soak-") as home, own_cloud(Path(home)) as deployed:
         try:
-            deploy(cloud, {"captions.enabled": "true"})
-            return soak(cloud, pictures)
+            return soak(deployed, pictures)
         except pytest.fail.Exception as late:  # a picture that did not come to its end in time
             say(f"LOST: {late}")
             return 1
-        finally:
-            local_cloud.stop(cloud.home)
 
 
-def soak(cloud: Cloud, pictures: int) -> int:
-    load = Load(Deployed(cloud), pictures)
+def soak(deployed: Deployed, pictures: int) -> int:
+    load = Load(deployed, pictures)
     with step(f"Uploading {pictures} pictures, every function broken") as news:
         seen, counts = load.run(news)
     met = Counter((fault["step"], fault["fault"]) for fault in load.faults)

@@ -13,21 +13,26 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from darkroom import cloud as local_cloud
-from darkroom.cloud import Cloud
-from darkroom.deploy import deploy
 from darkroom.pictures import photo
-from tests.e2e.conftest import Deployed, FunctionRole, eventually
+from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 
 ADDRESS = "operator@example.com"
 SCHEDULED = {"source": "aws.events"}  # as much of the schedule's event as the sweep reads
 CLEANUP = {"source": {"key": "raw/words.jpg"}, "execution": "by hand"}
+
+
+class Afterwards(NamedTuple):
+    """What the topic was told, and by function how many calls and errors were published."""
+
+    told: list[dict[str, Any]]
+    calls: dict[str, float]
+    errors: dict[str, float]
 
 
 class Watch:
@@ -84,19 +89,9 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    home = tmp_path_factory.mktemp("watched")
-    started = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})
-    try:
-        deploy(started, {"captions.enabled": "true", "alarm_email": ADDRESS})
-        yield started
-    finally:
-        local_cloud.stop(home)
-
-
-@pytest.fixture(scope="module")
-def deployed(cloud: Cloud) -> Deployed:
-    return Deployed(cloud)
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with own_cloud(tmp_path_factory.mktemp("watched"), {"alarm_email": ADDRESS}) as deployed:
+        yield deployed
 
 
 @pytest.fixture(scope="module")
@@ -105,30 +100,44 @@ def watch(deployed: Deployed) -> Watch:
 
 
 @pytest.fixture(scope="module")
-def after_answers(deployed: Deployed, watch: Watch) -> list[dict[str, Any]]:
-    """What the topic was told after a rejection, a caption that failed, a duplicate, and a sweep that found nothing."""
-    assert deployed.picture("raw/words.jpg", b"only words")["status"] == "REJECTED"
+def after_answers(deployed: Deployed, watch: Watch) -> Afterwards:
+    """After a rejection, a caption that failed, a duplicate, and a sweep that found nothing.
+
+    Validate and Caption are also called directly: the local cloud publishes their metrics only then."""
+    words = deployed.picture("raw/words.jpg", b"only words")
+    assert words["status"] == "REJECTED"
+    assert '"accepted": false' in called(deployed, "validate", request(deployed, words))
     with FunctionRole(deployed, "caption").without("bedrock:Converse"):
         row = deployed.picture("raw/photo.jpg", photo(300, 200))
+        assert '"status": "FAILED"' in called(deployed, "caption", request(deployed, row))
     assert row["caption"]["status"] == "FAILED"
     again = deployed.run(json.loads(deployed.execution(row["execution"])["input"]))
     assert json.loads(again["output"])["status"] == "Duplicate"
     assert called(deployed, "sweep", SCHEDULED) == "{}"
     watch.look()
-    return watch.told()
+    functions = {step: deployed.function(step)["FunctionName"] for step in ("validate", "caption", "sweep")}
+    counts = [
+        {step: watch.sum(metric, name) for step, name in functions.items()} for metric in ("Invocations", "Errors")
+    ]
+    return Afterwards(watch.told(), *counts)
 
 
 @pytest.fixture(scope="module")
-def by_metric(after_answers: list[dict[str, Any]], watch: Watch) -> dict[str, list[dict[str, Any]]]:
+def by_metric(after_answers: Afterwards, watch: Watch) -> dict[str, list[dict[str, Any]]]:
     """Alarm → what the topic was told of it, while its metric was put: one too many, as old as the alarm looks back
-    less a moment, and then none."""
+    less a moment, and then none. What is summed up is taken back: to an alarm that looks back farther than another of
+    the same name it would not be over in time."""
     del after_answers  # which must come first
     alarms = watch.alarms()
     lasts = 5  # seconds
-    for alarm in alarms:
-        looks_back = timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"] - lasts)
-        watch.put(alarm, alarm["Threshold"] + 1, datetime.now(UTC) - looks_back)
+    now = datetime.now(UTC)
+    put = [(one, now - timedelta(seconds=one["Period"] * one["EvaluationPeriods"] - lasts)) for one in alarms]
+    for alarm, at in put:
+        watch.put(alarm, alarm["Threshold"] + 1, at)
     fired = watch.told()
+    for alarm, at in put:
+        if alarm["Statistic"] == "Sum":
+            watch.put(alarm, -alarm["Threshold"] - 1, at)
 
     def cleared() -> bool:
         for metric in {(alarm["Namespace"], alarm["MetricName"]): alarm for alarm in alarms}.values():
@@ -187,6 +196,12 @@ def is_the_cure(command: str) -> bool:
     return command.startswith("darkroom redrive") and "--dry-run" not in command
 
 
+def request(deployed: Deployed, row: dict[str, Any]) -> dict[str, Any]:
+    """What the state machine asks of a function about that picture."""
+    object_version = {name: row[name] for name in ("key", "version_id", "etag")}
+    return {"source": {"bucket": deployed.aws.output("UploadsBucketName"), **object_version}, "execution": "by hand"}
+
+
 def called(deployed: Deployed, step: str, event: dict[str, Any]) -> str:
     """The answer of a function, or its error. Not by the state machine, whose calls publish no metric there."""
     name = deployed.function(step)["FunctionName"]
@@ -204,9 +219,11 @@ def entry(told: dict[str, Any]) -> str:
     return told["AlarmDescription"].rpartition("docs/runbook.md#")[2]
 
 
-def test_an_answer_makes_no_alarm_fire(after_answers: list[dict[str, Any]]):
-    """A rejection, a caption that failed, a duplicate, a sweep that found nothing."""
-    assert [one["AlarmName"] for one in after_answers if one["NewStateValue"] == "ALARM"] == []
+def test_an_answer_makes_no_alarm_fire(after_answers: Afterwards):
+    """A rejection, a caption that failed, a duplicate, a sweep that found nothing: calls, and none of them an error."""
+    assert all(after_answers.calls.values())
+    assert set(after_answers.errors.values()) == {0}
+    assert [one["AlarmName"] for one in after_answers.told if one["NewStateValue"] == "ALARM"] == []
 
 
 def test_every_alarm_fires_and_clears_and_tells_the_topic_of_both(by_metric: dict[str, list[dict[str, Any]]]):

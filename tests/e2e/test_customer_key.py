@@ -8,12 +8,11 @@ from typing import NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom import cloud as local_cloud
 from darkroom.cloud import ACCOUNT, REGION
 from darkroom.deploy import deploy
 from darkroom.pictures import photo
-from tests.e2e.conftest import Deployed
-from tests.e2e.permissions import CAPTION, CLEANUP, IMAGES, RESIZE, SWEEP, VALIDATE, Stack
+from tests.e2e.conftest import Deployed, started_cloud
+from tests.e2e.permissions import ROLES, Stack
 
 POLICY = Path(__file__).resolve().parents[2] / "docs" / "key-policy.json"
 
@@ -26,16 +25,17 @@ class Encrypted(NamedTuple):
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
     """A cloud of its own, with a key that has the policy which the README asks for, and the stack that uses it."""
-    home = tmp_path_factory.mktemp("encrypted")
-    cloud = local_cloud.start(home)
-    try:
-        deployed = Deployed(cloud)
+    with started_cloud(tmp_path_factory.mktemp("encrypted")) as deployed:
         policy = POLICY.read_text().replace("ACCOUNT", ACCOUNT).replace("REGION", REGION)
         key = deployed.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
-        deploy(cloud, {"kms_key": key, "captions.enabled": "true"})
+        deploy(deployed.cloud, {"kms_key": key, "captions.enabled": "true"})
         yield Encrypted(deployed, key)
-    finally:
-        local_cloud.stop(home)
+
+
+@pytest.fixture(scope="module")
+def deployed(encrypted: Encrypted) -> Deployed:
+    """In place of the one that other files share."""
+    return encrypted.deployed
 
 
 def test_a_picture_goes_its_way_with_a_key_of_ones_own(encrypted: Encrypted):
@@ -52,7 +52,7 @@ def test_a_picture_goes_its_way_with_a_key_of_ones_own(encrypted: Encrypted):
     assert {group["kmsKeyId"] for group in groups} == {key}
 
 
-@pytest.mark.parametrize("role", [VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES])
+@pytest.mark.parametrize("role", ROLES.values())
 def test_no_role_may_use_the_key_itself(encrypted: Encrypted, role):
     """Only S3, DynamoDB and SQS on its behalf: what else the key encrypts is out of reach."""
     deployed, key = encrypted

@@ -21,10 +21,7 @@ OF_THE_STATE_MACHINE = {
 
 def lines(deployed: Deployed, step: str) -> list[dict[str, Any]]:
     """All that a function has logged as JSON."""
-    group = deployed.function(step)["LoggingConfig"]["LogGroup"]
-    pages = deployed.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
-    messages = [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
-    return [json.loads(line) for line in messages if line.startswith("{")]
+    return [json.loads(line) for line in deployed.log_lines(step) if line.startswith("{")]
 
 
 def measured(deployed: Deployed) -> set[tuple[str, ...]]:

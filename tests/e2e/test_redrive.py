@@ -9,7 +9,7 @@ from typing import Any
 from darkroom.pictures import photo
 from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import ALWAYS, faulty
-from tests.e2e.load import darkroom, letters, start
+from tests.e2e.load import letters
 
 NONSENSE = ("nonsense",) * ALWAYS
 
@@ -31,7 +31,7 @@ def waiting(deployed: Deployed) -> set[str]:
 
 def redrive(deployed: Deployed, *arguments: str) -> list[dict[str, Any]]:
     """All that it says; what it started has ended."""
-    ran = darkroom(deployed, "redrive", "--json", *arguments)
+    ran = deployed.darkroom("redrive", "--json", *arguments)
     done = json.loads(ran.stdout)
     assert ran.returncode == any("problem" in one for one in done)
     for one in done:
@@ -50,7 +50,7 @@ def test_an_interrupted_redrive_leaves_the_rest_in_the_queue(deployed: Deployed)
     keys = {f"raw/interrupted/{number}.jpg" for number in range(4)}
     with failed(deployed, *keys):
         before = {key: deployed.row(key)["execution"] for key in keys}
-    command = start(deployed, "redrive", "--json", "--rate", "0.5")
+    command = deployed.start("redrive", "--json", "--rate", "0.5")
     eventually(lambda: any(deployed.row(key)["execution"] != before[key] for key in keys), "the first to be started")
     command.send_signal(signal.SIGINT)
     said, _ = command.communicate(timeout=30)
