@@ -130,10 +130,11 @@ def by_metric(after_answers: Afterwards, watch: Watch) -> dict[str, list[dict[st
     del after_answers  # which must come first
     alarms = watch.alarms()
     lasts = 5  # seconds
-    now = datetime.now(UTC)
-    put = [(one, now - timedelta(seconds=one["Period"] * one["EvaluationPeriods"] - lasts)) for one in alarms]
-    for alarm, at in put:
+    put = []
+    for alarm in alarms:
+        at = datetime.now(UTC) - timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"] - lasts)
         watch.put(alarm, alarm["Threshold"] + 1, at)
+        put.append((alarm, at))
     fired = watch.told()
     for alarm, at in put:
         if alarm["Statistic"] == "Sum":
