@@ -2,7 +2,9 @@
 
 It reads what the command line reads, by the same modules, with the caller's own credentials.
 
-    server.py       what is common to all views: who may ask, errors in words, templates
+    server.py       the views put together and served
+    guard.py        who may ask
+    pages.py        what is common to all views: templates, and errors in words
     connection.py   the stack that the page shows, found again when the cloud was away; read-only or not
     uploads.py executions.py results.py letters.py health.py    one view each
     files.py        the pictures themselves, out of the buckets

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from darkroom import executions, results
 from darkroom.console.diagram import Arrow, Machine, Mark, draw, nested
-from darkroom.console.server import ENOUGH, NotFound, Pages, link
+from darkroom.console.pages import ENOUGH, NotFound, Pages, link
 from darkroom.errors import TargetError
 from darkroom.executions import State
 from darkroom.target import Target

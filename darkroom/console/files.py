@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from darkroom.console.server import NotFound, Pages
+from darkroom.console.pages import NotFound, Pages
 from darkroom.target import Target
 
 CHUNK = 256 * 1024  # bytes

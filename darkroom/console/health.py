@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from darkroom import executions, letters, results
 from darkroom.console import charts
+from darkroom.console.pages import Pages
 from darkroom.console.results import STUCK, stuck, written
-from darkroom.console.server import Pages
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
 

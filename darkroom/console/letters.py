@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from darkroom import executions, letters, results
+from darkroom.console.pages import ENOUGH, NotFound, Pages, link
 from darkroom.console.results import original_of
-from darkroom.console.server import ENOUGH, NotFound, Pages, link
 from darkroom.errors import explained
 from darkroom.letters import Done, Letter, Unreadable
 from darkroom.target import Target

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from darkroom import results
 from darkroom.console import placeholder
-from darkroom.console.server import NotFound, Pages, link
+from darkroom.console.pages import NotFound, Pages, link
 from darkroom.results import Row
 from darkroom.target import Target
 from darkroom.terminal import as_json

@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from darkroom import executions, results, uploads
+from darkroom.console.pages import Pages, link
 from darkroom.console.results import tile
-from darkroom.console.server import Pages, link
 from darkroom.errors import DarkroomError
 from darkroom.target import Target
 from darkroom.terminal import size
