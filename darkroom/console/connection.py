@@ -28,7 +28,19 @@ READS = frozenset(
         "Query",
     }
 )
+# Where the AWS client renews its own credentials, by a role or a sign-in: nothing of the stack is there.
+SIGN_IN = frozenset({"sts", "sso", "sso-oidc", "signin"})
 
+# Of an error that says nothing about which cloud it is: that is asked too often, or for what it does not give.
+STILL_THERE = (
+    "Throttl",
+    "TooManyRequests",
+    "LimitExceeded",
+    "ThroughputExceeded",
+    "SlowDown",
+    "AccessDenied",
+    "Validation",
+)
 
 REMEMBERED = 2000  # executions that have ended, 3 KB each
 
@@ -42,6 +54,8 @@ def refuse_writes(session: "boto3.Session") -> None:
     signed. A letter may be looked at where that does not hide it from others."""
 
     def check(model: Any, params: dict[str, Any], **_: Any) -> None:
+        if model.service_model.service_name in SIGN_IN:
+            return
         if model.name not in READS and not (model.name == "ReceiveMessage" and _hides_nothing(params)):
             raise ReadOnlyError(f"this page is read-only: it does not send {model.name}")
 
@@ -78,10 +92,10 @@ class Connection:
             return self._target
 
     def lose(self) -> None:
-        """After an error: the next request looks for the cloud again, which may be another one by then."""
+        """After an error: the next request looks for the cloud again, which may be another one by then. An execution
+        that has ended is what it was there too."""
         with self._lock:
             self._target = None
-        self.ended.clear()
 
     def why_not(self) -> str | None:
         """Why no cloud can be chosen at all, if so: that says more than a connection that was refused."""
@@ -92,6 +106,13 @@ class Connection:
         except Exception:
             return None
         return None
+
+
+def still_there(error: Exception) -> bool:
+    """Whether the cloud answered, and would answer the next request: then all that is known of it holds."""
+    from botocore.exceptions import ClientError
+
+    return isinstance(error, ClientError) and any(part in error.response["Error"]["Code"] for part in STILL_THERE)
 
 
 class LastUsed(OrderedDict[str, Any]):

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from darkroom import letters
-from darkroom.console.connection import Connection, ReadOnlyError
+from darkroom.console.connection import Connection, ReadOnlyError, still_there
 from darkroom.console.signs import sign
 from darkroom.errors import TargetError, explained
 from darkroom.target import Target
@@ -97,7 +97,7 @@ class Pages:
             status = 403
         elif isinstance(error, NotFound):
             status = 404
-        else:
+        elif not still_there(error):
             self.connection.lose()
             line = self.connection.why_not() or line
         if "hx-request" in request.headers:
