@@ -138,16 +138,16 @@ def find(
     with ThreadPoolExecutor(8) as workers:
         while True:
             listed, token = listing(target, status=status, limit=limit, token=token)
-            some = list(workers.map(lambda one: _listed(target, one, ended), listed))
+            some = list(workers.map(lambda one: followed(target, one["executionArn"], ended), listed))
             looked_at += len(some)
             found += [one for one in some if key.casefold() in (one["key"] or "").casefold()]
             if not key or token is None or len(found) >= limit or looked_at >= most:
                 return Found(found, token, looked_at)
 
 
-def _listed(target: Target, entry: Any, ended: MutableMapping[str, Any]) -> dict[str, Any]:
-    """As `_summary`, and what the execution itself says of its end: REJECTED and Duplicate are successes too."""
-    arn = entry["executionArn"]
+def followed(target: Target, arn: str, ended: MutableMapping[str, Any]) -> dict[str, Any]:
+    """As `summary`, and what the execution itself says of its end: REJECTED and Duplicate are successes too. `ended`
+    remembers, by ARN, those that have ended."""
     described = ended.get(arn)
     if described is None:
         described = dict(target.states.describe_execution(executionArn=arn))

@@ -1,7 +1,7 @@
 """Where a picture's way broke off: read the dead letters and send their pictures on their way again."""
 
 import json
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -159,12 +159,21 @@ def look(target: Target, most: int, *, hide: bool) -> Waiting:
     return Waiting(found, max(total, len(found)), hidden)
 
 
-def redrive_letters(target: Target, ids: Collection[str] | None, *, rate: float = inf) -> Generator[Done, None, None]:
-    """As `redrive`, of these letters and no others, whatever their pictures' rows say; None is every letter."""
+def redrive_letters(
+    target: Target,
+    ids: Collection[str] | None,
+    *,
+    rate: float = inf,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[Done, None, None]:
+    """As `redrive`, of these letters and no others, whatever their pictures' rows say; None is every letter. Once
+    `stopped` it takes no more of them: a long queue is read through for a few."""
     run = _Run(target, rate, dry_run=False)
     missing = set(ids or ())
     with closing(_Queue(target)) as queue:
         for message in queue:
+            if stopped():
+                return
             if ids is not None and message["MessageId"] not in missing:
                 continue
             missing.discard(message["MessageId"])

@@ -22,6 +22,7 @@ from darkroom.target import Target
 SHOWN = 100  # letters at once: ten requests to SQS
 A_SECOND = 10  # executions started, as `darkroom redrive` has it
 FOLLOWED = 30  # of the newly started executions, how they are
+KEPT = 20  # replays that have ended
 EXPLAINED = {
     "FAILED": "A step failed after all its retries.",
     "TIMED_OUT": "The execution took longer than it may.",
@@ -50,11 +51,17 @@ class Replays:
         self._all: dict[int, Replay] = {}
 
     def __getitem__(self, number: int) -> Replay:
-        return self._all[number]
+        try:
+            return self._all[number]
+        except KeyError:
+            raise NotFound("that replay is not known: it is long over, or the page was started again since") from None
 
-    def begin(self, work: Generator[Done, None, None], asked: int) -> Replay:
+    def begin(self, target: Target, ids: set[str] | None, asked: int) -> Replay:
         replay = Replay(next(self._numbers), asked)
+        for number in [one.number for one in list(self._all.values()) if one.ended][:-KEPT]:
+            self._all.pop(number, None)
         self._all[replay.number] = replay
+        work = letters.redrive_letters(target, ids, rate=A_SECOND, stopped=replay.stop.is_set)
         replay.thread = Thread(target=_work, args=(replay, work), name=f"replay {replay.number}")
         replay.thread.start()
         return replay
@@ -73,8 +80,6 @@ def _work(replay: Replay, work: Generator[Done, None, None]) -> None:
         with closing(work):
             for done in work:
                 replay.done.append(done)
-                if replay.stop.is_set():
-                    break
     except Exception as error:
         replay.problem = explained(error) or repr(error)
     finally:
@@ -110,7 +115,10 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
         target=target,
         waiting_letters=waiting,
         shown=[shown(letter) for letter in waiting.letters],
-        without_letter=_failed_without(target, waiting.letters),
+        # where some letters were not seen, theirs would seem to have none
+        without_letter=_failed_without(target, waiting.letters)
+        if len(waiting.letters) >= waiting.total and not waiting.hidden
+        else 0,
     )
 
 
@@ -166,26 +174,23 @@ def replay(replays: Replays, target: Target, form: FormData) -> Response:
     if not everything and not ids:
         return RedirectResponse("/letters", 303)
     asked = letters.count(target)[0] if everything else len(ids)
-    work = letters.redrive_letters(target, None if everything else ids, rate=A_SECOND)
-    begun = replays.begin(work, asked)
+    begun = replays.begin(target, None if everything else ids, asked)
     return RedirectResponse(f"/letters/replays/{begun.number}", 303)
 
 
 def happening(pages: Pages, replays: Replays, request: Request, target: Target) -> Response:
-    try:
-        one = replays[request.path_params["number"]]
-    except KeyError:
-        raise NotFound("that replay is not known: the page was started again since") from None
+    one = replays[request.path_params["number"]]
     ended = one.ended  # asked before what was done: once it is, nothing more is
     done = list(one.done)
-    newest = done[-FOLLOWED:]
-    running = [(each, _outcome(target, each)) for each in reversed(newest)]
+    problems = [each for each in done if "problem" in each]
+    newest = [each for each in done if "problem" not in each][-FOLLOWED:]
+    running = [(each, _outcome(pages, target, each)) for each in [*problems[:SHOWN], *reversed(newest)]]
     moving = not ended or any(outcome and outcome["status"] == "RUNNING" for _, outcome in running)
     context = {
         "replay": one,
         "ended": ended,
         "started": sum(each["redriven"] for each in done),
-        "problems": sum("problem" in each for each in done),
+        "problems": len(problems),
         "running": running,
         "moving": moving,
         "again": link(f"/letters/replays/{one.number}"),
@@ -195,11 +200,17 @@ def happening(pages: Pages, replays: Replays, request: Request, target: Target) 
     return pages.page(request, "replay.html", target=target, **context)
 
 
-def _outcome(target: Target, done: Done) -> dict[str, Any] | None:
-    return executions.one(target, done["execution"]) if done.get("execution") else None
+def _outcome(pages: Pages, target: Target, done: Done) -> dict[str, Any] | None:
+    """How the execution is that was started; at first Step Functions may not know it yet."""
+    if not done.get("execution"):
+        return None
+    try:
+        return executions.followed(target, done["execution"], pages.connection.ended)
+    except target.states.exceptions.ExecutionDoesNotExist:
+        return {"status": "RUNNING", "verdict": None, "seconds": None}
 
 
 def stop(replays: Replays, request: Request) -> Response:
-    number = request.path_params["number"]
-    replays[number].stop.set()
-    return RedirectResponse(f"/letters/replays/{number}", 303)
+    one = replays[request.path_params["number"]]
+    one.stop.set()
+    return RedirectResponse(f"/letters/replays/{one.number}", 303)

@@ -37,7 +37,7 @@ def choose(pages: Pages, request: Request, target: Target) -> Response:
         "upload.html",
         target=target,
         limit=target.upload_limit,
-        at_once=target.at_once,
+        at_once=min(target.at_once, uploads.AT_ONCE),  # each is asked after every second
         ways=[_way(target, upload, begun=begun) for upload, begun in followed],
         refused=request.query_params.getlist("refused"),
     )

@@ -202,6 +202,7 @@ def test_a_replay_that_is_stopped_leaves_the_rest_in_the_queue(target: Target, p
         put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
     with page:  # the server begins and ends with this block
         path = page.post("/letters/replay", data={"all": "yes"}).headers["location"]
+        assert any("0 of 30 started" not in page.get(path).text for _ in range(500))
         if by == "the button":
             assert page.post(f"{path}/stop").headers["location"] == path
             assert "Stopped: the rest is in the queue." in ended(page, path)

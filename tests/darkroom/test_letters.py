@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.letters import redrive
+from darkroom.letters import count, redrive, redrive_letters
 from darkroom.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -302,3 +302,13 @@ def test_a_picture_that_fails_again_at_once_is_left_for_the_next_time(target: Ta
 
 def test_a_letters_reason_and_a_rows_status_are_not_mixed():
     assert darkroom("--aws", "redrive", "--reason", "STALLED", "--status", "FAILED").exit_code == 2
+
+
+def test_a_replay_of_chosen_letters_is_stopped_while_it_still_looks_for_them(target: Target):
+    """It gives nothing back until it has found one, and the queue may be long. None of it is lost or hidden."""
+    for number in range(25):
+        put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
+    looked = iter([False, False, True])
+    assert list(redrive_letters(target, {"not there"}, stopped=lambda: next(looked))) == []
+    assert next(looked, "asked no more") == "asked no more"
+    assert count(target) == (25, 0)
