@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ from darkroom.terminal import as_json, seconds
 ON_A_PAGE = 50
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 LOG_LINES = 500
+LOG_PAGES = 10  # of each function's log: AWS looks through it in parts, and a page may be empty
+LOGGED_LATE = timedelta(minutes=5)  # after the end, by a function that nobody waited for any more
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -231,8 +234,8 @@ def logs(pages: Pages, request: Request, target: Target) -> Response:
     arn = request.query_params.get("arn", "")
     execution = found(target, arn)
     groups = log_groups(target)
-    begun = int(execution["started"].timestamp() * 1000) - 1000
-    lines = [line for name, group in groups.items() for line in _lines(target, name, group, arn, begun)]
+    read = [_lines(target, name, group, execution) for name, group in groups.items()]
+    lines = [line for some, _ in read for line in some]
     return pages.page(
         request,
         "logs.html",
@@ -240,6 +243,7 @@ def logs(pages: Pages, request: Request, target: Target) -> Response:
         execution=execution,
         arn=arn,
         lines=sorted(lines, key=lambda line: line["at"])[:LOG_LINES],
+        complete=all(complete for _, complete in read) and len(lines) <= LOG_LINES,
         groups={name: _log_console(target, group) for name, group in groups.items()},
     )
 
@@ -255,17 +259,32 @@ def log_groups(target: Target) -> dict[str, str]:
     }
 
 
-def _lines(target: Target, name: str, group: str, arn: str, begun: int) -> list[dict[str, Any]]:
-    pattern = f'"{arn.rpartition(":")[2]}"'
-    events = target.logs.filter_log_events(logGroupName=group, filterPattern=pattern, startTime=begun, limit=LOG_LINES)[
-        "events"
-    ]
-    return [
-        {"at": datetime.fromtimestamp(event["timestamp"] / 1000, UTC), "function": name, **_read(text)}
-        for event in events
-        for text in event["message"].splitlines()
-        if arn.rpartition(":")[2] in text
-    ]
+def _lines(target: Target, name: str, group: str, execution: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """What one function wrote, and whether its log was looked through to the end."""
+    named = execution["execution"].rpartition(":")[2]
+    asked = {
+        "logGroupName": group,
+        "filterPattern": f'"{named}"',
+        "startTime": _milliseconds(execution["started"]) - 1000,
+    }
+    if execution["stopped"]:
+        asked["endTime"] = _milliseconds(execution["stopped"] + LOGGED_LATE)
+    found: list[dict[str, Any]] = []
+    pages = target.logs.get_paginator("filter_log_events").paginate(**asked)
+    for page in islice(pages, LOG_PAGES):
+        found += [
+            {"at": datetime.fromtimestamp(event["timestamp"] / 1000, UTC), "function": name, **_read(text)}
+            for event in page["events"]
+            for text in event["message"].splitlines()
+            if named in text
+        ]
+        if len(found) > LOG_LINES or "nextToken" not in page:
+            return found, "nextToken" not in page
+    return found, False
+
+
+def _milliseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
 
 
 def _read(text: str) -> dict[str, str]:
