@@ -35,12 +35,15 @@ class Target:
         deploy_with: str,
         stack: str = STACK,
         at_once: int = LOCAL_AT_ONCE,
+        states_config: Any = None,
         **options: Any,
     ) -> None:
-        """`options` go to each client. `deploy_with` is the command to run if the stack is not there."""
+        """`options` go to each client; that of Step Functions may have a `config` of its own. `deploy_with` is the
+        command to run if the stack is not there."""
         self.session, self.name, self.deploy_with, self.stack = session, name, deploy_with, stack
         self.at_once = at_once
         self._options = options
+        self._of_states = options | ({"config": states_config} if states_config else {})
 
     def client(self, service: str) -> Any:
         """Of a service that has no property of its own here."""
@@ -53,7 +56,7 @@ class Target:
 
     @cached_property
     def states(self) -> "SFNClient":
-        return self.session.client("stepfunctions", **self._options)
+        return self.session.client("stepfunctions", **self._of_states)
 
     @cached_property
     def sqs(self) -> "SQSClient":
@@ -156,7 +159,16 @@ def _account(stack: str) -> Target:
         raise TargetError("no AWS region is chosen: set AWS_REGION")
     account = session.client("sts", config=_patience()).get_caller_identity()["Account"]
     name = f"AWS account {account} in {session.region_name}"
-    return Target(session, name=name, deploy_with="make deploy", stack=stack, at_once=AWS_AT_ONCE, config=_patience())
+    return Target(
+        session,
+        name=name,
+        deploy_with="make deploy",
+        stack=stack,
+        at_once=AWS_AT_ONCE,
+        # Executions are described one by one, which an account may do some ten times a second: wait for a turn.
+        states_config=_patience(retries={"mode": "adaptive", "max_attempts": 10}),
+        config=_patience(),
+    )
 
 
 def _region() -> str | None:
@@ -168,4 +180,4 @@ def _patience(**options: Any) -> Any:
     from botocore.config import Config
 
     # 16 connections: uploads run 8 at a time while their rows are read
-    return Config(connect_timeout=5, max_pool_connections=16, retries={"mode": "standard"}, **options)
+    return Config(**{"connect_timeout": 5, "max_pool_connections": 16, "retries": {"mode": "standard"}, **options})

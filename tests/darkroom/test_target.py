@@ -27,6 +27,15 @@ def test_aws_is_chosen_by_its_option_and_named_with_account_and_region(tmp_path:
     assert chosen(tmp_path, aws=True).name == f"AWS account 123456789012 in {REGION}"
 
 
+@pytest.mark.usefixtures("account")
+def test_executions_of_an_account_are_asked_for_at_the_rate_that_it_allows(tmp_path: Path):
+    """Each is described by itself. The other services are told sooner that nobody answers."""
+    found = chosen(tmp_path, aws=True)
+    assert found.states.meta.config.retries == {"mode": "adaptive", "total_max_attempts": 11}
+    assert found.s3.meta.config.retries == {"mode": "standard"}
+    assert found.states.meta.config.connect_timeout == 5
+
+
 def test_an_endpoint_in_the_environment_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
