@@ -60,7 +60,8 @@ class Guard:
         if request.method != "POST" and self._known(request.query_params.get("secret")):
             rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "secret"])
             answer = RedirectResponse(f"{request.url.path}?{rest}".rstrip("?"), 303)
-            answer.set_cookie(self._cookie, self._secret, httponly=True, samesite="strict")
+            # Not "strict": the browser comes from a file, and would not send that cookie on. A POST has its Origin.
+            answer.set_cookie(self._cookie, self._secret, httponly=True, samesite="lax")
             return answer
         return PlainTextResponse("Open the whole address that `darkroom console` printed: it ends in a secret.", 403)
 

@@ -5,9 +5,11 @@ import logging
 import secrets
 import socket
 import webbrowser
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from threading import Thread
 from typing import Any
 
 import typer
@@ -20,6 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from darkroom import cloud
 from darkroom.console import executions, files, health, letters, results, uploads
 from darkroom.console.connection import Connection
 from darkroom.console.guard import LOOPBACK, Guard
@@ -31,7 +34,10 @@ STATIC = Path(__file__).parent / "static"
 USUAL_PORT = 8640
 
 
-def application(connection: Connection, *, port: int, secret: str) -> ASGIApp:
+def application(
+    connection: Connection, *, port: int, secret: str, begun: Callable[[], object] = lambda: None
+) -> ASGIApp:
+    """`begun` is called when the page is served; it may take as long as it likes, as a browser in the terminal does."""
     pages = Pages(connection)
     replays = letters.Replays()
     routes: list[Any] = [Route("/", lambda _: RedirectResponse("/results", 303))]
@@ -42,6 +48,7 @@ def application(connection: Connection, *, port: int, secret: str) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        Thread(target=begun, daemon=True).start()
         yield
         await run_in_threadpool(replays.stop)
 
@@ -64,9 +71,22 @@ def run(connection: Connection, *, port: int | None, browser: bool) -> None:
     config.errorlog = logging.getLogger("darkroom.console")  # and not the line about where it listens
     say(f"The page is at the address below, for this machine only, {'read-only, ' * connection.read_only}until Ctrl-C")
     typer.echo(address)
-    if browser:
-        webbrowser.open(address)
-    asyncio.run(serve(application(connection, port=taken, secret=secret), config, mode="asgi"))  # type: ignore[arg-type]
+    with _leading_to(address) if browser else nullcontext() as page:
+        begun = (lambda: webbrowser.open(page)) if page else (lambda: None)
+        app = application(connection, port=taken, secret=secret, begun=begun)
+        asyncio.run(serve(app, config, mode="asgi"))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _leading_to(address: str) -> Iterator[str]:
+    """The address of a file that nobody else can read and that goes on to `address`: with what a browser is started,
+    every user of this machine sees. Not in /tmp, of which a browser that is a snap has one of its own."""
+    home = cloud.home_folder()
+    home.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", prefix="console-", suffix=".html", dir=home) as file:
+        file.write(f'<!doctype html><title>Darkroom</title><meta http-equiv="refresh" content="0; url={address}">')
+        file.flush()
+        yield Path(file.name).as_uri()
 
 
 def _listen(port: int | None) -> socket.socket:
