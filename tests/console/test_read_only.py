@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from darkroom import letters
-from darkroom.console import connection
+from darkroom.console import connection, executions
 from darkroom.console.connection import READS, Connection, ReadOnlyError
+from darkroom.pictures import photo
 from darkroom.target import Target
 from tests.console.conftest import Open, again
+from tests.console.test_views import row, run
 from tests.darkroom.test_letters import pipelines, put
 
 WRITES = {
@@ -63,3 +65,34 @@ def test_every_operation_that_is_let_through_is_used():
     used = re.findall(r"\.(\w+)\(", source) + re.findall(r"paginator\(\"(\w+)\"\)", source)
     names = {name.replace("_", "") for name in used}
     assert {name for name in READS if name.lower() not in names} == set()
+
+
+@pytest.mark.parametrize("operation", sorted(READS - {"DescribeStacks", "ListStackResources"}))
+def test_every_view_of_a_read_only_page_shows_what_it_would_and_needs_each_read(
+    target: Target, open_page: Open, monkeypatch: pytest.MonkeyPatch, operation
+):
+    """Without one of them, some view would be refused. The two of CloudFormation, which moto does not play here, are
+    needed on the deployed stack (tests/e2e)."""
+    monkeypatch.setattr("darkroom.letters.WAIT_SECONDS", 0)
+    monkeypatch.setattr(executions, "log_groups", lambda _: {"Resize": "/resize"})
+    target.logs.create_log_group(logGroupName="/resize")
+    target.s3.put_object(Bucket="uploads", Key="raw/cat.jpg", Body=photo(64, 48))
+    execution = run(target, "raw/cat.jpg")
+    row(target, "raw/cat.jpg", execution=execution)
+    arn, key = f"arn={execution}", "key=raw/cat.jpg"
+    paths = [
+        *(
+            "/upload",
+            f"/upload/way?{key}&version=null",
+            "/results",
+            "/results/news",
+            "/executions",
+            "/letters",
+            "/health",
+        ),
+        *(f"/picture?{key}", f"/original?{key}", f"/execution?{arn}", f"/execution/logs?{arn}"),
+    ]
+    page = open_page(read_only=True)
+    assert {path: page.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
+    monkeypatch.setattr(connection, "READS", READS - {operation})
+    assert 403 in {page.get(path).status_code for path in paths}
