@@ -42,6 +42,10 @@ SUGGESTED = 3
 SIMILAR = 0.75  # of 1, by difflib: one letter more, less or another in a name of four
 
 
+class UnknownPageError(TargetError):
+    """The token is none that was given out."""
+
+
 def row(target: Target, key: str) -> Row:
     """The row of this key, with or without the upload prefix. Raises TargetError if there is none."""
     if found := find(target, key):
@@ -112,8 +116,8 @@ def page(
     limit: int = 100,
     token: str | None = None,
 ) -> tuple[list[Row], str | None]:
-    """As many of `rows` and the token of the page behind them, None at the end. Raises TargetError for a token that
-    is none."""
+    """As many of `rows` and the token of the page behind them, None at the end. Raises UnknownPageError for a token
+    that is none."""
     after = _read_token(token)
     found = rows(
         target,
@@ -353,7 +357,7 @@ def _read_token(token: str | None) -> dict[str, dict[str, str]]:
         read = json.loads(base64.urlsafe_b64decode(token))
         return {status: {name: str(read[status][name]) for name in ("key", "updated_at")} for status in read}
     except (ValueError, KeyError, TypeError):
-        raise TargetError("that page of the results is not known: begin at the first") from None
+        raise UnknownPageError("that page of the results is not known: begin at the first") from None
 
 
 def _pages(read: Any, **arguments: Any) -> Iterator[list[Row]]:

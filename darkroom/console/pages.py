@@ -15,7 +15,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from darkroom import letters
+from darkroom import letters, results
 from darkroom.console.connection import Connection, ReadOnlyError, still_there
 from darkroom.console.signs import sign
 from darkroom.errors import TargetError, explained
@@ -95,7 +95,7 @@ class Pages:
         status = 503
         if isinstance(error, ReadOnlyError):
             status = 403
-        elif isinstance(error, NotFound):
+        elif isinstance(error, (NotFound, results.UnknownPageError)):
             status = 404
         elif not still_there(error):
             self.connection.lose()

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -177,14 +178,17 @@ def test_the_logs_of_an_execution_are_found(page: Page, deployed: Deployed):
     eventually(there, "the lines of three functions")
 
 
-def test_a_read_only_page_offers_nothing_that_writes(browser: Browser, deployed: Deployed):
-    """It says so on every view; its upload is switched off."""
+def test_a_read_only_page_offers_nothing_that_writes(browser: Browser, deployed: Deployed, eventful):
+    """It says so on every view, and shows each; its upload is switched off."""
     with console(deployed.cloud.home, "--read-only") as served:
         page = browser.new_page()
         page.goto(served.address)
         expect(page.get_by_role("note")).to_contain_text("Read-only")
         page.goto(served.at("/upload"))
         expect(page.get_by_label("Drop pictures here")).to_be_disabled()
+        paths = views(eventful) | {"rendition": f"/rendition?key={quote(eventful['renditions']['small']['key'])}"}
+        statuses = {name: page.request.get(served.at(path)).status for name, path in paths.items()}
+        assert statuses == {**dict.fromkeys(paths, 200), "trouble": 404}
         page.close()
 
 
@@ -210,7 +214,7 @@ def test_it_says_when_its_server_was_stopped(browser: Browser, deployed: Deploye
 
 
 @pytest.fixture(scope="module")
-def eventful(deployed: Deployed) -> dict[str, str]:
+def eventful(deployed: Deployed) -> dict[str, Any]:
     """One of each: a picture, a rejected one, a failed one with its letter, one that is stuck, an unreadable letter."""
     deployed.picture("raw/fine.jpg", photo(900, 600))
     deployed.picture("raw/odd.jpg", b"only words")
@@ -236,6 +240,21 @@ VIEWS = {
 }
 
 
+def views(row: dict[str, Any]) -> dict[str, str]:
+    """All of them, those of one picture with its row."""
+    arn = quote(row["execution"])
+    way = urlencode({"key": "raw/fine.jpg", "version": row["version_id"], "etag": row["etag"]})
+    return {
+        **VIEWS,
+        "picture": "/picture?key=raw/fine.jpg",
+        "a way": f"/upload?way={quote(way, safe='')}",
+        "stuck picture": "/picture?key=raw/stuck.jpg",
+        "execution": f"/execution?arn={arn}",
+        "logs": f"/execution/logs?arn={arn}",
+        "replay": "/letters/replay?all=yes",
+    }
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nobody_is_kept_out_of_any_view(browser: Browser, served: Served, deployed: Deployed, eventful, theme, width):
@@ -245,19 +264,9 @@ def test_nobody_is_kept_out_of_any_view(browser: Browser, served: Served, deploy
     context = browser.new_context(base_url=served.at("/"), color_scheme=theme, viewport={"width": width, "height": 900})
     page = context.new_page()
     page.goto(served.address)
-    arn = quote(eventful["execution"])
-    way = urlencode({"key": "raw/fine.jpg", "version": eventful["version_id"], "etag": eventful["etag"]})
-    one = {
-        "picture": "/picture?key=raw/fine.jpg",
-        "a way": f"/upload?way={quote(way, safe='')}",
-        "stuck picture": "/picture?key=raw/stuck.jpg",
-        "execution": f"/execution?arn={arn}",
-        "logs": f"/execution/logs?arn={arn}",
-        "replay": "/letters/replay?all=yes",
-    }
     try:
         found = {}
-        for name, path in {**VIEWS, **one}.items():
+        for name, path in views(eventful).items():
             page.goto(path)
             found[name] = serious_violations(page)
             wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
