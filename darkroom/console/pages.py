@@ -1,6 +1,7 @@
 """What is common to all views: how a page is made, and how an error is said."""
 
 import re
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -41,7 +42,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals |= {"link": link, "sign": sign}
-        self._templates.filters |= {"ago": ago, "when": when, "iso": iso, "said": said}
+        self._templates.filters |= {"ago": ago, "when": when, "iso": iso, "said": said, "shell": shell}
         self._templates.filters |= {"size": size, "seconds": seconds}
 
     def view(self, answer: Answer) -> Callable[[Request], Response]:
@@ -120,6 +121,11 @@ def said(line: str) -> Markup:
     """A line of the command line as a sentence of the page, with what to run set apart."""
     text = str(escape(line[:1].upper() + line[1:]))
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", text))
+
+
+def shell(key: str) -> str:
+    """As one word of a command that is copied into a shell; nothing where that would show what it is not."""
+    return shlex.quote(key) if key.isprintable() else ""
 
 
 def ago(time: datetime | str | None) -> str:

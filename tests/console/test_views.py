@@ -110,6 +110,16 @@ def test_keys_are_shown_and_never_run(target: Target, page: TestClient):
     assert keys(page.get("/results").text)[-1] == NASTY
 
 
+def test_a_command_to_copy_does_only_what_it_says(target: Target, page: TestClient):
+    """A key is one word of it; one that a shell or a terminal would obey is in none."""
+    error = {"code": "Lambda.Unknown", "message": "the function died"}
+    for key in ("raw/a;touch b.jpg", "raw/a\ntouch b.jpg"):
+        row(target, key, "FAILED", error=error)
+    quoted = page.get("/picture", params={"key": "raw/a;touch b.jpg"}).text
+    assert "or darkroom redrive 'raw/a;touch b.jpg'." in plain(quoted)
+    assert "darkroom redrive" not in page.get("/picture", params={"key": "raw/a\ntouch b.jpg"}).text
+
+
 def test_a_picture_is_shown_by_its_bytes_and_not_by_its_name(target: Target, page: TestClient):
     """A page that calls itself a picture arrives as a file, and nothing that is opened by itself runs."""
     target.s3.put_object(
