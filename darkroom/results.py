@@ -37,6 +37,7 @@ CSV_COLUMNS = (
 
 POLL_SECONDS = 1
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
+MOST_PAGES = 30  # of a megabyte each, of one status, that are read for one page of what few rows have
 SEARCHED = 2000  # rows, the newest, among which a mistyped key is looked for
 SUGGESTED = 3
 SIMILAR = 0.75  # of 1, by difflib: one letter more, less or another in a name of four
@@ -90,19 +91,15 @@ def rows(
     since: str = "",
     until: str = LATEST,
     at_once: int | None = None,
-    after: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Row]:
     """The rows of one status or of all, newest first, by the index `by-status`: of all it merges one query each.
 
     `since` and `until` are beginnings of `updated_at`; a row of just `until` is not there. They bound what is read;
     `prefix`, of the whole key, only what is given back. `at_once` is how many rows one query asks for, where few are
-    wanted. `after` are the rows to go on behind, by status. A row that is claimed anew while this reads may be missed.
+    wanted. A row that is claimed anew while this reads may be missed.
     """
     asked = STATUSES if status is None else (status,)
-    readers = [
-        _of_status(target, one, prefix, since, until, at_once, dict(after[one]) if after and one in after else None)
-        for one in asked
-    ]
+    readers = [_of_status(target, one, prefix, since, until, at_once) for one in asked]
     return heapq.merge(*readers, key=_updated, reverse=True)
 
 
@@ -111,54 +108,67 @@ def page(
     status: str | None = None,
     *,
     prefix: str = "",
-    since: str = "",
-    until: str = LATEST,
     limit: int = 100,
     token: str | None = None,
-) -> tuple[list[Row], str | None]:
-    """As many of `rows` and the token of the page behind them, None at the end. Raises UnknownPageError for a token
-    that is none."""
+    pages: int = MOST_PAGES,
+) -> tuple[list[Row], str | None, bool]:
+    """As many rows, newest first, the token of the page behind them, None at the end, and whether all that are newer
+    were looked at: of each status no more than so many pages of DynamoDB are, and the rest with the next token. Raises
+    UnknownPageError for a token that is none."""
+    from boto3.dynamodb.conditions import Attr
+
     after = _read_token(token)
-    found = rows(
-        target,
-        status,
-        prefix=prefix,
-        since=since,
-        until=until,
-        at_once=None if prefix else limit + 1,  # those that a prefix leaves out count too
-        after=after,
-    )
-    shown = list(islice(found, limit))
-    after |= {one["status"]: {name: one[name] for name in ("key", "updated_at")} for one in shown}
-    more = next(found, None) is not None
-    return shown, base64.urlsafe_b64encode(json.dumps(after).encode()).decode() if more else None
+    where = Attr("key").begins_with(prefix) if prefix else None
+    read = _newest(target, status, where, limit + 1, pages, after)
+    found = _merged(read)
+    shown, rest = found[:limit], {row["status"] for row in found[limit:]}
+    after |= {row["status"]: row for row in shown}
+    after |= {last["status"]: last for _, last in read if last and last["status"] not in rest}
+    complete = all(last is None or len(rows) > limit for rows, last in read)
+    more = rest or any(last for _, last in read)
+    return shown, _token(after) if more else None, complete
 
 
 def search(
-    target: Target, text: str, status: str | None = None, *, prefix: str = "", limit: int = 50, pages: int = 30
+    target: Target, text: str, status: str | None = None, *, prefix: str = "", limit: int = 50, pages: int = MOST_PAGES
 ) -> tuple[list[Row], bool]:
     """The newest rows that have the text in their key, as it is written, and whether all rows were looked at: of each
-    status no more than so many pages are, of a megabyte each."""
+    status no more than so many pages of DynamoDB are."""
     from boto3.dynamodb.conditions import Attr
 
     where: Any = Attr("key").contains(text)
     if prefix:
         where = where & Attr("key").begins_with(prefix)
-    asked = STATUSES if status is None else (status,)
+    read = _newest(target, status, where, limit, pages, {})
+    found = _merged(read)
+    return found[:limit], all(last is None for _, last in read) and len(found) <= limit
 
-    def of(one: str) -> tuple[list[Row], bool]:
+
+def _newest(
+    target: Target, status: str | None, where: Any, limit: int, pages: int, after: Mapping[str, Row]
+) -> list[tuple[list[Row], Row | None]]:
+    """Of each status at once: rows behind the one in `after`, until there are `limit` or more or all pages are read,
+    and where it would go on."""
+
+    def of(one: str) -> tuple[list[Row], Row | None]:
+        request = _newest_of(one) | ({"Limit": limit} if where is None else {"FilterExpression": where})
+        last: Row | None = {**after[one], "status": one} if one in after else None
         found: list[Row] = []
-        read = _pages(target.results.query, **_newest_of(one), FilterExpression=where)
-        for page in islice(read, pages):
-            found += page
-            if len(found) >= limit:
-                return found, False
-        return found, next(read, None) is None
+        for _ in range(pages):
+            request |= {"ExclusiveStartKey": last} if last else {}
+            page = target.results.query(**request)
+            found += page["Items"]
+            last = page.get("LastEvaluatedKey")
+            if last is None or len(found) >= limit:
+                break
+        return found, last
 
     with ThreadPoolExecutor(len(STATUSES)) as workers:
-        all_of_them = list(workers.map(of, asked))
-    found = sorted((row for rows, _ in all_of_them for row in rows), key=_updated, reverse=True)
-    return found[:limit], all(complete for _, complete in all_of_them) and len(found) <= limit
+        return list(workers.map(of, STATUSES if status is None else (status,)))
+
+
+def _merged(read: Sequence[tuple[list[Row], Row | None]]) -> list[Row]:
+    return sorted((row for rows, _ in read for row in rows), key=_updated, reverse=True)
 
 
 def changed_since(target: Target, since: str, most: int) -> list[Row]:
@@ -320,7 +330,6 @@ def _of_status(
     since: str,
     until: str,
     at_once: int | None,
-    after: dict[str, str] | None,
 ) -> Iterator[Row]:
     from boto3.dynamodb.conditions import Attr, Key
 
@@ -333,8 +342,6 @@ def _of_status(
         request["FilterExpression"] = Attr("key").begins_with(prefix)
     if at_once:
         request["Limit"] = at_once
-    if after:
-        request["ExclusiveStartKey"] = {"status": status, **after}
     for page in _pages(target.results.query, **request):
         yield from (row for row in page if row["updated_at"] < until)
 
@@ -350,7 +357,12 @@ def _earlier(updated: str) -> str:
     return (datetime.fromisoformat(updated) - timedelta(seconds=LATE_SECONDS)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _read_token(token: str | None) -> dict[str, dict[str, str]]:
+def _token(after: Mapping[str, Row]) -> str:
+    places = {status: {name: row[name] for name in ("key", "updated_at")} for status, row in after.items()}
+    return base64.urlsafe_b64encode(json.dumps(places).encode()).decode()
+
+
+def _read_token(token: str | None) -> dict[str, Row]:
     if token is None:
         return {}
     try:

@@ -39,12 +39,11 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
         raise NotFound(f"there is no status {status!r}")
     if text and (exact := results.find(target, text)):
         return RedirectResponse(link("/picture", key=exact["key"]), 303)
-    complete = True
+    older = None
     if text:
         found, complete = results.search(target, text, status or None, prefix=prefix, limit=ON_A_WALL)
-        older = None
     else:
-        found, older = results.page(
+        found, older, complete = results.page(
             target, status or None, prefix=prefix, limit=ON_A_WALL, token=asked.get("older") or None
         )
     counts = results.counts(target, COUNTED)

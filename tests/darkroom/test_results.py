@@ -62,14 +62,29 @@ def test_pages_one_after_the_other_are_all_rows_once_and_in_order(status: str | 
         when = f"2024-05-0{number // 4 + 1}T10:00:00Z"
         target.results.put_item(Item={"key": f"raw/n{number}.jpg", "status": status_of, "updated_at": when})
     all_of_them = [row["key"] for row in results.rows(target, status, prefix=prefix)]
-    paged, token = results.page(target, status, prefix=prefix, limit=2)
+    paged, token, _ = results.page(target, status, prefix=prefix, limit=2)
     while token:
-        more, token = results.page(target, status, prefix=prefix, limit=2, token=token)
+        more, token, complete = results.page(target, status, prefix=prefix, limit=2, token=token)
         assert more
+        assert complete
         assert len(paged) < 100
         paged += more
     assert [row["key"] for row in paged] == all_of_them
     assert len(set(all_of_them)) == len(all_of_them) >= 3
+
+
+def test_a_prefix_that_few_keys_have_is_looked_for_a_bounded_number_of_pages_at_a_time(target: Target):
+    """Not through the whole table for one answer: the token goes on where it was left."""
+    for number in range(9):
+        row = {"key": f"raw/n{number}.jpg", "status": "FAILED", "updated_at": f"2024-06-0{9 - number}T10:00:00Z"}
+        target.results.put_item(Item={**row, "notes": "x" * 350_000})  # three to a page of DynamoDB
+    read: list[str] = []
+    target.results.meta.client.meta.events.register("before-call.dynamodb.Query", lambda **_: read.append("a page"))
+    first, token, complete = results.page(target, "FAILED", prefix="raw/n8", limit=1, pages=1)
+    assert (first, complete, len(read)) == ([], False, 1)
+    assert token
+    found, token, complete = results.page(target, "FAILED", prefix="raw/n8", limit=1, token=token, pages=9)
+    assert ([row["key"] for row in found], token, complete) == (["raw/n8.jpg"], None, True)
 
 
 @pytest.mark.parametrize("token", ["nonsense", "e30x", "W10", "eyJGQUlMRUQiOiAxfQ=="])
