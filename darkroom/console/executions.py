@@ -87,6 +87,7 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         "timeline": timeline(execution, states),
         "aws": _console(target, arn),
         "arn": arn,
+        "asked_state": request.query_params.get("state"),
     }
     if "hx-request" in request.headers:
         status = 200 if execution["status"] == "RUNNING" else ENOUGH

@@ -42,6 +42,7 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
     labels, series = per_column(rows, now, length, minutes)
     codes = Counter(row["error"]["code"] for row in rows if row["status"] == "REJECTED").most_common()
     counts, edges = spread(times)
+    middle, slow = half_and_most(times)
     return pages.page(
         request,
         "health.html",
@@ -60,8 +61,8 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
         ],
         statuses=list(series),
         times=times,
-        middle=quantiles(times, n=100)[49] if len(times) > 1 else (times[0] if times else None),
-        slow=quantiles(times, n=100)[94] if len(times) > 1 else None,
+        middle=middle,
+        slow=slow,
         spread=charts.spread("Pictures by the seconds from the start of the execution to the row", edges, counts),
         spread_table=list(zip(edges, counts, strict=True)),
         codes=codes,
@@ -96,6 +97,14 @@ def times_to_row(target: Target, rows: list[Row]) -> list[float]:
         for row in rows
         if row["status"] in ("SUCCEEDED", "REJECTED", "FAILED") and row.get("execution") in began
     )
+
+
+def half_and_most(times: list[float]) -> tuple[float, float] | tuple[None, None]:
+    """Within how many seconds half of them were, and 95 of 100: never longer than the slowest."""
+    if not times:
+        return None, None
+    cuts = quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99
+    return cuts[49], cuts[94]
 
 
 def spread(times: list[float]) -> tuple[list[int], list[str]]:

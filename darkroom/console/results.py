@@ -34,7 +34,8 @@ def routes(pages: Pages) -> list[Route]:
 
 def wall(pages: Pages, request: Request, target: Target) -> Response:
     asked = request.query_params
-    status, prefix, text = asked.get("status", ""), asked.get("prefix", ""), asked.get("key", "").strip()
+    status, prefix, text = asked.get("status", ""), asked.get("prefix", "").strip(), asked.get("key", "").strip()
+    prefix = results.with_prefix(target, prefix) if prefix else ""
     if status not in ("", *results.STATUSES):
         raise NotFound(f"there is no status {status!r}")
     if text and (exact := results.find(target, text)):

@@ -119,7 +119,9 @@ def _way(target: Target, upload: Upload, *, begun: float) -> dict[str, Any]:
         "upload": upload,
         "row": row,
         "tile": tile(row) if row else None,
-        "steps": [state for state in executions.visits(target, row["execution"]) if not state.inside] if row else [],
+        "steps": [state for state in executions.visits(target, row["execution"]) if not state.inside]
+        if row and "execution" in row
+        else [],
         "moving": not ended and not late,
         "late": late and not ended,
         "again": _address(upload, begun),

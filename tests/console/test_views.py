@@ -14,8 +14,10 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from PIL import Image
 from starlette.testclient import TestClient
 
-from darkroom import letters
+from darkroom import executions, letters
+from darkroom.console import health
 from darkroom.errors import TargetError
+from darkroom.executions import State
 from darkroom.pictures import photo
 from darkroom.target import Target
 from tests.console.conftest import Open, again
@@ -256,7 +258,58 @@ def test_health_counts_what_there_is(target: Target, page: TestClient):
     html = page.get("/health").text
     assert "Rejected pictures by code: 3 corrupt" in html
     assert "of the last hour: 3 REJECTED, 1 SUCCEEDED" in html
-    assert "of 1 picture." in html
+    assert "of 1 picture of the newest 1,000 executions." in html
+
+
+@pytest.mark.parametrize(("times", "said"), [([], (None, None)), ([2.0], (2.0, 2.0)), ([1.0, 3.0], (2.0, 2.9))])
+def test_no_picture_is_said_to_be_slower_than_the_slowest(times, said):
+    assert health.half_and_most(times) == pytest.approx(said)
+
+
+def test_a_row_without_an_execution_is_shown(target: Target, page: TestClient):
+    """As one that another program wrote."""
+    execution = run(target, "raw/cat.jpg")
+    row(target, "raw/cat.jpg", "PROCESSING", ago=45)
+    put(target, pipelines("raw/cat.jpg"), reason="FAILED")
+    for path in ("/results", "/picture?key=raw/cat.jpg", "/executions?key=raw/cat.jpg", f"/execution?arn={execution}"):
+        assert page.get(path).status_code == 200, path
+    for path in ("/health", "/letters/replay?all=yes", "/upload/way?key=raw/cat.jpg&version=null"):
+        answer = page.get(path)
+        assert (answer.status_code, "raw/cat.jpg" in answer.text) == (200, True), path
+
+
+def test_a_live_execution_goes_on_to_the_state_it_is_in(target: Target, page: TestClient, monkeypatch):
+    """Unless somebody chose one."""
+    arn = run(target, "raw/cat.jpg")
+    state = next(iter(executions.definition(target, arn)["States"]))
+    entered = State(state, "Pass", datetime.now(UTC), {})
+    monkeypatch.setattr(executions, "visits", lambda *_: [entered])
+
+    def asks_again(**chosen: str) -> dict[str, list[str]]:
+        html = page.get("/execution", params={"arn": arn, **chosen}).text
+        assert 'id="state"' in html
+        [again] = re.findall(r'id="execution" hx-get="([^"]*)"', html)
+        return parse_qs(urlsplit(unescape(again)).query)
+
+    assert asks_again() == {"arn": [arn]}
+    assert asks_again(state=state) == {"arn": [arn], "state": [state]}
+
+
+def test_a_beginning_is_meant_with_or_without_the_upload_prefix(target: Target, page: TestClient):
+    """As on the command line."""
+    row(target, "raw/2026/cat.jpg")
+    row(target, "raw/2025/cat.jpg")
+    for prefix in ("2026/", "raw/2026/"):
+        assert keys(page.get("/results", params={"prefix": prefix}).text) == ["raw/2026/cat.jpg"]
+
+
+def test_another_status_is_of_the_same_keys(target: Target, page: TestClient):
+    row(target, "raw/cat.jpg")
+    html = page.get("/results", params={"key": "ca"}).text
+    tabs = re.search(r'<nav class="tabs".*?</nav>', html, re.DOTALL)
+    assert tabs
+    hrefs = [parse_qs(urlsplit(unescape(href)).query) for href in re.findall(r'href="([^"]*)"', tabs[0])]
+    assert [href["key"] for href in hrefs] == [["ca"]] * 6
 
 
 @pytest.mark.parametrize(
