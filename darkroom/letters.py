@@ -22,8 +22,6 @@ NAME_DIGITS = 40
 WAIT_SECONDS = 1  # makes SQS ask all its servers; without it a short queue may look empty
 Done = dict[str, Any]
 
-COLUMNS = ("picture", "reason", "error", "execution")
-
 
 class UnreadableLetter(ValueError):
     """Its text says what it lacks."""

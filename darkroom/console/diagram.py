@@ -7,6 +7,7 @@ column; what only a Catch leads to stands to the right of it. Parallel and Map a
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
@@ -212,7 +213,8 @@ def _drawn(box: Box, marks: Mapping[str, Mark], taken: set[Arrow]) -> Iterator[s
         )
     current = ' aria-current="true"' if mark.chosen else ""
     if mark.href:
-        yield f'<a class="{classes}" href="{escape(mark.href)}" aria-label="{escape(title)}"{current}>{shape}</a>'
+        here = f'id="state-{quote(box.name)}" href="{escape(mark.href)}" aria-label="{escape(title)}"{current}'
+        yield f'<a class="{classes}" {here}>{shape}</a>'
     else:
         yield f'<g class="{classes}" role="img" aria-label="{escape(title)}">{shape}</g>'
     x = box.x + PADDING

@@ -64,6 +64,25 @@ def test_pages_of_results_are_all_rows_once_newest_first(target: Target, page: T
     assert seen == [f"raw/{number:03}.jpg" for number in range(100)]
 
 
+def test_what_is_asked_for_again_keeps_the_keyboard_where_it_is(target: Target, page: TestClient):
+    """htmx finds what had the focus by its id; and what is read out stands where nothing is replaced."""
+    arn = run(target, "raw/a cat.jpg")
+    row(target, "raw/a cat.jpg", "PROCESSING", execution=arn, version_id="v1")
+    put(target, pipelines("raw/a cat.jpg"), reason="FAILED")
+    replay = page.post("/letters/replay", data={"all": "yes"}).headers["location"]
+    ended(page, replay)
+    parts = (f"/execution?arn={arn}", "/executions?key=cat", "/upload/way?key=raw/a cat.jpg&version=v1", replay)
+    for path in parts:
+        html = page.get(path, headers={"hx-request": "true"}).text
+        reached = re.findall(r"<(?:a|button|pre|[^>]*tabindex)[ >=][^>]*>?", html)
+        assert reached, html
+        assert [tag for tag in reached if 'id="' not in tag] == [], path
+        ids = re.findall(r' id="([^"]*)"', html)
+        assert len(set(ids)) == len(ids)
+        assert not any(" " in one for one in ids)
+        assert "aria-live" not in html
+
+
 @pytest.mark.parametrize("query", ["/executions", "/executions?status=RUNNING", "/executions?key=even"])
 def test_pages_of_executions_are_all_of_them_once(target: Target, page: TestClient, query):
     """Each page asks for its own and for no more, a search for a key for a bounded number."""
@@ -269,11 +288,11 @@ def test_no_picture_is_said_to_be_slower_than_the_slowest(times, said):
 def test_a_row_without_an_execution_is_shown(target: Target, page: TestClient):
     """As one that another program wrote."""
     execution = run(target, "raw/cat.jpg")
-    row(target, "raw/cat.jpg", "PROCESSING", ago=45)
+    row(target, "raw/cat.jpg", "PROCESSING", ago=45, version_id="v1")
     put(target, pipelines("raw/cat.jpg"), reason="FAILED")
     for path in ("/results", "/picture?key=raw/cat.jpg", "/executions?key=raw/cat.jpg", f"/execution?arn={execution}"):
         assert page.get(path).status_code == 200, path
-    for path in ("/health", "/letters/replay?all=yes", "/upload/way?key=raw/cat.jpg&version=null"):
+    for path in ("/health", "/letters/replay?all=yes", "/upload/way?key=raw/cat.jpg&version=v1"):
         answer = page.get(path)
         assert (answer.status_code, "raw/cat.jpg" in answer.text) == (200, True), path
 

@@ -15,6 +15,14 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) trouble().innerHTML = "";
 });
 
+// What a part that was asked for again says, when that is new: read out from a place that itself stays.
+document.addEventListener("htmx:afterSwap", () => {
+  const part = document.querySelector("[data-said]");
+  const words = part && (part.dataset.said || part.textContent.trim());
+  const said = document.getElementById("said");
+  if (words && said.textContent !== words) said.textContent = words;
+});
+
 // The placeholder lies under the picture until that is there. These two events do not bubble: caught on their way down.
 document.addEventListener("load", (event) => {
   if (event.target.matches?.("[data-picture]")) event.target.classList.add("there");
@@ -164,6 +172,9 @@ function uploading(form) {
     take([...input.files]);
     input.value = "";
   });
+  window.addEventListener("beforeunload", (event) => {
+    if (queue.length || sending) event.preventDefault();
+  });
   for (const type of ["dragenter", "dragover"]) {
     target.addEventListener(type, (event) => {
       event.preventDefault();
@@ -173,6 +184,12 @@ function uploading(form) {
   for (const type of ["dragleave", "drop"]) target.addEventListener(type, () => target.classList.remove("over"));
   target.addEventListener("drop", (event) => {
     event.preventDefault();
-    if (!input.matches(":disabled")) take([...event.dataTransfer.files]);
+    if (input.matches(":disabled")) return;
+    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
+    const folder = (item) => item.webkitGetAsEntry()?.isDirectory; // it has a File too, which cannot be read
+    for (const item of items.filter(folder)) {
+      failed(waiting(null, item.getAsFile().name), "A folder: `darkroom upload FOLDER` takes all that is in it.");
+    }
+    take(items.filter((item) => !folder(item)).map((item) => item.getAsFile()));
   });
 }
