@@ -4,6 +4,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 SHELL := /bin/bash
 BIN := .venv/bin
+export CHROMIUM
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20,21,22,23  # their age is for whoever installs node to judge
 
 .PHONY: help
@@ -33,10 +34,10 @@ test: install browser  ## all tests
 
 .PHONY: browser
 browser:  # Chromium, in which the tests drive the page: installed where root may, else asked for
-	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	@command -v "$(or $(CHROMIUM),chromium)" >/dev/null || { test -z "$(CHROMIUM)" && test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 		&& echo "Installing chromium by apt-get" && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-		|| { echo "the tests of the page need chromium on the PATH: apt-get install chromium" >&2; exit 1; }
+		|| { echo "the tests of the page need Chromium: apt-get install chromium, or CHROMIUM=path" >&2; exit 1; }
 
 .PHONY: screenshots
 screenshots: install browser  ## every view of the page, light and dark, wide and narrow, into FOLDER=.darkroom/screenshots

@@ -29,9 +29,9 @@ ARGUMENTS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    found = shutil.which("chromium")
+    found = shutil.which(os.environ.get("CHROMIUM") or "chromium")
     if found is None:
-        raise RuntimeError("no chromium on the PATH: `make browser` says how to install it")
+        raise RuntimeError("no Chromium on the PATH or at CHROMIUM: `make browser` says how to install it")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         try:
