@@ -21,7 +21,7 @@ from benchmarks.quality import full, reference, ssim
 from benchmarks.report import Figure, begin, show, tick
 from functions.imaging import Target
 
-# The bars: CPU of all default renditions, ours / libvips.
+# Bars: CPU of all default renditions, ours / libvips.
 CPU_BARS = {"webp": 1.00, "jpeg": 1.15, "avif": 1.00}
 SSIM_BAR, BYTES_BAR = -0.002, 1.02
 
