@@ -254,11 +254,16 @@ def documents(states: Sequence[State], *, linked: bool) -> list[dict[str, Any]]:
     ]
 
 
+# By which every history ends.
+THE_END = {f"Execution{how}" for how in ("Succeeded", "Failed", "TimedOut", "Aborted")}
+
+
 def read_history(events: Iterable[Any]) -> list[State]:
     """The states that were visited, in order, out of the events of GetExecutionHistory.
 
     AWS chains each event to its cause by `previousEventId`, which is how the branches of a Parallel and the
-    iterations of a Map are told apart. The local cloud has neither that nor events inside those two.
+    iterations of a Map are told apart. The local cloud has neither that nor events inside those two; and it goes on
+    writing for a while after an execution was stopped.
     """
     states: list[State] = []
     at: dict[int, State | None] = {}  # event id → the state that the event belongs to
@@ -294,6 +299,8 @@ def read_history(events: Iterable[Any]) -> list[State]:
         at[event["id"]] = state
         if iteration is not None:
             iterations[event["id"]] = iteration
+        if kind in THE_END:
+            break
     return states
 
 

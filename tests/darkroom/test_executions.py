@@ -78,6 +78,15 @@ def test_an_execution_that_failed_says_so_at_its_last_state(local: list[State]):
     assert local[-1].duration is None
 
 
+def test_what_the_local_cloud_writes_after_the_end_is_not_part_of_it():
+    """It goes on with the states of an execution that was stopped, until the function at work has answered."""
+    events = history("local")
+    stopped, rest = events[:7], events[7:]
+    aborted = {"id": 8, "type": "ExecutionAborted", "timestamp": stopped[-1]["timestamp"]}
+    states = read_history([*stopped, aborted, *({**one, "id": one["id"] + 1} for one in rest)])
+    assert [(state.name, state.exited is None) for state in states] == [("Claim", False), ("Validate", True)]
+
+
 def drawn(states: list[State], *, linked: bool, inputs: bool = False) -> list[str]:
     """The tree on a pipe, line by line."""
     console = Console(width=2000, markup=False, file=io.StringIO())
