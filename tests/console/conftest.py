@@ -23,6 +23,12 @@ def again(target: Target) -> Target:
     return Target(boto3.Session(), name=target.name, deploy_with=target.deploy_with)
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto's queues hide nothing for a moment."""
+    monkeypatch.setattr("darkroom.letters.WAIT_SECONDS", 0)
+
+
 @pytest.fixture
 def open_page(target: Target) -> Open:
     """A browser that was given the address with the secret."""
