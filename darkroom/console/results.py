@@ -12,7 +12,6 @@ from starlette.routing import Route
 from darkroom import results
 from darkroom.console import placeholder
 from darkroom.console.pages import NotFound, Pages, link
-from darkroom.errors import TargetError
 from darkroom.results import Row
 from darkroom.target import Target
 from darkroom.terminal import as_json
@@ -45,11 +44,9 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
     if text:
         found, complete = results.search(target, text, status or None, prefix=prefix, limit=ON_A_WALL)
     else:
-        token = asked.get("older") or None
-        try:
-            found, older, complete = results.page(target, status or None, prefix=prefix, limit=ON_A_WALL, token=token)
-        except TargetError as error:
-            raise NotFound(str(error)) from None
+        found, older, complete = results.page(
+            target, status or None, prefix=prefix, limit=ON_A_WALL, token=asked.get("older") or None
+        )
     counts = results.counts(target, COUNTED)
     return pages.page(
         request,
