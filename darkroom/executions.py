@@ -377,7 +377,7 @@ def _summary(described: Any) -> dict[str, Any]:
     started, stopped = described["startDate"], described.get("stopDate")
     return {
         "execution": described["executionArn"],
-        "key": picture_key(event),
+        "key": picture_key(described.get("input")),
         "status": described["status"],
         "started": started,
         "stopped": stopped,
@@ -386,10 +386,10 @@ def _summary(described: Any) -> dict[str, Any]:
     }
 
 
-def picture_key(event: Any) -> str | None:
-    """Of the picture that an event is about; None for one that is not S3's."""
+def picture_key(given: str | None) -> str | None:
+    """Of the picture whose event an execution was given; None where it was given something else."""
     try:
-        return str(event["detail"]["object"]["key"])
+        return str(_parsed(given)["detail"]["object"]["key"])
     except (KeyError, TypeError):
         return None
 

@@ -83,7 +83,7 @@ class Deployed:
         found = [
             states.describe_execution(executionArn=one["executionArn"]) for page in pages for one in page["executions"]
         ]
-        return [one for one in found if picture_key(json.loads(one["input"])) == key]
+        return [one for one in found if picture_key(one["input"]) == key]
 
     def idle(self, key: str) -> bool:
         """Whether the picture had an execution, and none is running."""

@@ -184,7 +184,7 @@ class Load:
         keys = {one.key for one in self.pictures}
         executions: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
         for one in self._executions():
-            key = picture_key(json.loads(one["input"]))
+            key = picture_key(one["input"])
             if key in keys:
                 executions[key].append(one)
         seen = Seen(
