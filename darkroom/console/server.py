@@ -66,7 +66,7 @@ def run(connection: Connection, *, port: int | None, browser: bool) -> None:
     secret = secrets.token_urlsafe(24)
     address = f"http://{LOOPBACK}:{taken}/?secret={secret}"
     config = Config()
-    config.bind = [f"fd://{listening.fileno()}"]
+    config.bind = [f"fd://{listening.detach()}"]  # hypercorn closes it; a second close might hit another's
     config.graceful_timeout = 1  # second for what is being answered
     config.errorlog = logging.getLogger("darkroom.console")  # and not the line about where it listens
     say(f"The page is at the address below, for this machine only, {'read-only, ' * connection.read_only}until Ctrl-C")
