@@ -82,17 +82,17 @@ def _marked(named: str) -> str:
 
 
 def _needed_by(requirements: Iterable[str]) -> set[str]:
-    """The names of these, of what they need, and so on."""
-    found: set[str] = set()
+    """The names of these, of what they need with the extras that are asked for, and so on."""
+    found: set[tuple[str, str]] = set()  # name and extra; without an extra it is ""
     waiting = [Requirement(one) for one in requirements]
     while waiting:
         one = waiting.pop()
         name = canonicalize_name(one.name)
-        wanted = one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in one.extras or {""})
-        if name not in found and wanted:
-            found.add(name)
-            waiting += [Requirement(need) for need in requires(name) or [] if "extra ==" not in need]
-    return found
+        for extra in {"", *one.extras} - {asked for of, asked in found if of == name}:
+            found.add((name, extra))
+            needs = map(Requirement, requires(name) or [])
+            waiting += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+    return {name for name, _ in found}
 
 
 if __name__ == "__main__":

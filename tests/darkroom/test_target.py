@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from botocore.utils import JSONFileCache, LoginTokenLoader
 
 from darkroom.cloud import Cloud
 from darkroom.errors import TargetError
 from darkroom.target import Target, choose, local
-from tests.darkroom.conftest import REGION, darkroom
+from tests.darkroom.conftest import REGION, Stacks, darkroom
 
 
 def chosen(home: Path, *, aws: bool = False) -> Target:
@@ -119,3 +120,22 @@ def test_what_keeps_a_command_from_its_cloud_is_one_line(
     assert result.stderr.splitlines()[-1].startswith("darkroom: ")
     assert said in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.output
+
+
+def test_a_profile_that_aws_login_made_is_signed_in(account: Stacks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """With a token as `aws login` leaves it on the disk. botocore needs awscrt for that, and for nothing else here."""
+    session = "arn:aws:iam::123456789012:user/operator"
+    config, tokens = tmp_path / "config", tmp_path / "tokens"
+    config.write_text(f"[profile signed-in]\nlogin_session = {session}\nregion = {REGION}\n")
+    credentials = {"accessKeyId": "ASIA", "secretAccessKey": "secret", "sessionToken": "token"}
+    expires = {"accountId": "123456789012", "expiresAt": "2099-01-01T00:00:00Z"}
+    token = {"accessToken": credentials | expires, "refreshToken": "r", "dpopKey": "k", "clientId": "c"}
+    LoginTokenLoader(JSONFileCache(str(tokens))).save_token(session, token)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"AWS_{name}")
+    for name, value in {"CONFIG_FILE": config, "LOGIN_CACHE_DIRECTORY": tokens, "PROFILE": "signed-in"}.items():
+        monkeypatch.setenv(f"AWS_{name}", str(value))
+    account.deployed["Darkroom"] = {"UploadsBucketName": "uploads"}
+    result = darkroom("--aws", "status")
+    assert result.exit_code == 0, result.stderr
+    assert "uploads" in result.stdout
