@@ -33,6 +33,10 @@ from moto.stepfunctions.parser.asl.component.common.retry import jitter_strategy
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
 from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.inline_iteration_component import (
+    InlineIterationComponent,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.branch_worker import BranchWorker
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.lambda_eval_utils import (
     LambdaFunctionErrorException,
 )
@@ -235,6 +239,11 @@ class Pipeline:
         output = json.loads(ended["output"]) if "output" in ended else None
         return Run(arn, ended["status"], output, ended.get("error"), ended.get("cause"), entered)
 
+    def history(self, run: Run) -> list[dict[str, Any]]:
+        """Its events as Step Functions' API tells them, in their order."""
+        events = self._sfn.get_execution_history(executionArn=run.arn, maxResults=1_000)["events"]
+        return sorted(events, key=lambda one: one["id"])
+
     def end(self, how: str) -> None:
         """End the execution at work as no Catch sees it: what its task is doing is still done, and nothing after it."""
         [running] = ENGINES[ACCOUNT][REGION]._get_executions(ExecutionStatus.RUNNING)
@@ -315,9 +324,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
         pipeline = Pipeline()
         _prepare_the_interpreter(monkeypatch, pipeline)
         yield pipeline
-        for thread in TMP_THREADS:  # of a branch that nobody waits for, because another ended the execution
-            thread.join()
-        TMP_THREADS.clear()
+        TMP_THREADS.clear()  # moto never does
 
 
 @cache
@@ -340,6 +347,8 @@ def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline
     monkeypatch.setattr(execution, "ExecutionWorker", SyncExecutionWorker)
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", _parsed)
     monkeypatch.setattr(Program, "eval", _not_beginning_what_has_ended(Program.eval))
+    monkeypatch.setattr(BranchWorker, "start", _branch)
+    monkeypatch.setattr(InlineIterationComponent, "_launch_worker", _iteration)
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=pipeline.waits.append))
     monkeypatch.setattr(jitter_strategy_decl, "random", SimpleNamespace(uniform=lambda _, longest: longest))
     monkeypatch.setattr(logging.getLogger("moto"), "level", logging.CRITICAL)
@@ -350,6 +359,22 @@ def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline
 
 
 _parsed = cache(AmazonStateLanguageParser.parse)
+
+
+def _branch(worker: BranchWorker) -> None:
+    """On the Parallel's own thread, so that the branches run one after the other.
+
+    Once an execution has ended, moto skips every evaluation and takes whatever is on the stack for its result. A branch
+    that is at work while another ends the execution would go on with such values: a Map's item as its task's time limit.
+    And two iterations that fail for the first time at once may count the same retries twice.
+    """
+    worker._program.eval(worker.env)
+    worker._branch_worker_comm.on_terminated(env=worker.env)
+
+
+def _iteration(component: InlineIterationComponent, env: Any, eval_input: Any, job_pool: Any) -> None:
+    """As `_branch`: the first worker takes all items of the Map, in their order."""
+    component._create_worker(env=env, eval_input=eval_input, job_pool=job_pool).eval()
 
 
 def _not_beginning_what_has_ended(evaluate: Callable[..., None]) -> Callable[..., None]:
