@@ -365,8 +365,8 @@ def _branch(worker: BranchWorker) -> None:
     """On the Parallel's own thread, so that the branches run one after the other.
 
     Once an execution has ended, moto skips every evaluation and takes whatever is on the stack for its result. A branch
-    that is at work while another ends the execution would go on with such values: a Map's item as its task's time limit.
-    And two iterations that fail for the first time at once may count the same retries twice.
+    that is at work while another ends the execution would go on with such values: a Map's item as the time limit of its
+    task. And two iterations that fail for the first time at once may count the same retries twice.
     """
     worker._program.eval(worker.env)
     worker._branch_worker_comm.on_terminated(env=worker.env)
