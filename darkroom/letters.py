@@ -186,6 +186,18 @@ def redrive_letters(
         yield {"letter": lost, "redriven": False, "problem": "is not in the queue any more: replayed by somebody else?"}
 
 
+def forget(target: Target, whose: Callable[[str], bool]) -> int:
+    """Delete the letters of these pictures without a replay; how many there were."""
+    forgotten = 0
+    with closing(_Queue(target)) as queue:
+        for message in queue:
+            letter = _readable(message)
+            if isinstance(letter, Letter) and whose(letter.key):
+                queue.delete(message)
+                forgotten += 1
+    return forgotten
+
+
 def _replay(target: Target, run: "_Run", queue: "_Queue", letter: Letter) -> Done:
     """The letter goes only after its execution was started."""
     execution = run.start(letter.event, _redrives(target, letter), f"redrive-{letter.id}")

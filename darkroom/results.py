@@ -40,6 +40,7 @@ LATE_SECONDS = 60  # a row is written so long after the time it bears, when its 
 MOST_PAGES = 30  # of a megabyte each, of one status, that are read for one page of what few rows have
 SEARCHED = 2000  # rows, the newest, among which a mistyped key is looked for
 SUGGESTED = 3
+BATCH = 100  # keys: what DynamoDB's BatchGetItem takes at once
 SIMILAR = 0.75  # of 1, by difflib: one letter more, less or another in a name of four
 
 
@@ -81,6 +82,16 @@ def find(target: Target, key: str) -> Row | None:
         if found := target.results.get_item(Key={"key": candidate}, ConsistentRead=True).get("Item"):
             return found
     return None
+
+
+def of(target: Target, keys: Sequence[str]) -> Iterator[Row]:
+    """The rows that there are of these whole keys, in no order. Under load DynamoDB leaves some out: who waits for one
+    asks again."""
+    dynamodb, table = target.results.meta.client, target.results.name
+    for start in range(0, len(keys), BATCH):
+        asked = [{"key": key} for key in keys[start : start + BATCH]]
+        request: Any = {table: {"Keys": asked, "ConsistentRead": True}}
+        yield from dynamodb.batch_get_item(RequestItems=request)["Responses"].get(table, [])
 
 
 def rows(

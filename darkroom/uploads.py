@@ -29,7 +29,6 @@ COLUMNS = (
 )
 MANY = 10  # of them, the names of the first are said
 NO_VERSION = "null"  # S3's own word
-BATCH = 100  # keys: what DynamoDB's BatchGetItem takes at once
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def key_of(name: str, prefix: str) -> str:
 
 def put(target: Target, key: str, body: IO[bytes]) -> Upload:
     """Upload what is read from `body`, under a key of its own."""
-    before = {row["key"]: row.get("sequencer") for row in _rows(target, [key])}
+    before = {row["key"]: row.get("sequencer") for row in results.of(target, [key])}
     content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
     answer = target.s3.put_object(
         Bucket=target.output("UploadsBucketName"), Key=key, Body=body, ContentType=content_type
@@ -109,7 +108,7 @@ def put(target: Target, key: str, body: IO[bytes]) -> Upload:
 
 def row_of(target: Target, upload: Upload) -> Row | None:
     """The row as it stands, if it speaks of this very upload."""
-    return next((row for row in _rows(target, [upload.key]) if _speaks_of(row, upload)), None)
+    return next((row for row in results.of(target, [upload.key]) if _speaks_of(row, upload)), None)
 
 
 class StoppedError(BaseException):
@@ -240,7 +239,7 @@ def _follow(
             sending.remove(one)
             waiting[one.result().key] = one.result()
         late = not sending and time.monotonic() > deadline
-        for row in _rows(target, list(waiting)):
+        for row in results.of(target, list(waiting)):
             upload = waiting[row["key"]]
             if _speaks_of(row, upload) and (row["status"] in ENDED or late):
                 del waiting[upload.key]
@@ -257,7 +256,7 @@ def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Uploa
     """Each upload begins when it is asked for. When the block is left, by Ctrl-C or an error, no other begins, and one
     under way is given up unless S3 has all its bytes already: then its answer is waited for."""
     bucket, s3 = target.output("UploadsBucketName"), target.s3
-    before = {row["key"]: row.get("sequencer") for row in _rows(target, list(sending.files))}
+    before = {row["key"]: row.get("sequencer") for row in results.of(target, list(sending.files))}
 
     def put(key: str, path: Path) -> Upload:
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -329,13 +328,3 @@ def _check(key: str, file: Path) -> None:
         raise TargetError(f"the name {str(file)!r} is not text in UTF-8, and S3 takes no other: rename it") from None
     if length > 1024:  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
         raise TargetError(f"{file}: its key would be {length} bytes long, S3 takes 1024")
-
-
-def _rows(target: Target, wanted: list[str]) -> Iterator[Row]:
-    dynamodb = target.results.meta.client
-    table = target.results.name
-    for start in range(0, len(wanted), BATCH):
-        asked = [{"key": key} for key in wanted[start : start + BATCH]]
-        request: Any = {table: {"Keys": asked, "ConsistentRead": True}}
-        # What it leaves unprocessed under load is asked for again with the next poll.
-        yield from dynamodb.batch_get_item(RequestItems=request)["Responses"].get(table, [])

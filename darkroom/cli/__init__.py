@@ -6,12 +6,13 @@
     results.py     results
     executions.py  executions, inspect
     redrive.py     redrive
+    smoke.py       smoke
     console.py     console
 
 `app.py` has what they share: the options, the examples in their help, and how an error ends one.
 """
 
-from darkroom.cli import local, doctor, upload, results, executions, redrive, console  # noqa: F401, I001 - as in the help
+from darkroom.cli import local, doctor, upload, results, executions, redrive, smoke, console  # noqa: F401, I001 - as in the help
 from darkroom.cli.app import app
 
 __all__ = ["app"]

@@ -1,0 +1,65 @@
+"""Whether a deployed stack does what it should: smoke."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darkroom.cli.app import WORKFLOW, Json, command
+from darkroom.terminal import say, show_json, show_table, step
+
+if TYPE_CHECKING:
+    from darkroom.smoke import Line
+    from darkroom.target import Target
+
+
+@command(
+    WORKFLOW,
+    examples={
+        "smoke": "everything once, on the local cloud",
+        "--aws smoke --burst 500": "on a new stack in your AWS account, with 500 pictures at once",
+        "smoke --json | jq -r '.checks[] | select(.state == \"failed\").name'": "what failed, for a program",
+    },
+)
+def smoke(
+    ctx: typer.Context,
+    burst: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="How many pictures are dropped at once.")] = 10,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, help="How long anything is waited for; a burst gets 3 s a picture more."
+        ),
+    ] = 300,
+    as_json: Json = False,
+) -> None:
+    """Try the deployed stack with pictures of its own, and say of each check what was expected and what was seen.
+
+    It uploads, overwrites, deletes, undeletes and redrives under a new folder of the upload prefix, and removes at the
+    end, also after Ctrl-C, what it made there. One execution is stopped on purpose: the alarms of failed executions
+    and dead letters tell of it. Exit code 1 if a check failed.
+    """
+    from darkroom.smoke import Smoke
+
+    target: Target = ctx.obj.target()
+    done: list[Line] = []
+    tried = Smoke(target, burst=burst, patience=timeout)
+    try:
+        with step(f"Trying {target.stack} with pictures below {tried.prefix}") as news:
+            for name, check in tried.checks():
+                news(name)
+                done.append(check())
+    finally:  # also of Ctrl-C and of an error
+        with step("Removing what this made"):
+            done.append(tried.clean())
+        _show(done, as_json=as_json)
+    if failed := [line.name for line in done if line.state == "failed"]:
+        say(f"Failed: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _show(done: "list[Line]", *, as_json: bool) -> None:
+    from darkroom.smoke import COLUMNS
+
+    if as_json:
+        show_json({"ok": all(line.state != "failed" for line in done), "checks": [line.document() for line in done]})
+    else:
+        show_table(COLUMNS, (line.cells() for line in done))
