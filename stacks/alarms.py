@@ -75,7 +75,7 @@ class Alarms(Construct):
             "ThrottledFunctions",
             "Functions were refused for ten minutes. Raise the account's or the function's concurrency.",
             (function.metric_throttles(period=NOTICED_WITHIN) for function in functions),
-            periods=2,  # a burst that the retries outlast asks for nothing
+            periods=2,  # a short burst asks for nothing
         )
         self._alarm(
             "UndeliveredEvents",

@@ -80,8 +80,31 @@ def test_every_task_has_a_time_limit_and_spreads_its_retries(name):
     for retry in retries:
         assert retry["BackoffRate"] > 1
         assert retry["JitterStrategy"] == "FULL"
-        assert 1 <= retry["IntervalSeconds"] <= retry["MaxDelaySeconds"] <= 60
+        assert 1 <= retry["IntervalSeconds"] < retry["MaxDelaySeconds"] <= (600 if _is_for_throttling(retry) else 60)
     assert {"States.TaskFailed", "States.Timeout"} <= set(retries[-1]["ErrorEquals"])
+
+
+def _is_for_throttling(retry: dict[str, Any]) -> bool:
+    return all(
+        re.search("Throttl|TooManyRequests|LimitExceeded|ThroughputExceeded", name) for name in retry["ErrorEquals"]
+    )
+
+
+@pytest.mark.parametrize("name", [name for name, task in EVERY_TASK.items() if ":sqs:" not in task["Resource"]])
+def test_throttling_has_a_retrier_of_its_own(name):
+    """The first one after an answer that is final, so that no other takes the error and gives up sooner; the same
+    patience everywhere. SQS has no limit to outlast: its queues take any number of messages a second."""
+    retries = [retry for retry in EVERY_TASK[name]["Retry"] if retry["MaxAttempts"]]
+    patience = {key: value for key, value in retries[0].items() if key != "ErrorEquals"}
+    assert _is_for_throttling(retries[0])
+    assert not any(_is_for_throttling(retry) for retry in retries[1:])
+    assert patience == {
+        "IntervalSeconds": 5,
+        "MaxAttempts": 60,
+        "BackoffRate": 2,
+        "MaxDelaySeconds": 600,
+        "JitterStrategy": "FULL",
+    }
 
 
 CATCHING = [(machine, name) for machine, name in EVERY_TASK if name in definition(machine)["States"]]
@@ -120,7 +143,16 @@ def test_a_failure_is_recorded_under_the_condition_of_the_claim():
     assert {name: values[name] for name in shared} == {name: others[name] for name in shared}
 
 
-def test_an_execution_has_time_for_every_attempt_of_every_task():
+def test_a_history_has_room_for_every_attempt_of_every_task():
+    """Step Functions ends an execution at 25,000 events; each attempt makes three, each state two. Of renditions there
+    are at most 20 in four formats, all throttled for good."""
+    attempts = {name: 1 + sum(retry["MaxAttempts"] for retry in task["Retry"]) for name, task in TASKS.items()}
+    times = {"Resize": 20 * 4}
+    assert sum(times.get(name, 1) * (2 + 3 * tries) for name, tries in attempts.items()) < 25_000
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_an_execution_has_time_for_every_attempt_of_every_task(machine):
     """A task that runs out of attempts ends in a letter; an execution that runs out of time would end without one."""
 
     def longest(task: dict[str, Any]) -> float:
@@ -131,7 +163,8 @@ def test_an_execution_has_time_for_every_attempt_of_every_task():
         ]
         return task["TimeoutSeconds"] * (1 + len(pauses)) + sum(pauses)
 
-    assert sum(longest(task) for task in TASKS.values()) < definition()["TimeoutSeconds"]
+    tasks = (task for of, task in EVERY_TASK.items() if of[0] == machine)
+    assert sum(map(longest, tasks)) < definition(machine)["TimeoutSeconds"]
 
 
 @pytest.mark.parametrize("name", UPDATES)
