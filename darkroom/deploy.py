@@ -85,13 +85,14 @@ def chosen_settings(cloud: Cloud) -> dict[str, str]:
     return _chosen(cloud, {})
 
 
-def template(folder: Path, settings: Mapping[str, str]) -> dict[str, Any]:
-    """The stack's template as this checkout makes it, synthesised into that folder. Raises DeployError."""
+def template(folder: Path, settings: Mapping[str, str], region: str) -> dict[str, Any]:
+    """The stack's template as this checkout makes it for that region, synthesised into that folder. Raises
+    DeployError."""
     check_tools()
     done = subprocess.run(
         [str(CDK), *_synth(folder, settings), *PLAIN],
         cwd=PROJECT,
-        env={**os.environ, **QUIET},
+        env={**os.environ, **QUIET, "AWS_REGION": region},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -64,9 +64,7 @@ class Doctor:
             looks += [("credentials and region", self._account), ("CDK bootstrap", self._bootstrap)]
         else:
             looks += [("port", self._port), ("local cloud", self._cloud)]
-        looks += [("stack", self._deployed), ("stack's version", self._version)]
-        if self._aws:
-            looks.append(("model for captions", self._model))
+        looks += [("stack", self._deployed), ("stack's version", self._version), ("model for captions", self._model)]
         for name, look in looks:
             yield name, partial(self._checked, name, look)
 
@@ -255,30 +253,25 @@ class Doctor:
         running = cloud.running(self._home)
         settings = {} if self._aws or running is None else {**local_settings(), **chosen_settings(running)}
         with tempfile.TemporaryDirectory() as folder:
-            return template(Path(folder), settings)
+            return template(Path(folder), settings, self._target.session.region_name)
 
     def _model(self) -> Any:
+        """Asks the model one short question, as the functions do: nothing else says whether it would answer."""
         if not self._reached or self._template is None:
             return "skipped", "there is no stack that would say whether captions are on", None
         model = _caption_model(self._template)
         if model is None:
             return "ok", "captions are off", None
-        bedrock: Any = self._target.client("bedrock")
-        answer = bedrock.get_foundation_model_availability(modelId=re.sub(r"^(us|eu|apac|global)\.", "", model))
-        lacks = [
-            name
-            for name, said in (
-                ("authorised", answer["authorizationStatus"] == "AUTHORIZED"),
-                ("entitled", answer["entitlementAvailability"] == "AVAILABLE"),
-                ("in this region", answer["regionAvailability"] == "AVAILABLE"),
-                ("agreed to", answer["agreementAvailability"]["status"] == "AVAILABLE"),
-            )
-            if not said
-        ]
-        if lacks:
-            fix = "ask for the model in the Bedrock console, Model access; or -c captions.enabled=false"
-            return "missing", f"{model} is not {', not '.join(lacks)}", fix
-        return "ok", f"{model} may be asked", None
+        from botocore.exceptions import ClientError
+
+        question: Any = {"messages": [{"role": "user", "content": [{"text": "Say: yes"}]}]}
+        try:
+            self._target.client("bedrock-runtime").converse(modelId=model, inferenceConfig={"maxTokens": 5}, **question)
+        except ClientError as error:
+            code, said = error.response["Error"]["Code"], error.response["Error"]["Message"]
+            state, fix = _no_answer(code, said)
+            return state, f"{model} does not answer in {self._target.session.region_name}: {code}: {said}", fix
+        return "ok", f"{model} answers", None
 
 
 def _env_or(endpoint: str | None) -> str:
@@ -311,3 +304,26 @@ def _caption_model(template: dict[str, Any]) -> str | None:
         return None
     told = [one.get("Environment", {}).get("Variables", {}) for one in properties]
     return next((str(json.loads(one["CAPTIONS"])["model_id"]) for one in told if "CAPTIONS" in one), None)
+
+
+def _no_answer(code: str, said: str) -> tuple[Literal["missing", "note"], str]:
+    """What it means that Bedrock gave an error, and what to do.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
+    """
+    other = (
+        "set captions.model_id to a model or inference profile of this region, which"
+        " `aws bedrock list-inference-profiles` and `aws bedrock list-foundation-models` name; or leave it out"
+    )
+    if code == "AccessDeniedException" and "not authorized to perform" in said:
+        return "missing", "have whoever owns the account allow you bedrock:InvokeModel on it; Caption has its own grant"
+    if code == "AccessDeniedException":
+        return "missing", "ask for the model in the Bedrock console, Model access; or -c captions.enabled=false"
+    if code in ("ValidationException", "ResourceNotFoundException"):
+        return "missing", other
+    if code in ("ThrottlingException", "ServiceQuotaExceededException"):
+        return (
+            "note",
+            "ask again; if it stays so, raise the model's requests a minute in Service Quotas, Amazon Bedrock",
+        )
+    return "note", "ask again: captions are tried again for minutes, and `darkroom redrive --caption-failed` after that"

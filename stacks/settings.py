@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from stacks.models import NOVA_LITE, NOVA_LITE_IN
+
 Format = Literal["webp", "jpeg", "png", "avif"]
 Quality = Annotated[int, Field(ge=1, le=100)]
 
@@ -70,10 +72,11 @@ class Limits(Group):
 
 
 class Captions(Group):
-    """Alt text from a Bedrock model. `temperature` and `top_p` are sent only where given: some models refuse both."""
+    """Alt text from a Bedrock model: the one that is set, or Nova Lite as it is called in the region. `temperature` and
+    `top_p` are sent only where given: some models refuse both."""
 
     enabled: bool = False
-    model_id: str = Field(default="amazon.nova-lite-v1:0", pattern=r"^[a-z0-9][a-z0-9.:-]+$")
+    model_id: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.:-]+$")
     prompt: str = Field(
         default=(
             "Write alt text for this image: one plain sentence of at most 30 words that says what is shown. "
@@ -194,16 +197,31 @@ class Settings(Group):
         }
 
 
-def read_settings(context: Mapping[str, Any]) -> Settings:
-    """Read the settings out of the CDK context. Raises SettingsError."""
+def read_settings(context: Mapping[str, Any], region: str | None = None) -> Settings:
+    """Read the settings out of the CDK context, for a stack in that region. Raises SettingsError."""
     settings: dict[str, Any] = {}
     for name, value in sorted(context.items()):  # a group sorts before its members
         if not CDKS_OWN.match(name):
             _put(settings, name.split("."), _parsed(name, value))
     try:
-        return Settings.model_validate(settings)
+        read = Settings.model_validate(settings)
     except ValidationError as wrong:
         raise SettingsError("\n".join(_explained(error) for error in wrong.errors())) from None
+    if read.captions.enabled and read.captions.model_id is None:
+        captions = read.captions.model_copy(update={"model_id": _model_in(region)})
+        read = read.model_copy(update={"captions": captions})
+    return read
+
+
+def _model_in(region: str | None) -> str:
+    """How the default model is called there."""
+    if region is None:
+        raise SettingsError("captions.model_id: is not set, and the region to choose it for is unknown: set AWS_REGION")
+    if region not in NOVA_LITE_IN:
+        looked_for = f"neither {NOVA_LITE} nor an inference profile of it is known in {region}"
+        there = "set it to the id of a model or profile there, as `aws bedrock list-inference-profiles` names them"
+        raise SettingsError(f"captions.model_id: is not set, and {looked_for}: {there}")
+    return NOVA_LITE_IN[region]
 
 
 def _parsed(name: str, value: Any) -> Any:

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from stacks.grants import accept, allow, allow_key, role_for
 from stacks.layer import DependencyLayer, architecture, runtime
+from stacks.models import GEOGRAPHIES
 from stacks.settings import Function, Settings
 from stacks.storage import Storage
 
@@ -133,7 +134,7 @@ class Steps(Construct):
         )
         allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
         allow_key(self.caption.role, storage.key, "kms:Decrypt", through="s3")
-        if settings.captions.enabled:
+        if settings.captions.enabled and settings.captions.model_id:
             allow(
                 self.caption.role,
                 # AWS asks for InvokeModel when Converse is called; the local cloud asks for an action of that name.
@@ -189,7 +190,7 @@ def model_arns(scope: Construct, model_id: str) -> list[str]:
     """
     stack = Stack.of(scope)
     geography, _, model = model_id.partition(".")
-    if geography not in {"us", "eu", "apac", "us-gov", "global", "jp", "au", "ca"}:
+    if geography not in GEOGRAPHIES:
         return [f"arn:{Aws.PARTITION}:bedrock:{stack.region}::foundation-model/{model_id}"]
     return [
         f"arn:{Aws.PARTITION}:bedrock:{stack.region}:{stack.account}:inference-profile/{model_id}",

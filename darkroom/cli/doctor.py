@@ -14,7 +14,7 @@ COLUMNS = (Column("check"), Column("", "whole"), Column("found", "folded"))
 @command(
     LOCAL,
     examples={
-        "doctor": "this machine, the local cloud, and its stack against this checkout",
+        "doctor": "this machine, the local cloud, its stack against this checkout, and the model for captions",
         "doctor --quick": "without the synth that the last of these takes",
         "--aws doctor": "the account: credentials, region, bootstrap, stack, model for captions",
         "doctor --json | jq .ok": "for a program",
@@ -29,7 +29,8 @@ def doctor(
 ) -> None:
     """Look at everything Darkroom needs, and say of what is missing how to fix it. Exit code 1 if something is.
 
-    With --aws before it, it looks at the account instead of the local cloud. It changes nothing.
+    With --aws before it, it looks at the account instead of the local cloud. It changes nothing. Where captions are on,
+    it asks the model one short question, which costs as much as a few words do.
     """
     from darkroom.doctor import Doctor
 

@@ -3,15 +3,16 @@
 import json
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from darkroom import cloud, deploy, doctor
 from darkroom.doctor import Doctor
@@ -19,6 +20,7 @@ from darkroom.errors import DeployError
 from darkroom.target import Target
 from tests.darkroom.conftest import REGION, Stacks, darkroom
 
+PROFILE = "eu.amazon.nova-lite-v1:0"
 TEMPLATE = {"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": {}}}}
 
 
@@ -193,9 +195,9 @@ def test_a_stack_of_another_version_names_what_differs(healthy: Stacks):
 
 
 @pytest.fixture
-def with_captions(healthy: Stacks, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """A stack whose captions ask a model, and what Bedrock says of that."""
-    variables = {"Variables": {"CAPTIONS": json.dumps({"model_id": "eu.amazon.nova-lite-v1:0"})}}
+def bedrock(healthy: Stacks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """A stack whose captions ask a model. The stub checks what Bedrock is asked by the service's own model."""
+    variables = {"Variables": {"CAPTIONS": json.dumps({"model_id": PROFILE})}}
     template = {
         "Resources": {
             "Machine": {"Type": "Machine", "Properties": {"DefinitionSubstitutions": {"CaptionsEnabled": "true"}}},
@@ -204,32 +206,67 @@ def with_captions(healthy: Stacks, monkeypatch: pytest.MonkeyPatch) -> Callable[
     }
     healthy.templates["Darkroom"] = template
     monkeypatch.setattr(deploy, "template", lambda *_: template)
-
-    def availability(**said: str) -> dict[str, Any]:
-        bedrock = boto3.client("bedrock", region_name=REGION)
-        answer = {
-            "modelId": "amazon.nova-lite-v1:0",
-            "authorizationStatus": said.get("authorization", "AUTHORIZED"),
-            "entitlementAvailability": "AVAILABLE",
-            "regionAvailability": said.get("region", "AVAILABLE"),
-            "agreementAvailability": {"status": said.get("agreement", "AVAILABLE")},
-        }
-        stub = Stubber(bedrock)  # which checks both by the service's own model
-        stub.add_response("get_foundation_model_availability", answer, {"modelId": "amazon.nova-lite-v1:0"})
-        stub.activate()
-        monkeypatch.setattr(Target, "client", lambda *_: bedrock)
-        return look()["model for captions"]
-
-    return availability
+    client = boto3.client("bedrock-runtime", region_name=REGION, config=Config(retries={"total_max_attempts": 1}))
+    monkeypatch.setattr(Target, "client", lambda _, service: {"bedrock-runtime": client}[service])
+    with Stubber(client) as stub:
+        yield stub
+        stub.assert_no_pending_responses()
 
 
-def test_a_model_that_may_be_asked(with_captions: Callable[..., dict[str, Any]]):
-    assert with_captions()["state"] == "ok"
+def test_a_model_that_answers(bedrock: Stubber):
+    """It is asked by the deployed id, an inference profile's included, and a few tokens are all it may say."""
+    answer = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "yes"}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 3, "outputTokens": 1, "totalTokens": 4},
+        "metrics": {"latencyMs": 5},
+    }
+    asked = {"modelId": PROFILE, "messages": ANY, "inferenceConfig": {"maxTokens": 5}}
+    bedrock.add_response("converse", answer, asked)
+    check = look()["model for captions"]
+    assert (check["state"], check["found"]) == ("ok", f"{PROFILE} answers")
 
 
-def test_a_model_that_may_not_be_asked(with_captions: Callable[..., dict[str, Any]]):
-    check = with_captions(agreement="NOT_AVAILABLE", region="NOT_AVAILABLE")
-    assert_missing(check, "is not in this region, not agreed to", "Bedrock console")
+@pytest.mark.parametrize(
+    ("code", "said", "state", "fix"),
+    [
+        (
+            "AccessDeniedException",
+            "You don't have access to the model with the specified ID",
+            "missing",
+            "Model access",
+        ),
+        (
+            "AccessDeniedException",
+            "You are not authorized to perform: bedrock:InvokeModel",
+            "missing",
+            "allow you bedrock",
+        ),
+        ("ValidationException", "with on-demand throughput isn't supported", "missing", "list-inference-profiles"),
+        ("ResourceNotFoundException", "This model version has reached its end", "missing", "captions.model_id"),
+        ("ThrottlingException", "Too many requests", "note", "Service Quotas"),
+        ("ServiceQuotaExceededException", "Too many tokens", "note", "Service Quotas"),
+        (
+            "ServiceUnavailableException",
+            "Bedrock is unable to process your request",
+            "note",
+            "redrive --caption-failed",
+        ),
+    ],
+)
+def test_a_model_that_does_not_answer(bedrock: Stubber, code: str, said: str, state: str, fix: str):
+    """Bedrock's own words, the region, and what to do about them. What passes by itself is not missing."""
+    bedrock.add_client_error("converse", code, said)
+    check = look()["model for captions"]
+    assert check["found"] == f"{PROFILE} does not answer in {REGION}: {code}: {said}"
+    assert check["state"] == state
+    assert fix in check["fix"]
+
+
+def test_without_captions_no_model_is_asked(healthy: Stacks, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Target, "client", lambda *_: pytest.fail("it asks"))
+    assert healthy
+    assert look()["model for captions"]["found"] == "captions are off"
 
 
 def test_quick_synthesises_nothing(healthy: Stacks, monkeypatch: pytest.MonkeyPatch):

@@ -61,9 +61,14 @@ def test_an_upload_of_real_pictures_is_one_document_and_exit_code_0(deployed: De
     assert (one["key"], one["status"]) == ("raw/sent.jpg", "SUCCEEDED")
 
 
-def test_the_doctor_says_that_the_deployed_stack_is_what_this_checkout_makes(deployed: Deployed):
-    """Through a real synth, with the settings that were deployed."""
+def test_the_doctor_says_that_the_deployed_stack_is_what_this_checkout_makes(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+):
+    """Through a real synth, with the settings that were deployed and for the region they were deployed to, whatever the
+    shell's. The model for captions answers, as far as the local cloud has one."""
+    monkeypatch.setenv("CDK_DEFAULT_REGION", "sa-east-1")
     result = deployed.darkroom("doctor", "--json")
     checks = {one["name"]: one for one in document("doctor", result.stdout)["checks"]}
     assert checks["stack's version"]["state"] == "ok", checks
+    assert checks["model for captions"]["found"] == "amazon.nova-lite-v1:0 answers"
     assert result.returncode == 0, checks

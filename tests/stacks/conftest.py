@@ -14,6 +14,7 @@ from stacks.pipeline import Pipeline
 from stacks.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
+REGION = "us-east-1"  # has the default model for captions
 Synth = Callable[..., Template]
 
 
@@ -28,7 +29,7 @@ def synth(tmp_path_factory: pytest.TempPathFactory) -> Synth:
     def synthesised(settings: str) -> Template:
         chosen = context(**json.loads(settings))
         app = App(context=chosen, outdir=str(tmp_path_factory.mktemp("cdk.out")))
-        return Template.from_stack(Pipeline(app, "Darkroom", settings=read_settings(chosen)))
+        return Template.from_stack(Pipeline(app, "Darkroom", settings=read_settings(chosen, REGION)))
 
     return lambda **settings: synthesised(json.dumps(settings))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stacks.models import GEOGRAPHIES, NOVA_LITE, NOVA_LITE_IN, SERVED
 from stacks.settings import Settings, SettingsError, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,8 @@ def test_the_cdks_own_context_is_left_alone():
 def test_the_command_line_reaches_into_a_group():
     """`-c captions.enabled=true` changes that and leaves the rest of the group, wherever the group was written."""
     settings = read_settings(
-        {"captions": {"max_tokens": 7}, "captions.enabled": "true", "functions.resize.memory": "3008"}
+        {"captions": {"max_tokens": 7}, "captions.enabled": "true", "functions.resize.memory": "3008"},
+        "us-east-1",
     )
     assert (settings.captions.enabled, settings.captions.max_tokens) == (True, 7)
     assert settings.functions.resize.memory == 3008
@@ -45,6 +47,57 @@ def test_a_group_may_be_given_as_json():
     """`-c renditions='{…}'` arrives as text."""
     settings = read_settings({"renditions": '{"hero": {"width": 1600, "height": 900, "formats": ["avif", "webp"]}}'})
     assert settings.renditions["hero"].formats == ("avif", "webp")
+
+
+@pytest.mark.parametrize(
+    ("region", "model"),
+    [
+        ("us-east-1", "amazon.nova-lite-v1:0"),
+        ("us-west-2", "us.amazon.nova-lite-v1:0"),
+        ("us-gov-west-1", "amazon.nova-lite-v1:0"),
+        ("ca-central-1", "ca.amazon.nova-lite-v1:0"),
+        ("eu-central-1", "eu.amazon.nova-lite-v1:0"),
+        ("il-central-1", "eu.amazon.nova-lite-v1:0"),
+        ("ap-south-1", "apac.amazon.nova-lite-v1:0"),
+    ],
+)
+def test_the_default_model_is_called_as_its_region_calls_it(region, model):
+    """By its own id where the region has it, else by the inference profile of the geography."""
+    assert read_settings({"captions.enabled": "true"}, region).captions.model_id == model
+
+
+def test_a_model_that_is_set_is_taken_as_it_is():
+    """Also where the default one is known, and where nothing is."""
+    for region in ("eu-central-1", "sa-east-1", None):
+        chosen = {"captions": {"enabled": True, "model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0"}}
+        assert read_settings(chosen, region).captions.model_id == "global.anthropic.claude-haiku-4-5-20251001-v1:0"
+
+
+def test_without_captions_no_region_is_asked_for():
+    """A synth needs neither a region nor one that has the model."""
+    assert read_settings({}, "sa-east-1") == read_settings({}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("region", "line"),
+    [
+        ("sa-east-1", "neither amazon.nova-lite-v1:0 nor an inference profile of it is known in sa-east-1: set it to"),
+        ("us-gov-east-1", "is known in us-gov-east-1"),
+        (None, "captions.model_id: is not set, and the region to choose it for is unknown: set AWS_REGION"),
+    ],
+)
+def test_a_region_for_which_no_model_is_known_ends_the_synth(region, line):
+    """With the region, what was looked for, and the setting."""
+    with pytest.raises(SettingsError) as wrong:
+        read_settings({"captions.enabled": "true"}, region)
+    assert str(wrong.value).startswith("captions.model_id: is not set")
+    assert line in str(wrong.value)
+
+
+def test_every_inference_profile_in_the_table_is_of_a_known_geography():
+    """A role is granted a profile by what its id begins with; a region has one name of the model."""
+    assert {name.removesuffix(NOVA_LITE).rstrip(".") for name in SERVED} - {""} <= GEOGRAPHIES
+    assert len(NOVA_LITE_IN) == sum(map(len, SERVED.values()))
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
