@@ -2,10 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,6 +20,8 @@ from darkroom.terminal import FACTS, Column, draw, plain, seconds, show_table
 if TYPE_CHECKING:
     from rich.tree import Tree
 
+Summary = dict[str, Any]
+
 COLUMNS = (
     Column("picture", "folded"),
     Column("status"),
@@ -25,8 +29,8 @@ COLUMNS = (
     Column("duration"),
     Column("execution", "folded", expendable=1),
 )
-SUMMARISED = ("executionArn", "status", "startDate", "stopDate", "input", "output")
-POLL_SECONDS = 1
+REDRIVE = "redrive-"  # the name of an execution that `darkroom redrive` started begins so
+LATEST_CHANGE = timedelta(minutes=1)  # so long after an update, executions may start by the machine as it was before
 UNKNOWN_INSIDE = "(the local cloud keeps no history of what runs inside: the functions' logs have it)"
 MOST_AT_ONCE = 1000  # executions in one answer of ListExecutions
 
@@ -74,7 +78,7 @@ class State:
         }
 
 
-def recent(target: Target, *, status: str | None = None, limit: int = 20) -> list[dict[str, Any]]:
+def recent(target: Target, *, status: str | None = None, limit: int = 20) -> list[Summary]:
     """The newest executions, each with the key of its picture, which only its input tells."""
     found, token = page(target, status=status, limit=min(limit, MOST_AT_ONCE))
     while token and len(found) < limit:
@@ -85,35 +89,99 @@ def recent(target: Target, *, status: str | None = None, limit: int = 20) -> lis
 
 def page(
     target: Target, *, status: str | None = None, limit: int = 20, token: str | None = None
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[Summary], str | None]:
     """As many executions, newest first, and the token of the page behind them, None at the end."""
     listed, token = listing(target, status=status, limit=limit, token=token)
-    with ThreadPoolExecutor(8) as workers:
-        return list(workers.map(lambda one: summary(target, one["executionArn"]), listed)), token
+    found = summaries(target, listed, {})
+    return [{name: value for name, value in one.items() if name != "verdict"} for one in found], token
 
 
 def listing(
-    target: Target, *, status: str | None = None, limit: int = MOST_AT_ONCE, token: str | None = None
+    target: Target, *, status: str | None = None, limit: int | None = None, token: str | None = None
 ) -> tuple[list[Any], str | None]:
     """As `page`, but only what ListExecutions says, in one request: not the pictures."""
     options: Any = {"statusFilter": status} if status else {}
     if token:
         options["nextToken"] = token
     machine = target.output("StateMachineArn")
-    answer = target.states.list_executions(stateMachineArn=machine, maxResults=limit, **options)
+    answer = target.states.list_executions(stateMachineArn=machine, maxResults=limit or MOST_AT_ONCE, **options)
     return list(answer["executions"]), answer.get("nextToken")
 
 
-def summary(target: Target, execution: str) -> dict[str, Any]:
-    """One execution as `recent` lists it."""
-    return _summary(target.states.describe_execution(executionArn=execution))
+def summaries(target: Target, listed: Sequence[Any], told: MutableMapping[str, Summary]) -> list[Summary]:
+    """Executions of ListExecutions, each with its picture and with the verdict of one that ended: REJECTED and
+    Duplicate are successes too.
+
+    Rows tell both of nearly all, and cost Step Functions nothing; only the rest are described, once at work and once
+    when they have ended. `told` remembers, by ARN.
+    """
+    known = {arn: told[arn] for one in listed if (arn := one["executionArn"]) in told}
+    for look in (_by_rows, _by_description):
+        if new := [one for one in listed if _changed(one, known)]:
+            known |= look(target, new, known)
+    told.update(known)
+    return [known[one["executionArn"]] for one in listed]
+
+
+def _changed(listed: Any, told: Mapping[str, Summary]) -> bool:
+    before = told.get(listed["executionArn"])
+    return before is None or before["status"] != listed["status"]
+
+
+def _by_rows(target: Target, listed: Sequence[Any], told: Mapping[str, Summary]) -> dict[str, Summary]:
+    """Those whose rows tell of them: by their keys, and of those whose key is not known by the time they ran."""
+    keys = {told[arn]["key"] for one in listed if (arn := one["executionArn"]) in told}
+    rows = list(results.of(target, sorted(keys - {None})))
+    if unknown := [one for one in listed if one["executionArn"] not in told]:
+        since = results.written(min(one["startDate"] for one in unknown))
+        ends = [one.get("stopDate") for one in unknown]
+        until = results.LATEST if None in ends else results.written(max(ends) + LATEST_CHANGE)
+        between = results.rows(target, since=since, until=until, at_once=len(unknown))
+        rows += islice(between, 2 * len(unknown))  # others' rows are among them
+    by_execution = {row["execution"]: row for row in rows if "execution" in row}
+    found = {}
+    for one in listed:
+        arn, running = one["executionArn"], one["status"] == "RUNNING"
+        row = by_execution.get(arn)
+        if row and (running or row["status"] in results.ENDED):
+            redrive = told[arn]["redrive"] if arn in told else one["name"].startswith(REDRIVE)
+            verdict = None if running else row["status"]
+            found[arn] = {**_times(one), "key": row["key"], "redrive": redrive, "verdict": verdict}
+    return found
+
+
+def _by_description(target: Target, listed: Sequence[Any], _: object) -> dict[str, Summary]:
+    with ThreadPoolExecutor(8) as workers:
+        found = workers.map(lambda one: described(target, one["executionArn"]), listed)
+        # by the status it was listed with, which the next list will say too
+        return {one["executionArn"]: {**said, **_times(one)} for one, said in zip(listed, found, strict=True)}
+
+
+def described(target: Target, execution: str) -> Summary:
+    """As one of `summaries`, asked of Step Functions."""
+    answer = target.states.describe_execution(executionArn=execution)
+    output = _parsed(answer.get("output"))
+    return {**_summary(answer), "verdict": output.get("status") if isinstance(output, dict) else None}
+
+
+def those(target: Target, arns: Sequence[str], told: MutableMapping[str, Summary]) -> dict[str, Summary]:
+    """Of these executions the ones that there are, as `summaries`; of the newest, all in one request."""
+    listed = {one["executionArn"]: one for one in listing(target)[0]}
+    found = {one["execution"]: one for one in summaries(target, [listed[arn] for arn in arns if arn in listed], told)}
+    for arn in (one for one in arns if one not in found):
+        if told.get(arn, {"status": "RUNNING"})["status"] == "RUNNING":
+            with suppress(target.states.exceptions.ExecutionDoesNotExist):
+                told[arn] = described(target, arn)
+        if arn in told:
+            found[arn] = told[arn]
+    return found
 
 
 @dataclass(frozen=True)
 class Found:
     """Some executions of one picture or several, newest first; `older` is the token of those that follow."""
 
-    executions: list[dict[str, Any]]
+    executions: list[Summary]
     older: str | None
     looked_at: int
 
@@ -126,36 +194,22 @@ def find(
     token: str | None = None,
     limit: int = 50,
     most: int = 200,
-    ended: MutableMapping[str, Any],
+    told: MutableMapping[str, Summary],
 ) -> Found:
     """The executions behind `token` of pictures whose key has `key` in it.
 
-    Step Functions does not know keys: to find `limit` of a key, up to `most` executions are asked what they were given.
-    `ended` remembers, by ARN, those that have ended: they never change.
+    Step Functions does not know keys: to find `limit` of a key, up to `most` executions are looked at. `told` is of
+    `summaries`.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Summary] = []
     looked_at = 0
-    with ThreadPoolExecutor(8) as workers:
-        while True:
-            listed, token = listing(target, status=status, limit=limit, token=token)
-            some = list(workers.map(lambda one: followed(target, one["executionArn"], ended), listed))
-            looked_at += len(some)
-            found += [one for one in some if key.casefold() in (one["key"] or "").casefold()]
-            if not key or token is None or len(found) >= limit or looked_at >= most:
-                return Found(found, token, looked_at)
-
-
-def followed(target: Target, arn: str, ended: MutableMapping[str, Any]) -> dict[str, Any]:
-    """As `summary`, and what the execution itself says of its end: REJECTED and Duplicate are successes too. `ended`
-    remembers, by ARN, those that have ended."""
-    described = ended.get(arn)
-    if described is None:
-        described = dict(target.states.describe_execution(executionArn=arn))
-        if described["status"] != "RUNNING":
-            ended[arn] = {name: described[name] for name in SUMMARISED if name in described}
-    output = _parsed(described.get("output"))
-    said = output.get("status") if isinstance(output, dict) else None
-    return {**_summary(described), "verdict": said}
+    while True:
+        listed, token = listing(target, status=status, limit=limit, token=token)
+        looked_at += len(listed)
+        some = summaries(target, listed, told)
+        found += [one for one in some if key.casefold() in (one["key"] or "").casefold()]
+        if not key or token is None or len(found) >= limit or looked_at >= most:
+            return Found(found, token, looked_at)
 
 
 def visits(target: Target, execution: str) -> list[State]:
@@ -169,10 +223,39 @@ def errors(state: State) -> list[tuple[str, str]]:
     return [(one["error"], _message(one["cause"])) for one in state.failures]
 
 
-def definition(target: Target, execution: str) -> dict[str, Any]:
-    """The state machine as it was deployed when the execution started."""
-    described = target.states.describe_state_machine_for_execution(executionArn=execution)
-    return dict(json.loads(described["definition"]))
+@dataclass
+class _Version:
+    """A state machine as it was for all executions that started between these times."""
+
+    since: datetime
+    until: datetime
+    definition: dict[str, Any]
+
+
+class Definitions:
+    """The state machines as they were deployed when an execution started.
+
+    Step Functions tells one a second, and so is asked once for each version: what two executions started by, those
+    between them started by too.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, datetime], _Version] = {}  # by machine and the time of its update
+
+    def of(self, target: Target, execution: Summary) -> dict[str, Any]:
+        arn, started = execution["execution"], execution["started"]
+        machine = arn.split(":")[6]
+        for (of, _), version in list(self._known.items()):
+            if of == machine and version.since <= started <= version.until:
+                return version.definition
+        answer: Any = target.states.describe_state_machine_for_execution(executionArn=arn)
+        updated = answer.get("updateDate", started)  # moto tells none
+        known = self._known.get((machine, updated))
+        since = min(started, updated + LATEST_CHANGE, known.since if known else started)
+        until = max(started, known.until if known else started)
+        definition = dict(json.loads(answer["definition"]))
+        self._known[machine, updated] = _Version(since, until, definition)
+        return definition
 
 
 def one(target: Target, execution: str) -> dict[str, Any]:
@@ -190,7 +273,7 @@ def one(target: Target, execution: str) -> dict[str, Any]:
     }
 
 
-def changes(target: Target, *, status: str | None = None, limit: int = 20) -> Iterator[dict[str, Any]]:
+def changes(target: Target, *, status: str | None = None, limit: int = 20) -> Iterator[Summary]:
     """The newest executions, the oldest of them first, and from then on each as it starts and ends, without an end.
 
     With a status, an execution that was given with it is given once more when it has left it.
@@ -198,19 +281,25 @@ def changes(target: Target, *, status: str | None = None, limit: int = 20) -> It
     known = {one["executionArn"]: one["status"] for one in listing(target)[0]}
     first = recent(target, status=status, limit=limit)
     known |= {one["execution"]: one["status"] for one in first}
-    given = {one["execution"] for one in first}
-    yield from reversed(first)
+    told = {one["execution"]: one for one in first}
+    given = set(told)
+    yield from first[::-1]
     while True:
-        time.sleep(POLL_SECONDS)
-        listed = {one["executionArn"]: one["status"] for one in reversed(listing(target)[0])}
-        for execution in (arn for arn, said in known.items() if said == "RUNNING" and arn not in listed):
-            listed[execution] = target.states.describe_execution(executionArn=execution)["status"]
-        for execution, said in listed.items():
-            if known.get(execution) != said:
-                known[execution] = said
-                if status in (None, said) or execution in given:
-                    given.add(execution)
-                    yield summary(target, execution)
+        time.sleep(target.poll_seconds)
+        listed = {one["executionArn"]: one for one in reversed(listing(target)[0])}
+        left_behind = {arn for arn, said in known.items() if said == "RUNNING"} - listed.keys()
+        listed |= {arn: target.states.describe_execution(executionArn=arn) for arn in _done(target, left_behind)}
+        changed = [one for arn, one in listed.items() if known.get(arn) != one["status"]]
+        known |= {one["executionArn"]: one["status"] for one in changed}
+        wanted = [one for one in changed if status in (None, one["status"]) or one["executionArn"] in given]
+        given |= {one["executionArn"] for one in wanted}
+        for one in summaries(target, wanted, told):
+            yield {name: value for name, value in one.items() if name != "verdict"}
+
+
+def _done(target: Target, running: set[str]) -> set[str]:
+    """Those whose rows do not say that they are at work, as far as rows can tell."""
+    return running and running - {row.get("execution", "") for row in results.rows(target, "PROCESSING")}
 
 
 def inspect(target: Target, key: str) -> dict[str, Any]:
@@ -372,17 +461,24 @@ def in_words(state: dict[str, Any], *, running: bool = False) -> str:
     return plain(f"{said}  {times}: {'; then '.join(dict.fromkeys(errors))}; {end}")
 
 
-def _summary(described: Any) -> dict[str, Any]:
+def _summary(described: Any) -> Summary:
     event = _parsed(described.get("input"))
-    started, stopped = described["startDate"], described.get("stopDate")
     return {
-        "execution": described["executionArn"],
+        **_times(described),
         "key": picture_key(described.get("input")),
-        "status": described["status"],
+        "redrive": isinstance(event, dict) and "redrives" in event,
+    }
+
+
+def _times(listed: Any) -> Summary:
+    """What ListExecutions and DescribeExecution both tell."""
+    started, stopped = listed["startDate"], listed.get("stopDate")
+    return {
+        "execution": listed["executionArn"],
+        "status": listed["status"],
         "started": started,
         "stopped": stopped,
         "seconds": (stopped - started).total_seconds() if stopped else None,
-        "redrive": isinstance(event, dict) and "redrives" in event,
     }
 
 

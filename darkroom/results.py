@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -35,7 +35,6 @@ CSV_COLUMNS = (
     *("error_code", "error_message", "version_id", "execution", "created_at", "updated_at"),
 )
 
-POLL_SECONDS = 1
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
 MOST_PAGES = 30  # of a megabyte each, of one status, that are read for one page of what few rows have
 SEARCHED = 2000  # rows, the newest, among which a mistyped key is looked for
@@ -245,7 +244,7 @@ def changes(
     given = {one["key"] for one in first}
     yield from reversed(first)
     while True:
-        time.sleep(POLL_SECONDS)
+        time.sleep(target.poll_seconds)
         for one in reversed(list(rows(target, prefix=prefix, since=max(since, _earlier(newest))))):
             newest = max(newest, one["updated_at"])
             if _state(one) != known.get(one["key"]):
@@ -271,6 +270,11 @@ def event(target: Target, found: Row) -> dict[str, Any]:
                 "object": {**picture, "size": int(found["size"])},
             },
         }
+
+
+def written(time: datetime) -> str:
+    """As the rows have it, so that the texts compare."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def line(found: Row) -> Sequence[object]:

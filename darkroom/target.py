@@ -23,6 +23,10 @@ STACK = "Darkroom"
 AWS_AT_ONCE = 100
 LOCAL_AT_ONCE = 4
 
+# Between two looks at what changes. All who look in an account share its quotas of a few requests a second.
+AWS_POLL_SECONDS = 4
+LOCAL_POLL_SECONDS = 1
+
 
 class Target:
     """One deployed stack: its AWS clients, made when first used, and its outputs."""
@@ -35,13 +39,14 @@ class Target:
         deploy_with: str,
         stack: str = STACK,
         at_once: int = LOCAL_AT_ONCE,
+        poll_seconds: int = LOCAL_POLL_SECONDS,
         states_config: Any = None,
         **options: Any,
     ) -> None:
         """`options` go to each client; that of Step Functions may have a `config` of its own. `deploy_with` is the
         command to run if the stack is not there."""
         self.session, self.name, self.deploy_with, self.stack = session, name, deploy_with, stack
-        self.at_once = at_once
+        self.at_once, self.poll_seconds = at_once, poll_seconds
         self._options = options
         self._of_states = options | ({"config": states_config} if states_config else {})
 
@@ -165,6 +170,7 @@ def _account(stack: str) -> Target:
         deploy_with="make deploy",
         stack=stack,
         at_once=AWS_AT_ONCE,
+        poll_seconds=AWS_POLL_SECONDS,
         # Executions are described one by one, which an account may do some ten times a second: wait for a turn.
         states_config=_patience(retries={"mode": "adaptive", "max_attempts": 10}),
         config=_patience(),

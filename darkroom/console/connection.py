@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import DarkroomError
+from darkroom.executions import Definitions, Summary
 from darkroom.target import Target
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ STILL_THERE = (
     "Validation",
 )
 
-REMEMBERED = 2000  # executions that have ended, 3 KB each
+REMEMBERED = 2000  # executions, 1 KB each
 
 
 class ReadOnlyError(DarkroomError):
@@ -76,7 +77,8 @@ class Connection:
 
     def __init__(self, choose: Callable[[], Target], *, read_only: bool) -> None:
         self.read_only = read_only
-        self.ended: MutableMapping[str, Any] = LastUsed(REMEMBERED)  # executions, by ARN
+        self.told: MutableMapping[str, Summary] = LastUsed(REMEMBERED)  # executions, by ARN
+        self.definitions = Definitions()
         self._choose, self._lock = choose, Lock()
         self._target: Target | None = None
 

@@ -48,7 +48,7 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
             status=status or None,
             token=token or None,
             limit=ON_A_PAGE,
-            ended=pages.connection.ended,
+            told=pages.connection.told,
         )
     except target.states.exceptions.InvalidToken:
         raise NotFound("this page of executions is not known any more: begin at the newest") from None
@@ -57,6 +57,7 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
         "statuses": STATUSES,
         "asked": {"status": status, "key": key, "older": token},
         "live": not token,
+        "every": target.poll_seconds,
         "latest": results.find(target, key) if key and not token else None,
     }
     if "hx-request" in request.headers:
@@ -67,7 +68,7 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
 def one(pages: Pages, request: Request, target: Target) -> Response:
     arn = request.query_params.get("arn", "")
     execution = found(target, arn)
-    machine = executions.definition(target, arn)
+    machine = pages.connection.definitions.of(target, execution)
     states = executions.visits(target, arn)
     chosen = request.query_params.get("state") or _of_interest(states)
     marks = marked(machine, states, execution)
@@ -87,6 +88,7 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         "timeline": timeline(execution, states),
         "aws": _console(target, arn),
         "arn": arn,
+        "every": target.poll_seconds,
         "asked_state": request.query_params.get("state"),
     }
     if "hx-request" in request.headers:

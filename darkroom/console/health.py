@@ -13,7 +13,7 @@ from starlette.routing import Route
 from darkroom import executions, letters, results
 from darkroom.console import charts
 from darkroom.console.pages import Pages
-from darkroom.console.results import STUCK, stuck, written
+from darkroom.console.results import STUCK, stuck
 from darkroom.results import ENDED, Row
 from darkroom.target import Target
 
@@ -37,7 +37,7 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
     length, minutes = SPANS.get(span, SPANS["hour"])
     now = datetime.now(UTC)
     since = now - length
-    rows = results.changed_since(target, written(since), MOST)
+    rows = results.changed_since(target, results.written(since), MOST)
     times = times_to_row(target, rows)
     labels, series = per_column(rows, now, length, minutes)
     codes = Counter(row["error"]["code"] for row in rows if row["status"] == "REJECTED").most_common()

@@ -184,7 +184,9 @@ def happening(pages: Pages, replays: Replays, request: Request, target: Target) 
     done = list(one.done)
     problems = [each for each in done if "problem" in each]
     newest = [each for each in done if "problem" not in each][-FOLLOWED:]
-    running = [(each, _outcome(pages, target, each)) for each in [*problems[:SHOWN], *reversed(newest)]]
+    shown = [*problems[:SHOWN], *reversed(newest)]
+    outcomes = executions.those(target, [each["execution"] for each in newest], pages.connection.told)
+    running = [(each, _outcome(outcomes, each)) for each in shown]
     moving = not ended or any(outcome and outcome["status"] == "RUNNING" for _, outcome in running)
     context = {
         "replay": one,
@@ -194,20 +196,18 @@ def happening(pages: Pages, replays: Replays, request: Request, target: Target) 
         "running": running,
         "moving": moving,
         "again": link(f"/letters/replays/{one.number}"),
+        "every": target.poll_seconds,
     }
     if "hx-request" in request.headers:
         return pages.part("replay_part.html", status=ENOUGH if not moving else 200, **context)
     return pages.page(request, "replay.html", target=target, **context)
 
 
-def _outcome(pages: Pages, target: Target, done: Done) -> dict[str, Any] | None:
+def _outcome(outcomes: dict[str, executions.Summary], done: Done) -> dict[str, Any] | None:
     """How the execution is that was started; at first Step Functions may not know it yet."""
     if not done.get("execution"):
         return None
-    try:
-        return executions.followed(target, done["execution"], pages.connection.ended)
-    except target.states.exceptions.ExecutionDoesNotExist:
-        return {"status": "RUNNING", "verdict": None, "seconds": None}
+    return outcomes.get(done["execution"], {"status": "RUNNING", "verdict": None, "seconds": None})
 
 
 def stop(replays: Replays, request: Request) -> Response:

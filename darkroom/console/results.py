@@ -61,7 +61,7 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
         first="older" not in asked,
         complete=complete,
         # where only some are shown, what is news is what happens from now on
-        seen=found[0]["updated_at"] if found and not (status or prefix or text) else written(datetime.now(UTC)),
+        seen=found[0]["updated_at"] if found and not (status or prefix or text) else results.written(datetime.now(UTC)),
         folder=target.upload_prefix,
     )
 
@@ -74,14 +74,9 @@ def news(pages: Pages, request: Request, target: Target) -> Response:
     return pages.part("results_news.html", changed=changed, here=link("/results", **here))
 
 
-def written(time: datetime) -> str:
-    """As the rows have it, so that the texts compare."""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def stuck(target: Target, most: int = 20) -> list[Row]:
     """Rows that are PROCESSING for longer than any picture should, the oldest last."""
-    long_ago = written(datetime.now(UTC) - STUCK)
+    long_ago = results.written(datetime.now(UTC) - STUCK)
     return list(islice(results.rows(target, "PROCESSING", until=long_ago, at_once=most), most))
 
 

@@ -37,7 +37,7 @@ def choose(pages: Pages, request: Request, target: Target) -> Response:
         "upload.html",
         target=target,
         limit=target.upload_limit,
-        at_once=min(target.at_once, uploads.AT_ONCE),  # each is asked after every second
+        at_once=min(target.at_once, uploads.AT_ONCE),  # each is asked after by itself
         ways=[_way(target, upload, begun=begun) for upload, begun in followed],
         refused=request.query_params.getlist("refused"),
     )
@@ -125,6 +125,7 @@ def _way(target: Target, upload: Upload, *, begun: float) -> dict[str, Any]:
         "moving": not ended and not late,
         "late": late and not ended,
         "again": _address(upload, begun),
+        "every": target.poll_seconds,
     }
 
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from darkroom import executions, letters
 from darkroom.console import health
 from darkroom.errors import TargetError
-from darkroom.executions import State
+from darkroom.executions import Definitions, State
 from darkroom.pictures import photo
 from darkroom.target import Target
 from tests.console.conftest import Open, again
@@ -300,7 +300,7 @@ def test_a_row_without_an_execution_is_shown(target: Target, page: TestClient):
 def test_a_live_execution_goes_on_to_the_state_it_is_in(target: Target, page: TestClient, monkeypatch):
     """Unless somebody chose one."""
     arn = run(target, "raw/cat.jpg")
-    state = next(iter(executions.definition(target, arn)["States"]))
+    state = next(iter(Definitions().of(target, executions.one(target, arn))["States"]))
     entered = State(state, "Pass", datetime.now(UTC), {})
     monkeypatch.setattr(executions, "visits", lambda *_: [entered])
 

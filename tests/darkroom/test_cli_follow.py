@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -83,40 +82,30 @@ def test_on_a_terminal_the_table_has_each_picture_once_the_newest_on_top(
 
 def test_executions_are_followed_from_start_to_end(target: Target, monkeypatch: pytest.MonkeyPatch):
     """Also one that has left the newest, and only as long as it runs."""
-    machine = target.output("StateMachineArn")
-    now: dict[str, str] = {"a": "RUNNING"}
-    listed = ["a"]
+    arns: dict[str, str] = {}
 
-    def change(name: str, status: str, newest: list[str]) -> Callable[[], None]:
-        def happen() -> None:
-            now[name] = status
-            listed[:] = newest
+    def start(key: str) -> None:
+        event = json.dumps({"detail": {"object": {"key": key}}})
+        started = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input=event)
+        arns[key] = started["executionArn"]
 
-        return happen
-
-    def listing(*_: Any) -> tuple[list[Any], None]:
-        return [{"executionArn": one, "status": now[one]} for one in listed], None
-
-    def summary(_: Target, execution: str) -> dict[str, Any]:
-        return {"execution": execution, "status": now[execution]}
-
+    start("raw/a.jpg")
     happenings = Time(
-        change("b", "RUNNING", ["b", "a"]), change("b", "FAILED", ["b"]), change("a", "SUCCEEDED", ["b"]), lambda: None
+        lambda: start("raw/b.jpg"),
+        lambda: target.states.stop_execution(executionArn=arns["raw/b.jpg"]),
+        lambda: target.states.stop_execution(executionArn=arns["raw/a.jpg"]),
+        lambda: None,
     )
-    monkeypatch.setattr(executions, "listing", listing)
-    monkeypatch.setattr(executions, "summary", summary)
-    monkeypatch.setattr(executions, "recent", lambda *_, **__: [summary(target, "a")])
-    monkeypatch.setattr(target.states, "describe_execution", lambda executionArn: {"status": now[executionArn]})
+    monkeypatch.setattr(executions, "MOST_AT_ONCE", 1)
     monkeypatch.setattr(executions.time, "sleep", happenings.sleep)
-    assert machine
     seen = []
     with pytest.raises(KeyboardInterrupt):
-        seen.extend(seen.append((one["execution"], one["status"])) or () for one in executions.changes(target))
+        seen.extend(seen.append((one["key"], one["status"])) or () for one in executions.changes(target))
     assert [one for one in seen if one] == [
-        ("a", "RUNNING"),
-        ("b", "RUNNING"),
-        ("b", "FAILED"),
-        ("a", "SUCCEEDED"),
+        ("raw/a.jpg", "RUNNING"),
+        ("raw/b.jpg", "RUNNING"),
+        ("raw/b.jpg", "ABORTED"),
+        ("raw/a.jpg", "ABORTED"),
     ]
 
 
