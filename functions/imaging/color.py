@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import cache, lru_cache, reduce
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def straight(picture: Image.Image) -> Image.Image:
     """
     mode = picture.mode
     if mode == "1":
-        return picture.convert("L")
+        return picture.convert("LA" if "transparency" in picture.info else "L")
     if mode.startswith("I;16"):
         return _from_16_bits(picture)
     if mode in ("I", "F"):
@@ -34,7 +35,7 @@ def straight(picture: Image.Image) -> Image.Image:
     if mode in ("P", "PA"):
         return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if mode in ("L", "RGB") and "transparency" in picture.info:
-        return _with_alpha(picture)
+        return picture.convert("LA" if mode == "L" else "RGBA")
     return picture.convert(_PLAIN_TWINS[mode]) if mode in _PLAIN_TWINS else picture
 
 
@@ -62,12 +63,13 @@ def _from_wide(picture: Image.Image) -> Image.Image:
     return picture.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
 
 
-def _with_alpha(picture: Image.Image) -> Image.Image:
-    """Of a PNG with 16 bits a channel Pillow keeps the upper 8, but of its transparent colour all 16."""
-    colour = picture.info["transparency"]
-    if isinstance(colour, tuple) and max(colour) > 255:
-        picture.info["transparency"] = tuple(value >> 8 for value in colour)
-    return picture.convert("LA" if picture.mode == "L" else "RGBA")
+def differs(picture: Image.Image, colour: Sequence[int]) -> Image.Image:
+    """255 wherever a pixel is not of that colour, else 0."""
+    bands = (
+        picture.getchannel(number).point([255] * value + [0] + [255] * (255 - value))
+        for number, value in enumerate(colour)
+    )
+    return reduce(ImageChops.lighter, bands)  # one at a time: at 100 megapixels each takes 100 MB
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:

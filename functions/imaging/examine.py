@@ -51,10 +51,10 @@ def examine(data: bytes, limits: Limits) -> Facts:
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)
         width, height = picture.size
-        shrink(picture, 8)
+        shrunk = shrink(picture, _part_to_look_at(*picture.size))
         decoded = load(picture)
         turn = orientation(picture)
-        glance, note = _glance(decoded)
+        glance, note = _glance(decoded, (width / shrunk, height / shrunk))
     if turn >= 5:
         width, height = height, width
     glance = upright(glance, turn).convert("RGBA")
@@ -97,9 +97,14 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
         raise Rejected("too_many_pixels", f"{width}x{height} = {measured:.1f} MP, limit {limit:g} MP")
 
 
-def _glance(picture: Image.Image) -> tuple[Image.Image, str | None]:
-    """A few pixels of the picture in sRGB."""
-    sample = picture.resize(fit_inside(*picture.size, SAMPLE, SAMPLE), Image.Resampling.NEAREST)
+def _part_to_look_at(width: int, height: int) -> int:
+    """The least of it that is still enough for the glance, of 8 rows and columns one."""
+    return next((part for part in (8, 4, 2) if min(width, height) >= part * GLANCE), 1)
+
+
+def _glance(picture: Image.Image, size: tuple[float, float]) -> tuple[Image.Image, str | None]:
+    """A few pixels of the picture in sRGB. `size`: without the padding of a JPEG that was shrunk."""
+    sample = picture.resize(fit_inside(*picture.size, SAMPLE, SAMPLE), Image.Resampling.NEAREST, (0, 0, *size))
     sample.info = picture.info
     glance = straight(sample).resize(fit_inside(*picture.size, GLANCE, GLANCE), Image.Resampling.BOX)
     return to_srgb(glance, picture.info.get("icc_profile"))

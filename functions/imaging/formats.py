@@ -11,7 +11,7 @@ from typing import cast
 from PIL import Image, ImageChops, ImageFile
 
 from functions.imaging import gif, jpeg, png, tags
-from functions.imaging.color import bundled_profile
+from functions.imaging.color import bundled_profile, differs
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -49,8 +49,11 @@ _SIGNATURES = {
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
-# Numbers of ITU-T H.273: the primaries of Display P3, and the curves that are sRGB's, are shown as that, or are unsaid.
-_P3, _SRGB_CURVES = b"\x0c", {b"\x01", b"\x02", b"\x06", b"\x0d"}
+# Numbers of ITU-T H.273: the primaries of Display P3 and of sRGB, and the curves that are sRGB's, are shown as that, or
+# are unsaid.
+_P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
+
+TRANSPARENT_OF_16_BITS = "transparent, of 16 bits"  # in a picture's `info`, beside Pillow's own names
 
 
 def recognise(data: bytes) -> str | None:
@@ -84,26 +87,40 @@ def guarded(data: bytes, name: str) -> bytes:
     return jpeg.open_ended(data) if name == "jpeg" else data
 
 
+def completed(data: bytes, name: str) -> bytes:
+    """What Resize decodes instead, of a picture that Validate has taken."""
+    return jpeg.ended(data) if name == "jpeg" else data
+
+
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Read the header; no pixel is decoded yet. Raises whatever the decoder raises."""
     module, decoder = _DECODERS[name]
-    light, profile = png.lightened(data) if name == "png" else (data, None)
-    picture = getattr(importlib.import_module(module), decoder)(BytesIO(light))
+    parts = png.apart(data) if name == "png" else None
+    picture = getattr(importlib.import_module(module), decoder)(BytesIO(parts.pixels if parts else data))
     picture.decodermaxblock = len(data)  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
-    if profile or (profile := _named_profile(data, name, picture)):
-        picture.info["icc_profile"] = profile
+    if parts:
+        _add_what_stands_beside_the_pixels(picture, parts)
+    elif name in ("avif", "heic") and "icc_profile" not in picture.info:
+        picture.info["icc_profile"] = _named_profile(_code_points(data), None)
     return cast(ImageFile.ImageFile, picture)
 
 
-def _named_profile(data: bytes, name: str, picture: ImageFile.ImageFile) -> bytes | None:
-    """Display P3, where only its numbers say so. In a PNG they count for more than a profile, in AVIF and HEIC less."""
-    if name == "png":
-        points = png.code_points(data)
-    elif name in ("avif", "heic") and "icc_profile" not in picture.info:
-        points = _code_points(data)
-    else:
-        return None
-    return bundled_profile("display-p3") if points[:1] == _P3 and points[1:2] in _SRGB_CURVES else None
+def _add_what_stands_beside_the_pixels(picture: Image.Image, parts: png.Parts) -> None:
+    """Pillow gives grey of 1, 2 and 4 bits with 8, and of colours with 16 the upper 8: `load` compares the others."""
+    picture.info["icc_profile"] = _named_profile(parts.code_points, parts.profile)
+    picture.info["exif"] = parts.exif
+    picture.n_frames = parts.frames  # type: ignore[attr-defined]
+    if len(parts.transparent) == 1:
+        picture.info["transparency"] = parts.transparent[0] * {1: 255, 2: 85, 4: 17}.get(parts.depth, 1)
+    elif parts.transparent:
+        picture.info["transparency" if parts.depth == 8 else TRANSPARENT_OF_16_BITS] = parts.transparent
+
+
+def _named_profile(points: bytes, embedded: bytes | None) -> bytes | None:
+    """The profile that the numbers stand for, none if they are sRGB's; where they are not known, the embedded one."""
+    if points[1:2] not in _SRGB_CURVES or points[:1] not in (_P3, _SRGB):
+        return embedded
+    return bundled_profile("display-p3") if points[:1] == _P3 else None
 
 
 def _code_points(data: bytes) -> bytes:
@@ -133,7 +150,7 @@ def shrink(picture: ImageFile.ImageFile, part: int, mode: str | None = None) -> 
     if picture.format != "JPEG" or _is_lossless(picture):
         return 1
     picture.draft(mode if is_ycc(picture) else None, (max(1, picture.width // part), max(1, picture.height // part)))
-    return part
+    return cast(int, picture.decoderconfig[0])  # of a picture of 3 rows it can make 2, but not 1/8
 
 
 def is_ycc(picture: ImageFile.ImageFile) -> bool:
@@ -163,6 +180,8 @@ def _bytes(picture: ImageFile.ImageFile) -> bytes:
 
 def load(picture: ImageFile.ImageFile) -> Image.Image:
     """Decode every pixel of the first frame."""
+    if TRANSPARENT_OF_16_BITS in picture.info:
+        return _with_a_transparent_colour_of_16_bits(picture)
     if picture.format != "WEBP":
         picture.load()
         # Pillow takes every CMYK JPEG for one of Adobe's, whose inks are stored inverted.
@@ -178,10 +197,21 @@ def load(picture: ImageFile.ImageFile) -> Image.Image:
     return decoded
 
 
+def _with_a_transparent_colour_of_16_bits(picture: ImageFile.ImageFile) -> Image.Image:
+    """Pillow gives the upper 8 bits of each sample; the lower 8 as well, if they are asked for as the upper ones."""
+    colour = picture.info[TRANSPARENT_OF_16_BITS]
+    lower = type(picture)(BytesIO(_bytes(picture)))
+    lower.decodermaxblock = picture.decodermaxblock
+    lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
+    opaque = differs(lower, [value & 255 for value in colour])
+    del lower  # 4 bytes a pixel
+    picture.load()
+    picture.putalpha(ImageChops.lighter(opaque, differs(picture, [value >> 8 for value in colour])))
+    return picture
+
+
 def orientation(picture: ImageFile.ImageFile) -> int:
     """EXIF orientation, 1 to 8; anything else counts as 1."""
-    if picture.format == "PNG":
-        picture.load()  # it may stand behind the pixels
     value = tags.first_directory(_exif(picture), {tags.ORIENTATION}).get(tags.ORIENTATION)
     return value if value in range(1, 9) else 1  # type: ignore[return-value]
 
@@ -226,7 +256,13 @@ def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[
     if not isinstance(entries, bytes):
         return
     order = "<" if index[:2] == b"II" else ">"
+    places = set()
     for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
-        (offset,) = struct.unpack_from(order + "L", entries, at + 8)
-        _, size = jpeg.frame(data, picture.info["mpoffset"] + offset)
-        yield size
+        length, offset = struct.unpack_from(order + "LL", entries, at + 4)
+        place = picture.info["mpoffset"] + offset
+        if data[place : place + 2] == b"\xff\xd8" and place + length <= len(data):
+            places.add(place)
+    for place in places:
+        marker, size = jpeg.frame(data, place, most=jpeg.MAX_SEGMENTS // len(places))
+        if marker:
+            yield size

@@ -11,26 +11,28 @@ MAX_BLOCKS = 1_000_000
 
 
 def frames(data: bytes) -> tuple[int, tuple[int, int]]:
-    """How many there are, and the largest canvas that one asks for (section 20).
+    """How many are there to their end, and the largest canvas that one asks for (section 20).
 
     Raises ValueError for more than MAX_BLOCKS.
     """
     count, largest = 0, (0, 0)
-    for left, top, width, height in _images(data):
-        count += 1
+    for whole, left, top, width, height in _images(data):
+        count += whole
         largest = max(largest, (left + width, top + height), key=lambda size: size[0] * size[1])
     return count, largest
 
 
-def _images(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:
+    """Whether an image's pixels are followed by the block that ends them, and its place on the canvas."""
     at, left = 13 + _palette(data[10]), MAX_BLOCKS
     while data[at : at + 1] in (b"!", b","):
+        place = None
         if data[at] == ord("!"):  # an extension: its label, then blocks
             at += 2
         elif at + 11 > len(data):
             return
         else:
-            yield struct.unpack_from("<4H", data, at + 1)
+            place = struct.unpack_from("<4H", data, at + 1)
             at += 11 + _palette(data[at + 9])  # 10 bytes of descriptor, 1 of LZW code size
         while at < len(data) and data[at]:
             at += 1 + data[at]
@@ -39,6 +41,8 @@ def _images(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         left -= 1
         if left < 0:
             raise ValueError(f"more than {MAX_BLOCKS:,} blocks")
+        if place:
+            yield at <= len(data), *place
 
 
 def _palette(flags: int) -> int:

@@ -8,78 +8,90 @@ from collections.abc import Iterator
 
 # The markers that start a frame (table B.1); C4, C8 and CC between them are tables.
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-SEQUENTIAL, LOSSLESS, SCAN = {0xC0, 0xC1}, 0xC3, 0xDA
+SEQUENTIAL, LOSSLESS, SCAN, END = {0xC0, 0xC1}, 0xC3, 0xDA, 0xD9
 PROGRESSIVE = {0xC2, 0xCA}
 
 # A progressive JPEG paints the picture again with each scan; 10 are usual. A small file can ask for thousands,
 # each as dear as a whole picture.
 MAX_SCANS = 100
 
-# Before the first scan. A profile or an index in 64 KiB pieces makes hundreds; 50 MB can hold 12 million, of which
-# Pillow would keep a list.
+# A profile or an index in 64 KiB pieces makes hundreds; 50 MB can hold 12 million, of which Pillow would keep a list.
 MAX_SEGMENTS = 10_000
 
 # Ones, which no Huffman code consists of, with the zero that each must be followed by. libjpeg reads up to 8 bytes
 # ahead (its bit buffer has 64 bits), and these 8 hold no more than two blocks of 8x8.
 _PADDING = b"\xff\0" * 8
 
-# Among coded pixels 0xFF is followed by 0, so that these appear nowhere else. `bytes.find` takes three times as long.
-_SCAN, _END = re.compile(rb"\xff\xda"), re.compile(rb"\xff\xd9")
+_END_MARK = b"\xff\xd9"
 
-# One with a body: not a filling 0xFF, a mere 0xFF of data, a restart, a beginning or an end (B.1.1.3).
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")
+# One with a meaning: not an escaped or a filling 0xFF, a restart, or a beginning (B.1.1.3). What stands between two
+# segments is skipped, as Pillow and libjpeg do.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 
-def frame(data: bytes, at: int = 0) -> tuple[int, tuple[int, int]]:
-    """The marker and the size of the first frame of the JPEG at that place; zeros if there is none."""
-    for marker, place in _segments(data, at):
+def frame(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> tuple[int, tuple[int, int]]:
+    """The marker and the size of the first frame of the JPEG at that place; zeros if there is none.
+
+    Raises ValueError for more segments than `most` before it.
+    """
+    for marker, place in _segments(data, at, most):
         if marker in FRAMES and place + 5 <= len(data):
             height, width = struct.unpack_from(">2H", data, place + 1)
             return marker, (width, height)
+        if marker == SCAN:
+            break
     return 0, (0, 0)
+
+
+def ended(data: bytes) -> bytes:
+    """With an end mark behind it, which may be missing where all of the pixels are there; two do no harm."""
+    return data if data.endswith(_END_MARK) else data + _END_MARK
 
 
 def open_ended(data: bytes) -> bytes:
     """The same JPEG, in a form in which libjpeg misses what is missing.
 
     Where the coded pixels end too early libjpeg paints the rest grey and warns, which Pillow does not pass on. It
-    stops only where the whole file ends too early. So a JPEG of one scan gets just enough padding for its end mark.
+    stops only where the whole file ends too early. So a JPEG of one scan ends with that scan, and just enough padding.
     One of several scans needs its end mark; of it the headers of the scans must add up to a whole picture, and a last
     scan cut short is not noticed. Neither is it in arithmetic code, which may leave out zeros at the end.
 
     Raises ValueError for scans that do not add up, and for more scans or segments than the limits above.
     """
-    places = dict(_segments(data, 0))
-    kind = next((marker for marker in places if marker in FRAMES), LOSSLESS)
-    if SCAN not in places or kind == LOSSLESS:
+    segments, kind, components = _segments(data), LOSSLESS, b""
+    for marker, place in segments:
+        if marker in FRAMES:
+            kind, components = marker, _body(data, place)[6::3]
+        if marker == SCAN:
+            break
+    if kind == LOSSLESS:
         return data
-    first = places[SCAN]
-    found = _END.search(data, first)
-    end = found.start() if found else len(data)
-    components = _body(data, places[kind])[6::3]
-    if kind in SEQUENTIAL and data[first] == len(components):
-        return b"".join((memoryview(data)[:end], _PADDING)) if found else data
-    scans = [_body(data, first), *(_body(data, scan.end() + 2) for scan in _SCAN.finditer(data, first, end))]
+    if kind in SEQUENTIAL and data[place] == len(components):
+        _, behind = next(segments, (0, len(data) + 4))
+        return b"".join((memoryview(data)[: behind - 4], _PADDING))
+    scans = [_body(data, place), *(_body(data, at) for marker, at in segments if marker == SCAN)]
     _check_scans(scans, components, in_steps=kind in PROGRESSIVE)
     return data
 
 
-def _segments(data: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """The marker of each segment and where its body begins, up to the one that starts the first scan.
+def _segments(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> Iterator[tuple[int, int]]:
+    """The marker of each segment and where its body begins, 4 bytes behind the marker, up to the end of the picture.
 
-    What stands between them is skipped, as Pillow does.
+    An end mark before the first scan only ends tables.
     """
-    at += 2
-    for _ in range(MAX_SEGMENTS):
+    scanned = False
+    for _ in range(most):
         found = _MARKER.search(data, at)
-        if not found or found.end() + 2 > len(data):
+        if not found:
             return
         at, marker = found.start(), data[found.start() + 1]
-        yield marker, at + 4
-        if marker == SCAN:
+        if marker != END or scanned:
+            yield marker, at + 4
+        if marker == END and scanned:
             return
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise ValueError(f"more than {MAX_SEGMENTS:,} segments")
+        scanned |= marker == SCAN
+        at += 2 if marker == END else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise ValueError(f"more than {most:,} segments")
 
 
 def _body(data: bytes, place: int) -> bytes:

@@ -1,64 +1,158 @@
-"""The chunks of a PNG (https://www.w3.org/TR/png-3/) that Pillow refuses for their size, or does not know."""
+"""Takes a PNG apart (https://www.w3.org/TR/png-3/): Pillow gets the chunks that hold pixels, the others are read here.
+
+So a fault outside the pixels harms only its own chunk, wherever that stands. The rule: docs/decisions.md.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
-
-# Pillow refuses a whole picture for a profile or a text that unpacks to more than this: PngImagePlugin.MAX_TEXT_CHUNK.
-PILLOWS_LIMIT = 1 << 20
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 
 # Unpacked bytes of a profile: those of presses have 2.5 MB. What is longer is cut off here, and then is a broken one.
 LARGEST_PROFILE = 1 << 24
 
-# Pillow takes microseconds for each, and 50 MB hold 4 million. Of 8 KiB each, as they usually are, 6,000.
+# 50 MB hold 4 million. Of 8 KiB each, as they usually are, 6,000.
 MAX_CHUNKS = 100_000
 
-_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY, RGB, PALETTE = 0, 2, 3  # colour types
+
+# Of the 4 bytes of zlib's checksum. Without them Pillow does not compare it; without the fourth it may find no end.
+_CHECKSUM_LEFT_OUT = 3
 
 
-def lightened(data: bytes) -> tuple[bytes, bytes | None]:
-    """The PNG without texts, which nobody reads here, and without a profile that is too large for Pillow: that comes
-    unpacked beside it.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`pixels` is a PNG of the first picture and nothing else; of the rest, what counts here.
 
-    Raises ValueError for more chunks than MAX_CHUNKS.
+    transparent: samples of the colour that is, as they are stored; empty if there is none, or a palette.
+    code_points: colour primaries and transfer, each a number of ITU-T H.273; empty if not said.
+    frames: how many pictures there are.
     """
-    profile, kept, since = None, [], 0
-    for name, start, end in _chunks(data):
-        large = _large_profile(data[start + 8 : end - 4]) if name == b"iCCP" else None
-        if large or name in _TEXTS:
-            profile = large or profile
-            kept.append(memoryview(data)[since:start])
-            since = end
-    return (b"".join((*kept, memoryview(data)[since:])) if since else data), profile
+
+    pixels: bytes
+    depth: int
+    transparent: tuple[int, ...]
+    code_points: bytes
+    profile: bytes | None
+    exif: bytes
+    frames: int
 
 
-def code_points(data: bytes) -> bytes:
-    """Colour primaries, transfer, matrix and range, each a number of ITU-T H.273; empty if not said."""
-    return next((data[start + 8 : end - 4] for name, start, end in _chunks(data) if name == b"cICP"), b"")
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    name: bytes
+    length: int  # of its body as it is named; the file may end before that
+    whole: memoryview  # with name, length and checksum
+
+    @property
+    def body(self) -> memoryview:
+        return self.whole[8 : 8 + self.length]
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.whole) == self.length + 12
+
+    @property
+    def is_intact(self) -> bool:
+        return self.is_complete and zlib.crc32(self.whole[4:-4]) == int.from_bytes(self.whole[-4:], "big")
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The name of each chunk and where it begins and ends, its length and its checksum included."""
-    start = 8
+def apart(data: bytes) -> Parts:
+    """Raises ValueError for more chunks than MAX_CHUNKS, for no header, and for a palette picture without a palette."""
+    chunks = list(_chunks(data))
+    first = next((at for at, chunk in enumerate(chunks) if chunk.name == b"IDAT"), len(chunks))
+    packed = list(takewhile(lambda chunk: chunk.name == b"IDAT", chunks[first:]))
+    before = {chunk.name: chunk for chunk in reversed(chunks[:first]) if _is_critical(chunk) or chunk.is_intact}
+
+    def body(name: bytes) -> bytes:
+        return bytes(before[name].body) if name in before else b""
+
+    if len(body(b"IHDR")) < 13:
+        raise ValueError("no header")
+    depth, kind = body(b"IHDR")[8:10]
+    if kind == PALETTE and b"PLTE" not in before:
+        raise ValueError("a palette picture without its palette")
+    needed = (b"IHDR", b"PLTE", b"tRNS") if kind == PALETTE else (b"IHDR",)
+    return Parts(
+        pixels=_of_pixels([before[name] for name in needed if name in before], packed),
+        depth=depth,
+        transparent=_transparent(body(b"tRNS"), depth, kind),
+        code_points=_code_points(body(b"cICP")),
+        profile=_profile(body(b"iCCP")),
+        exif=next((bytes(chunk.body) for chunk in chunks if chunk.name == b"eXIf" and chunk.is_intact), b""),
+        frames=_pictures(chunks) if b"acTL" in before else 1,
+    )
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    view, start = memoryview(data), len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
-        if start + 12 > len(data):
+        if start + 8 > len(data):
             return
         length, name = struct.unpack_from(">I4s", data, start)
-        end = start + 12 + length
-        if end > len(data):
-            return
-        yield name, start, end
-        start = end
+        yield _Chunk(name, length, view[start : start + 12 + length])
+        start += 12 + length
     raise ValueError(f"more than {MAX_CHUNKS:,} chunks")
 
 
-def _large_profile(chunk: bytes) -> bytes | None:
+def _is_critical(chunk: _Chunk) -> bool:
+    return chunk.name[:1].isupper()
+
+
+def _of_pixels(head: Sequence[_Chunk], packed: Sequence[_Chunk]) -> bytes:
+    """The chunks of the head as they are, and the packed pixels in one chunk.
+
+    Where the chunks' own checksums are right, what zlib adds is not needed, and may be wrong.
+    """
+    bodies = [chunk.body for chunk in packed]
+    if all(chunk.is_intact for chunk in packed if chunk.is_complete):
+        unneeded = sum(map(len, bodies)) - (sum(chunk.length for chunk in packed) - _CHECKSUM_LEFT_OUT)
+        while bodies and unneeded > 0:
+            last = bodies.pop()
+            bodies += [last[:-unneeded]] if len(last) > unneeded else []
+            unneeded -= len(last)
+    made: list[bytes | memoryview] = [SIGNATURE, *(chunk.whole for chunk in head)]
+    if packed:
+        made += [
+            struct.pack(">I4s", sum(map(len, bodies)), b"IDAT"),
+            *bodies,
+            bytes(4),
+        ]  # Pillow asks no checksum of it
+    return b"".join([*made, b"\0\0\0\0IEND\xae\x42\x60\x82"])
+
+
+def _transparent(samples: bytes, depth: int, kind: int) -> tuple[int, ...]:
+    """Of two bytes for each sample only as many bits count as the picture has (11.3.1.1)."""
+    count = {GREY: 1, RGB: 3}.get(kind, 0)
+    if not count or len(samples) < 2 * count:
+        return ()
+    return tuple(sample & (1 << depth) - 1 for sample in struct.unpack_from(f">{count}H", samples))
+
+
+def _code_points(chunk: bytes) -> bytes:
+    """Only of RGB in its full range: no matrix, 1 (11.3.2.6)."""
+    return chunk[:2] if chunk[2:] == b"\0\1" else b""
+
+
+def _profile(chunk: bytes) -> bytes | None:
     """Of an iCCP chunk: a name, a zero, the method of compression, and the profile."""
     packed = chunk[chunk.find(b"\0") + 2 :]
     try:
-        profile = zlib.decompressobj().decompress(packed, LARGEST_PROFILE)
+        return zlib.decompressobj().decompress(packed, LARGEST_PROFILE) or None
     except zlib.error:
         return None
-    return profile if len(profile) > PILLOWS_LIMIT else None
+
+
+def _pictures(chunks: Iterable[_Chunk]) -> int:
+    """How many begin: `fcTL` announces each but a first that is no part of the animation."""
+    count, announced = 0, True
+    for chunk in chunks:
+        if chunk.name == b"fcTL":
+            announced = True
+        elif announced and chunk.name in (b"IDAT", b"fdAT") and chunk.is_complete:
+            count, announced = count + 1, False
+    return count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +13,17 @@ from PIL import Image, ImageFile
 
 from functions.imaging import tags
 from functions.imaging.color import straight, to_srgb
-from functions.imaging.formats import again, copyright_tags, is_ycc, load, open_picture, orientation, recognise, shrink
+from functions.imaging.formats import (
+    again,
+    completed,
+    copyright_tags,
+    is_ycc,
+    load,
+    open_picture,
+    orientation,
+    recognise,
+    shrink,
+)
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside
 
 Size = tuple[int, int]
@@ -122,13 +133,14 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     name = recognise(data)
     if name is None:
         raise ValueError("not a picture that was accepted")
-    return open_picture(data, name)
+    return open_picture(completed(data, name), name)
 
 
 def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target) -> Image.Image:
     """The picture, or the part of it that is kept, at that size, still in its own colours and orientation."""
+    width, height = picture.size
     cropped = target.fit == "cover"
-    box = _part(picture.size, size) if cropped else (0.0, 0.0, float(picture.width), float(picture.height))
+    box = _part(picture.size, size) if cropped else (0.0, 0.0, float(width), float(height))
     scaling = (box[2] - box[0]) / size[0]
     if _is_cheaper_apart(picture, scaling, size, target):
         return _resized_apart(picture, size, box)
@@ -137,7 +149,7 @@ def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target) -> Image.I
     pixels = straight(load(picture))
     box = _divided(box, shrunk)
     if cropped and target.crop == "entropy":
-        box = _busiest(pixels, box)
+        box = _busiest(pixels, box, (width / shrunk, height / shrunk), picture.info.get("icc_profile"))
     return _resized(pixels, size, box, shrunk=shrunk > 1)
 
 
@@ -147,21 +159,39 @@ def _divided(box: Box, by: int) -> Box:
 
 def _part(whole: Size, size: Size) -> Box:
     """The largest part of the whole, about its centre, that has the shape of `size`."""
-    scaling = min(whole[0] / size[0], whole[1] / size[1])
-    left, top = (whole[0] - size[0] * scaling) / 2, (whole[1] - size[1] * scaling) / 2
+    scaling = min(Fraction(whole[0], size[0]), Fraction(whole[1], size[1]))  # a float's last bits could stick out
+    left, top = float(whole[0] - size[0] * scaling) / 2, float(whole[1] - size[1] * scaling) / 2
     return left, top, whole[0] - left, whole[1] - top
 
 
-def _busiest(picture: Image.Image, box: Box) -> Box:
-    """Move the box along the longer side of the picture to where its grey levels carry most entropy."""
-    small = picture.resize(fit_inside(*picture.size, 128, 128), Image.Resampling.BOX).convert("L")
+def _busiest(picture: Image.Image, box: Box, whole: tuple[float, float], profile: bytes | None) -> Box:
+    """Move the box along the longer side of the picture to where what a person sees of it carries most entropy."""
+    small = picture.resize(fit_inside(*picture.size, 128, 128), Image.Resampling.BOX)
+    seen = _on_black_and_on_white(to_srgb(small, profile)[0])
     scale_x, scale_y = small.width / picture.width, small.height / picture.height
     width, height = max(1, round((box[2] - box[0]) * scale_x)), max(1, round((box[3] - box[1]) * scale_y))
     places = [(x, y) for x in range(small.width - width + 1) for y in range(small.height - height + 1)]
-    x, y = max(places, key=lambda place: small.crop((*place, place[0] + width, place[1] + height)).entropy())
-    left = min(x / scale_x, picture.width - (box[2] - box[0]))
-    top = min(y / scale_y, picture.height - (box[3] - box[1]))
-    return left, top, left + box[2] - box[0], top + box[3] - box[1]
+
+    def entropy(place: tuple[int, int]) -> float:
+        part = *place, place[0] + width, place[1] + height
+        return sum(grey.crop(part).entropy() for grey in seen)
+
+    x, y = max(places, key=entropy)
+    left, right = _moved(box[2] - box[0], x / scale_x, whole[0])
+    top, bottom = _moved(box[3] - box[1], y / scale_y, whole[1])
+    return left, top, right, bottom
+
+
+def _moved(length: float, to: float, whole: float) -> tuple[float, float]:
+    start = max(0.0, min(to, whole - length))
+    return start, min(start + length, whole)
+
+
+def _on_black_and_on_white(picture: Image.Image) -> list[Image.Image]:
+    """The grey levels; of a picture with transparency on both, because one may hide what the other shows."""
+    if picture.mode not in ("LA", "RGBA"):
+        return [picture.convert("L")]
+    return [_on_background(picture, background).convert("L") for background in ("#000000", "#ffffff")]
 
 
 def _resized(picture: Image.Image, size: Size, box: Box, *, shrunk: bool) -> Image.Image:

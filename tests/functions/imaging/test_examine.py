@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 import struct
 import zlib
 
@@ -158,6 +159,112 @@ def test_a_png_with_a_flipped_bit_in_its_header_is_corrupt():
     assert rejected(bytes(data))[0] == "corrupt"
 
 
+# Whole in their pixels, and wrong elsewhere
+
+
+def chunks(data):
+    at = 8
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length], at + 8 + length
+        at += 12 + length
+
+
+def with_a_wrong_checksum(data, wanted):
+    (at,) = (at for name, _, at in chunks(data) if name == wanted)
+    return data[:at] + bytes(byte ^ 255 for byte in data[at : at + 4]) + data[at + 4 :]
+
+
+ANCILLARY = (b"pHYs", b"gAMA", b"tEXt", b"iCCP", b"eXIf", b"tRNS", b"prIv", b"acTL")
+
+
+@pytest.mark.parametrize("name", ANCILLARY)
+@pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "behind them"])
+@pytest.mark.parametrize("body", [b"", b"\0" * 6, b"\xff" * 40], ids=len)
+def test_a_chunk_of_a_png_that_is_not_pixels_may_be_wrong(name, place, body):
+    """With a wrong checksum it is not there; of nonsense what makes sense is taken. The picture is the same."""
+    data = TAKEN["png"]
+    plain = render(data, Target("png", 60, 40)).data
+    whole = data[:place] + png_chunk(name, body) + data[place:]
+    broken = with_a_wrong_checksum(whole, name)
+    assert examine(broken, LIMITS).frames == 1
+    assert render(broken, Target("png", 60, 40)).data == plain
+    assert examine(whole, LIMITS).frames == 1
+
+
+def test_a_wrong_checksum_makes_a_chunk_that_counts_not_count():
+    """Neither orientation nor transparency of a chunk that is not as it was written."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    turned = encoded(SMALL, "PNG", exif=exif)
+    assert examine(turned, LIMITS).width == 40
+    assert examine(with_a_wrong_checksum(turned, b"eXIf"), LIMITS).width == 60
+
+
+@pytest.mark.parametrize("name", [b"IHDR", b"PLTE"])
+def test_a_wrong_checksum_of_what_pixels_are_made_of_is_corrupt(name):
+    assert rejected(with_a_wrong_checksum(TAKEN["palette"], name))[0] == "corrupt"
+
+
+def png_of(packed, *before, kind=2, depth=8, size=(60, 40), end=True):
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, kind, 0, 0, 0))
+    before = b"".join(png_chunk(*one) for one in before)
+    pixels = b"".join(png_chunk(b"IDAT", one) for one in packed)
+    return b"\x89PNG\r\n\x1a\n" + header + before + pixels + (png_chunk(b"IEND", b"") if end else b"")
+
+
+ROWS = b"".join(b"\0" + SMALL.tobytes()[at : at + 180] for at in range(0, 180 * 40, 180))
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("pieces", [1, 2, 200])
+def test_of_the_two_checksums_of_a_pngs_pixels_one_may_be_wrong(level, pieces):
+    """zlib's, or those of the chunks: one that is right says that the pixels are as they were written."""
+    packed = zlib.compress(ROWS, level)
+    wrong = packed[:-4] + bytes(byte ^ 255 for byte in packed[-4:])
+    step = -(-len(packed) // pieces)
+
+    def split(data):
+        return [data[at : at + step] for at in range(0, len(data), step)]
+
+    right = png_of(split(packed))
+    assert examine(png_of(split(wrong)), LIMITS) == examine(right, LIMITS)
+    shown = [Image.open(io.BytesIO(render(one, Target("png", 60, 40)).data)) for one in (png_of(split(wrong)), right)]
+    assert shown[0].tobytes() == shown[1].tobytes() == SMALL.tobytes()
+
+    def with_wrong_chunks(data):
+        for at in [at for name, _, at in chunks(data) if name == b"IDAT"]:
+            data = data[:at] + bytes(4) + data[at + 4 :]
+        return data
+
+    assert examine(with_wrong_chunks(right), LIMITS) == examine(right, LIMITS)
+    assert rejected(with_wrong_chunks(png_of(split(wrong))))[0] == "corrupt"
+
+
+@pytest.mark.parametrize("name", ["png", "palette", "gif", "jpeg", "grey", "cmyk"])
+@pytest.mark.parametrize("behind", [b"", b"\0", b"\xff", b"junk"], ids=repr)
+def test_an_end_mark_may_be_missing(name, behind):
+    """With anything in its place, or nothing."""
+    data = TAKEN[name]
+    cut = {"png": 12, "palette": 12, "gif": 1}.get(name, 2)
+    facts = examine(data[:-cut] + behind, LIMITS)
+    assert facts == examine(data, LIMITS)
+    same = [render(one, Target("png", 60, 40)).data for one in (data[:-cut] + behind, data)]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("place", ["nowhere", "behind the pixels"])
+def test_a_palette_png_without_a_palette_before_its_pixels_is_corrupt(depth, place):
+    rows = zlib.compress((b"\0" + bytes(60 * depth // 8 + 1)) * 40)
+    data = png_of([rows], kind=3, depth=depth, end=False)
+    if place != "nowhere":
+        data += png_chunk(b"PLTE", bytes(3 * 2**depth))
+    data += png_chunk(b"IEND", b"")
+    assert rejected(data) == ("corrupt", "PNG that cannot be decoded: a palette picture without its palette")
+    assert examine(png_of([rows], (b"PLTE", bytes(3 * 2**depth)), kind=3, depth=depth), LIMITS).color == "#000000"
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_width_and_height_are_those_a_person_sees(orientation):
     """A photo stored 60x40 is 40x60 upright where it lies on its side: orientations 5 to 8."""
@@ -170,6 +277,17 @@ def test_frames_of_an_animation_are_counted():
     drawn = [Image.new("RGB", (40, 30), (40 * number, 0, 0)) for number in range(4)]
     for name in ("WEBP", "PNG", "TIFF", "AVIF"):
         assert examine(encoded(drawn[0], name, save_all=True, append_images=drawn[1:]), LIMITS).frames == 4
+
+
+def test_frames_that_a_file_only_announces_are_not_counted():
+    """Cut behind the second of four: of a GIF and a PNG two pictures are there; of an MPO, the first of two."""
+    drawn = [Image.new("RGB", (40, 30), (40 * number, 0, 0)) for number in range(4)]
+    gif, png = (encoded(drawn[0], name, save_all=True, append_images=drawn[1:]) for name in ("GIF", "PNG"))
+    third = [found.start() for found in re.finditer(rb"!\xf9\x04", gif)][-2]
+    assert examine(gif[: third + 22], LIMITS).frames == 2
+    assert examine(png[: [found.start() for found in re.finditer(b"fcTL", png)][2] + 40], LIMITS).frames == 2
+    mpo = encoded(SMALL, "MPO", save_all=True, append_images=[landscape(300, 200)])
+    assert examine(mpo[: mpo.rindex(b"\xff\xd8") + 3_000], LIMITS).frames == 1
 
 
 def test_the_second_picture_of_an_mpo_counts():
@@ -201,6 +319,15 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded():
     bomb = data[:second] + data[first:second] * 200 + data[second:]
     scans = 200 + data.count(b"\xff\xda")
     assert rejected(bomb) == ("corrupt", f"JPEG that cannot be decoded: {scans} scans, limit 100")
+
+
+def test_scans_behind_a_comment_with_an_end_mark_are_counted():
+    """What looks like the end of the picture in a comment is none for libjpeg either."""
+    data = encoded(landscape(64, 64), "JPEG", progressive=True)
+    first = data.index(b"\xff\xda")
+    second = data.index(b"\xff\xda", first + 2)
+    bomb = data[:second] + b"\xff\xfe\0\4\xff\xd9" + data[first:second] * 200 + data[second:]
+    assert "scans, limit 100" in rejected(bomb)[1]
 
 
 SCREEN = b"GIF89a\x01\0\x01\0\x80\0\0" + b"\0\0\0\xff\xff\xff"  # one pixel, two colours

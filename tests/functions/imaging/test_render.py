@@ -6,6 +6,8 @@ import struct
 import zlib
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageStat
 
 from darkroom.pictures import ORIENTATION, STORED, animated_gif, landscape, photo
@@ -118,15 +120,13 @@ def profile_of(primaries, gamma):
 
 
 # Adobe RGB (1998), 4.3.5.3 and annex C: gamma 2.19921875, colorants adapted to D50 by Bradford.
-ADOBE_RGB = profile_of(
-    {
-        b"rXYZ": (0.60974, 0.31111, 0.01947),
-        b"gXYZ": (0.20528, 0.62567, 0.06087),
-        b"bXYZ": (0.14919, 0.06322, 0.74457),
-        b"wtpt": (0.9642, 1.0, 0.8249),
-    },
-    2.19921875,
-)
+ADOBE_COLORANTS = {
+    b"rXYZ": (0.60974, 0.31111, 0.01947),
+    b"gXYZ": (0.20528, 0.62567, 0.06087),
+    b"bXYZ": (0.14919, 0.06322, 0.74457),
+    b"wtpt": (0.9642, 1.0, 0.8249),
+}
+ADOBE_RGB = profile_of(ADOBE_COLORANTS, 2.19921875)
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -202,6 +202,30 @@ def test_a_png_that_only_names_display_p3_is_converted():
     near(rendition(data, 32, 32).getpixel((9, 9)), SRGB_GREEN, 2)
 
 
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([12, 13, 0, 1], SRGB_GREEN),
+        ([1, 13, 0, 1], P3_GREEN),
+        ([1, 1, 0, 1], P3_GREEN),
+        ([9, 16, 0, 1], (66, 151, 34)),
+        ([12, 13, 5, 1], (66, 151, 34)),
+        ([12, 13, 0, 0], (66, 151, 34)),
+        ([12], (66, 151, 34)),
+    ],
+    ids=["Display P3", "sRGB", "BT.709", "PQ", "with a matrix", "narrow", "cut short"],
+)
+@pytest.mark.parametrize("last", [False, True], ids=["before the profile", "behind it"])
+def test_known_code_points_of_a_png_count_for_more_than_its_profile(points, expected, last):
+    """The profile is Adobe RGB; it counts where the numbers are none that are known here."""
+    data = encoded(Image.new("RGB", (64, 64), P3_GREEN), "PNG", icc_profile=None if last else ADOBE_RGB)
+    data = with_chunk(data, b"cICP", bytes(points))
+    if last:
+        data = with_chunk(data, b"iCCP", b"Adobe RGB\0\0" + zlib.compress(ADOBE_RGB))
+    near(rendition(data, 32, 32).getpixel((9, 9)), expected, 3)
+    near(bytes.fromhex(examine(data, Limits(10**6, 10**6)).color[1:]), expected, 3)
+
+
 def test_an_avif_that_only_names_display_p3_is_converted():
     """The same numbers, two bytes each, in the box `colr`."""
     data = encoded(Image.new("RGB", (64, 64), P3_GREEN), "AVIF", quality=95, speed=10)
@@ -241,15 +265,6 @@ def png(width, height, kind, rows, *others):
 def grey_ramp_16(width=256):
     """Column x is 257 x, so that 8 bits of it are exactly x."""
     return png(width, 8, 0, [[257 * x for x in range(width)]] * 8)
-
-
-def test_the_transparent_colour_of_a_16_bit_png_is_transparent():
-    grey = png(3, 1, 0, [[40_000, 20_000, 100]], (b"tRNS", struct.pack(">H", 20_000)))
-    colour = [60_000, 1_000, 2_000, 500, 60_000, 900, 500, 100, 900]
-    red = png(3, 1, 2, [colour], (b"tRNS", struct.pack(">3H", 500, 60_000, 900)))
-    for data in (grey, red):
-        shown = rendition(data, 3, 1).convert("RGBA")
-        assert [shown.getpixel((x, 0))[3] for x in (0, 1, 2)] == [255, 0, 255]
 
 
 def test_an_orientation_behind_the_pixels_of_a_png_counts():
@@ -440,6 +455,47 @@ def test_every_planned_rendition_has_exactly_its_planned_size(width, height, for
         )
 
 
+def ramps(width, height):
+    """Red grows from 0 to 255 to the right, green downwards."""
+    red = Image.frombytes("L", (width, 1), bytes(255 * (2 * x + 1) // (2 * width) for x in range(width)))
+    green = Image.frombytes("L", (1, height), bytes(255 * (2 * y + 1) // (2 * height) for y in range(height)))
+    blue = Image.new("L", (width, height), 128)
+    return Image.merge("RGB", (red.resize((width, height)), green.resize((width, height)), blue))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    size=st.tuples(st.integers(1, 500), st.integers(1, 500)),
+    box=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    fit=st.sampled_from(["cover", "inside"]),
+    crop=st.sampled_from(["center", "entropy"]),
+    orientation=st.integers(1, 8),
+    source=st.sampled_from(["JPEG", "PNG", "WEBP"]),
+    format_name=st.sampled_from(["png", "webp", "jpeg"]),
+)
+@example((500, 333), (100, 300), "cover", "center", 1, "PNG", "png")
+@example((700, 3), (300, 300), "inside", "center", 6, "JPEG", "webp")
+@example((7, 650), (300, 300), "cover", "entropy", 1, "JPEG", "png")
+def test_every_size_goes_into_every_box(size, box, fit, crop, orientation, source, format_name):
+    """Of a picture whose colours say where they are: all of it, its middle, or a part in the shape of the box."""
+    options = {"JPEG": {"quality": 98, "subsampling": 0}, "PNG": {"compress_level": 1}, "WEBP": {"lossless": True}}
+    data = stored(ramps(*size), orientation, source, **options[source])
+    (one,) = plan(*size, [RenditionSetting("a", *box, fit, (format_name,), crop)])
+    shown = rendition(data, one.width, one.height, format_name, fit=one.fit, crop=one.crop).convert("RGB")
+    assert shown.size == (one.width, one.height)
+    if format_name != "png":  # it mixes the colours of neighbours
+        return
+    first, last = shown.getpixel((0, 0)), shown.getpixel((one.width - 1, one.height - 1))
+    scaling = min(size[0] / one.width, size[1] / one.height)
+    for side in (0, 1):
+        length = (one.width, one.height)[side]
+        kept = length * scaling / size[side] if one.fit == "cover" else 1
+        step = 255 * kept / length  # from one pixel to the next; the first and the last show the middle of their part
+        assert abs(last[side] - first[side] - (255 * kept - step)) < 24 + step / 2
+        if one.crop == "center":
+            assert abs(first[side] + last[side] - 255) < 24 + step / 4
+
+
 @pytest.mark.parametrize("smaller", [1.3, 2, 3.7, 5, 9, 17])
 def test_scaling_shows_what_a_full_decode_with_lanczos_shows(smaller):
     """Whatever part of its size the JPEG is decoded at: no shift, no other brightness, no other colour."""
@@ -492,6 +548,56 @@ def test_entropy_crops_to_the_busiest_part():
         for crop in ("entropy", "center")
     )
     assert plain < 10 < 30 < busy
+
+
+@pytest.mark.parametrize("shape", ["black", "white"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_entropy_sees_a_shape_on_nothing(shape, mode):
+    """Below what is transparent the colour is the shape's, so that only alpha shows it."""
+    drawn = Image.new("RGBA", (600, 200), shape)
+    drawn.putalpha(0)
+    drawn.paste(Image.new("RGBA", (120, 120), shape), (440, 40))
+    shown = rendition(encoded(drawn.convert(mode), "PNG"), 200, 200, fit="cover", crop="entropy").convert("RGBA")
+    assert ImageStat.Stat(shown.getchannel("A")).sum[0] > 255 * 120 * 120 / 2
+
+
+def test_entropy_is_that_of_the_colours_that_are_seen():
+    """A profile with the gamma 50 leaves of the left half's chequers only black; the right half's are light enough."""
+    drawn = Image.new("RGB", (400, 200), "black")
+    for x in range(0, 400, 8):
+        for y in range(0, 200, 8):
+            grey = (x * 7 + y * 3) % 256 * 2 // 3 if x < 200 else 235 + (x + y) % 16
+            drawn.paste((grey, grey, grey), (x, y, x + 8, y + 8))
+    dark = profile_of(ADOBE_COLORANTS, 50)
+    shown = rendition(encoded(drawn, "PNG", icc_profile=dark), 200, 200, fit="cover", crop="entropy")
+    assert ImageStat.Stat(shown.convert("L")).mean[0] > 20
+
+
+@pytest.mark.parametrize("short", range(1, 10))
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_strip_of_a_jpeg_is_shown_from_end_to_end(short, mode):
+    """libjpeg cannot decode at 1/8 what has less than 8 rows: what it made was taken for the whole at 1/8."""
+    ramp = ramps(2000, 1).getchannel("R").resize((2000, short)).convert(mode)
+    for strip in (ramp, ramp.transpose(Image.Transpose.ROTATE_90)):
+        data = encoded(strip, "JPEG", quality=95)
+        whole = rendition(data, *strip.size).convert("L")
+        for one in plan(*strip.size, [RenditionSetting("a", side, side) for side in (90, 1100)]):
+            for format_name in ("png", "webp"):
+                shown = rendition(data, one.width, one.height, format_name).convert("L")
+                for part in (0, 0.5, 1):
+                    here, there = [(round(part * (w - 1)), round(part * (h - 1))) for w, h in (shown.size, whole.size)]
+                    assert abs(shown.getpixel(here) - whole.getpixel(there)) <= 8, (one, format_name, part)
+
+
+def test_the_placeholder_of_a_strip_shows_all_of_it():
+    """A quarter red, the rest blue, 3 pixels wide: of the JPEG the same as of the PNG, each term within 1 of 15."""
+    drawn = Image.new("RGB", (3, 4000), RED)
+    drawn.paste(BLUE, (0, 1000, 3, 4000))
+    strips = [encoded(drawn, "PNG"), encoded(drawn, "JPEG", quality=98, subsampling=0)]
+    one, other = (examine(data, Limits(10**6, 10**6)) for data in strips)
+    near(bytes.fromhex(one.color[1:]), bytes.fromhex(other.color[1:]), 4)
+    terms = [base64.b64decode(facts.placeholder)[5:] for facts in (one, other)]
+    near(*([nibble for byte in each for nibble in (byte & 15, byte >> 4)] for each in terms), 1)
 
 
 @pytest.mark.parametrize(
