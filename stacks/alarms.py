@@ -23,6 +23,7 @@ from stacks.storage import Storage
 from stacks.workflow import Workflow
 
 NOTICED_WITHIN = Duration.minutes(5)
+LATE = Duration.minutes(1)  # an event is delivered within a second where nothing is short
 
 
 class Alarms(Construct):
@@ -78,6 +79,25 @@ class Alarms(Construct):
             periods=2,  # a short burst asks for nothing
         )
         self._alarm(
+            "ThrottledExecutions",
+            "Step Functions has held back executions for ten minutes. Ask AWS for more state transitions a second.",
+            (machine.metric_throttled(period=NOTICED_WITHIN) for machine in (workflow.images, workflow.deletions)),
+            periods=2,
+        )
+        self._alarm(
+            "RetriedEvents",
+            "EventBridge has delivered events again for ten minutes: uploads wait. See what their target is short of.",
+            retried([*starts, *sweeps]),
+            periods=2,
+        )
+        self._alarm(
+            "LateEvents",
+            "For ten minutes, uploads or deletions have waited over a minute for their execution to start.",
+            delivery_times(starts),
+            over=LATE.to_milliseconds(),
+            periods=2,
+        )
+        self._alarm(
             "UndeliveredEvents",
             "EventBridge could not start an execution or call the sweep. See that its target and role exist.",
             undelivered(starts, sweeps),
@@ -120,6 +140,7 @@ class Alarms(Construct):
         does: str,
         metrics: cloudwatch.Metric | Iterable[cloudwatch.Metric],
         *,
+        over: float = 0,
         periods: int = 1,
     ) -> None:
         """One for each metric: the local cloud takes no alarm over an expression."""
@@ -130,7 +151,7 @@ class Alarms(Construct):
                 f"{name}{number or ''}",
                 alarm_description=f"{does} docs/runbook.md#{name.lower()}",
                 metric=metric,
-                threshold=0,
+                threshold=over,
                 evaluation_periods=periods,
                 comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
                 treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
@@ -153,9 +174,27 @@ def undelivered(starts: Sequence[events.Rule], sweeps: Sequence[events.Rule]) ->
     ):
         for rule in rules:
             for name in names:
-                yield cloudwatch.Metric(
-                    namespace="AWS/Events",
-                    metric_name=name,
-                    dimensions_map={"RuleName": rule.rule_name},
-                    statistic="Sum",
-                )
+                yield of_rule(rule, name, "Sum")
+
+
+def retried(rules: Sequence[events.Rule]) -> Iterator[cloudwatch.Metric]:
+    """Deliveries that EventBridge tried again: for a day, and 185 times, before an event counts as undelivered."""
+    for rule in rules:
+        yield of_rule(rule, "RetryInvocationAttempts", "Sum")
+
+
+def delivery_times(rules: Sequence[events.Rule]) -> Iterator[cloudwatch.Metric]:
+    """From the event to its delivery, in ms. To the first attempt (`…StartLatency`) it stays short, whatever waits."""
+    for rule in rules:
+        yield of_rule(rule, "IngestionToInvocationSuccessLatency", "p95")
+
+
+def of_rule(rule: events.Rule, name: str, statistic: str) -> cloudwatch.Metric:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html"""
+    return cloudwatch.Metric(
+        namespace="AWS/Events",
+        metric_name=name,
+        dimensions_map={"RuleName": rule.rule_name},
+        statistic=statistic,
+        period=NOTICED_WITHIN,
+    )

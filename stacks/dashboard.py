@@ -1,7 +1,7 @@
 """What an operator looks at: the dashboard, and the questions of Logs Insights that are saved beside it.
 
-Everything shown is measured anyway. What no metric says (which status an execution ended with, what was retried) is
-asked of the state machine's log when somebody looks, and costs nothing while nobody does.
+Everything shown is measured anyway. What no metric says (by which error an execution ended, what was retried) is asked
+of the state machines' logs, which hold errors only, when somebody looks, and costs nothing while nobody does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.alarms import ended_badly, undelivered
+from stacks.alarms import delivery_times, ended_badly, retried, undelivered
 from stacks.settings import Settings
 from stacks.steps import Step, Steps
 from stacks.storage import Storage
@@ -23,13 +23,12 @@ from stacks.workflow import Workflow
 
 WIDTH = 24  # columns of a dashboard
 ENDS = ("failed", "timed out", "aborted")
+STARTS = ("uploads", "deletions")
 
 # Queries, stage by stage.
-# A key, which anybody chooses, is in an output too, but its quotes are escaped there.
-STATUSES = (
-    'filter type in ["ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"]',
-    r'parse details.output /"status":\s*"(?<status>\w+)"/',
-    "stats count(*) as executions by type, status",
+ENDED_BADLY = (
+    'filter type in ["ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"]',
+    "stats count(*) as executions by type, details.error",
 )
 FAILED_ATTEMPTS = (
     'filter type in ["TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed"]',
@@ -38,7 +37,7 @@ FAILED_ATTEMPTS = (
 )
 WHAT_HAPPENED = (
     "fields @timestamp, service, message, code, reason, execution",
-    "fields type, details.name, details.error, details.cause, execution_arn",  # of the state machines' logs
+    "fields type, details.error, details.cause, details.input, execution_arn",  # of the state machines' logs
     'filter @message like "raw/photo.jpg"',
     "sort @timestamp",
 )
@@ -75,9 +74,10 @@ class Dashboard(Construct):
             widgets=[
                 [
                     graph(
-                        "Pictures",
+                        "Pictures, and how executions ended",
                         of_ours("Pictures", "validate", label="validated"),
                         search("Rejected", "code", total="rejected"),
+                        images.metric_succeeded(label="ended well"),
                         *(metric.with_(label=label) for metric, label in zip(ended_badly(images), ENDS, strict=True)),
                         *(
                             metric.with_(label=f"deletion {label}")
@@ -86,18 +86,25 @@ class Dashboard(Construct):
                     ),
                     graph("Rejected, by code", search("Rejected", "code")),
                     graph(
-                        "From upload to row: the execution, and before it EventBridge (of the account), ms",
-                        *(images.metric_time(statistic=part, label=part) for part in ("p50", "p95", "p99")),
-                        cloudwatch.Metric(
-                            namespace="AWS/Events",
-                            metric_name="IngestionToInvocationStartLatency",
-                            statistic="p95",
-                            label="EventBridge, p95",
+                        "From upload to row: until the execution starts, and the execution, ms",
+                        *(
+                            metric.with_(label=f"{label} until they start, p95")
+                            for metric, label in zip(delivery_times(starts), STARTS, strict=True)
                         ),
+                        *(images.metric_time(statistic=part, label=part) for part in ("p50", "p95", "p99")),
                     ),
                 ],
                 [
-                    asked("Pictures per status: how executions ended", STATUSES, workflow.images_log),
+                    graph(
+                        "Overload: executions held back by Step Functions",
+                        images.metric_throttled(label="pictures"),
+                        workflow.deletions.metric_throttled(label="deletions"),
+                    ),
+                    graph("Overload: events that EventBridge delivered again", *retried([*starts, *sweeps])),
+                    graph("Undelivered events", *undelivered(starts, sweeps)),
+                ],
+                [
+                    asked("Executions that ended badly, by error", ENDED_BADLY, *machine_logs),
                     asked("Attempts that failed: retried, or the picture's end", FAILED_ATTEMPTS, *machine_logs),
                 ],
                 [
@@ -120,7 +127,6 @@ class Dashboard(Construct):
                         of_ours("Stalled", "sweep", statistic="Maximum"),
                         of_ours("Swept", "sweep"),
                     ),
-                    graph("Undelivered events", *undelivered(starts, sweeps)),
                 ],
                 [
                     graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in functions)),

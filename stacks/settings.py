@@ -147,6 +147,7 @@ class Settings(Group):
     removal_policy: Literal["retain", "destroy"] = "retain"
     architecture: Literal["arm64", "x86_64"] = "arm64"
     python_version: Literal["3.11", "3.12", "3.13", "3.14"] = "3.14"
+    tracing: bool = False  # X-Ray, billed by the trace
     local_cloud: bool = False
 
     @field_validator("upload_prefix")

@@ -67,7 +67,7 @@ class Step(Construct):
                 **environment,
             },
             log_group=self.log_group,
-            tracing=lambda_.Tracing.ACTIVE,
+            tracing=lambda_.Tracing.ACTIVE if settings.tracing else None,
         )
         self.invoked: lambda_.IFunction = self.function
         if sizing.provisioned_concurrency:
@@ -78,7 +78,8 @@ class Step(Construct):
                 version=self.function.current_version,
                 provisioned_concurrent_executions=sizing.provisioned_concurrency,
             )
-        accept(self.role, "AwsSolutions-IAM5[Resource::*]", because="X-Ray has no resources to name")
+        if settings.tracing:
+            accept(self.role, "AwsSolutions-IAM5[Resource::*]", because="X-Ray has no resources to name")
 
 
 class Steps(Construct):

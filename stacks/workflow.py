@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Aws, RemovalPolicy
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -71,7 +71,15 @@ class Machine(Construct):
             **{name: step.invoked.function_arn for name, step in calls.items()},
         }
         placeholders = set(re.findall(r"\$\{(\w+)\}", definition))
-        self.log_group = logs.LogGroup(self, "Logs", encryption_key=storage.key, removal_policy=RemovalPolicy.DESTROY)
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            # The one physical name: AWS adds each log group without this prefix to a policy of the account that holds
+            # 5,120 characters. https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+            log_group_name=f"/aws/vendedlogs/states/{Aws.STACK_NAME}-{construct_id}",
+            encryption_key=storage.key,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
         set_retention(self.log_group, settings.log_retention_days)
         role = role_for(self, "Role", service="states", source="states:stateMachine:*")
         self.machine = sfn.StateMachine(
@@ -81,12 +89,18 @@ class Machine(Construct):
             definition_substitutions={name: values[name] for name in sorted(placeholders)},
             state_machine_type=sfn.StateMachineType.STANDARD,
             role=role,
-            tracing_enabled=True,
-            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            tracing_enabled=settings.tracing,
+            # A picture that goes well logs nothing: its events are in the execution's history, which costs nothing.
+            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ERROR, include_execution_data=True),
         )
         allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls.values()])
         allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
         allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
         allow(role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
         allow_key(role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
-        accept(role, "AwsSolutions-IAM5[Resource::*]", because="X-Ray and log delivery have no resources to name")
+        accept(
+            self.machine, "AwsSolutions-SF1", because="the history has every event of an execution, and costs nothing"
+        )
+        if not settings.tracing:
+            accept(self.machine, "AwsSolutions-SF2", because="X-Ray is billed by the trace: the setting `tracing`")
+        accept(role, "AwsSolutions-IAM5[Resource::*]", because="log delivery and X-Ray have no resources to name")

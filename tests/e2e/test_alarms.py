@@ -138,7 +138,7 @@ def by_metric(after_answers: Afterwards, watch: Watch) -> dict[str, list[dict[st
         put.append((alarm, at))
     fired = watch.told()
     for alarm, at in put:
-        if alarm["Statistic"] == "Sum":
+        if alarm.get("Statistic") == "Sum":
             watch.put(alarm, -alarm["Threshold"] - 1, at)
 
     def cleared() -> bool:
@@ -230,7 +230,7 @@ def test_an_answer_makes_no_alarm_fire(after_answers: Afterwards):
 
 def test_every_alarm_fires_and_clears_and_tells_the_topic_of_both(by_metric: dict[str, list[dict[str, Any]]]):
     """By its metric: with the namespace, name and dimensions of the alarm itself."""
-    assert len(by_metric) == 23
+    assert len(by_metric) == 31
     heard = {name: [one["NewStateValue"] for one in told] for name, told in by_metric.items()}
     assert heard == {name: ["ALARM", "OK"] for name in by_metric}
 

@@ -12,9 +12,9 @@ from tests.e2e.conftest import Deployed, FunctionRole, eventually
 WHEN_SOMETHING_DIED = {"Swept"}  # by the same call as `Stalled`
 OF_THE_STATE_MACHINE = {
     "type",
-    "details.name",
     "details.error",
     "details.cause",
+    "details.input",
     "execution_arn",
 }  # whose log is empty here
 

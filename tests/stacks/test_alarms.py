@@ -15,6 +15,9 @@ WATCHED = {
     "DeadLetters": {"AWS/SQS ApproximateNumberOfMessagesVisible"},
     "StalledRows": {"Darkroom Stalled"},
     "ThrottledFunctions": {"AWS/Lambda Throttles"},
+    "ThrottledExecutions": {"AWS/States ExecutionThrottled"},
+    "RetriedEvents": {"AWS/Events RetryInvocationAttempts"},
+    "LateEvents": {"AWS/Events IngestionToInvocationSuccessLatency"},
     "UndeliveredEvents": {f"AWS/Events {name}" for name in UNDELIVERED},
     "CleanupErrors": {"AWS/Lambda Errors"},
     "SweepErrors": {"AWS/Lambda Errors"},
@@ -42,7 +45,9 @@ def test_each_alarm_reads_what_it_is_named_after_and_nothing_else(template: Temp
     ("alarm", "kind", "dimension"),
     [
         ("FailedExecutions", "AWS::StepFunctions::StateMachine", "StateMachineArn"),
+        ("ThrottledExecutions", "AWS::StepFunctions::StateMachine", "StateMachineArn"),
         ("ThrottledFunctions", "AWS::Lambda::Function", "FunctionName"),
+        ("RetriedEvents", "AWS::Events::Rule", "RuleName"),
         ("UndeliveredEvents", "AWS::Events::Rule", "RuleName"),
     ],
 )
@@ -50,6 +55,14 @@ def test_an_alarm_over_several_watches_all_of_them(template: Template, alarm, ki
     """Every state machine, function and rule of the stack, a new one too."""
     watched = [metric["Dimensions"][0]["Value"]["Ref"] for metric in alarms(template)[alarm]]
     assert set(watched) == set(template.find_resources(kind)), dimension
+
+
+def test_events_are_late_by_the_time_to_their_delivery_and_by_rule(template: Template):
+    """Of the rules that start an execution. The account's latency, or that to the first attempt, shows no overload."""
+    late = alarms(template)["LateEvents"]
+    rules = {metric["Dimensions"][0]["Value"]["Ref"] for metric in late}
+    assert rules == {name for name in template.find_resources("AWS::Events::Rule") if name.startswith("Intake")}
+    assert {(one["ExtendedStatistic"], one["Dimensions"][0]["Name"]) for one in late} == {("p95", "RuleName")}
 
 
 def test_an_alarm_looks_back_as_far_as_its_cause_comes_again(template: Template):
@@ -66,7 +79,9 @@ def test_an_alarm_looks_back_as_far_as_its_cause_comes_again(template: Template)
     minutes = int(re.fullmatch(r"rate\((\d+) minutes\)", rate)[1])
     assert found["SweepErrors"] == found["StalledRows"] == {(minutes * 60, 1, 0)}
     assert found["DeadLetters"] == {(60, 2, 0)}
-    assert found["ThrottledFunctions"] == {(300, 2, 0)}
+    for overload in ("ThrottledFunctions", "ThrottledExecutions", "RetriedEvents"):
+        assert found[overload] == {(300, 2, 0)}
+    assert found["LateEvents"] == {(300, 2, 60_000)}
     assert {name for name, looks in found.items() if looks == {(300, 1, 0)}} == {
         *("FailedExecutions", "UndeliveredEvents", "CleanupErrors"),
     }

@@ -78,7 +78,7 @@ KEY_GRANTS = {
 }
 MACHINES = {"WorkflowImagePipeline": "image_pipeline.asl.json", "WorkflowDeletion": "deletion.asl.json"}
 OWN_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}  # of each function, on its own log group
-WITHOUT_RESOURCE = ("logs:", "xray:")  # X-Ray, and the delivery of the state machine's logs, have none to name
+WITHOUT_RESOURCE = ("logs:",)  # the delivery of the state machine's logs has none to name
 
 
 def grants(template: Template) -> Iterator[tuple[str, str, str]]:

@@ -22,6 +22,7 @@ EVERY_SETTING = {
     "kms_key": KEY,
     "captions": {"enabled": True, "model_id": "eu.amazon.nova-lite-v1:0"},
     "functions": {"resize": {"reserved_concurrency": 20, "provisioned_concurrency": 2}},
+    "tracing": True,
 }
 
 
@@ -242,12 +243,38 @@ def test_everything_is_logged_for_the_days_set(synth):
     assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 7
 
 
-def test_everything_is_traced(template):
+def test_everything_is_traced_if_that_is_set(synth):
     """X-Ray follows a picture through the state machines and every function."""
-    for one in resources(template, "AWS::StepFunctions::StateMachine"):
+    for one in resources(synth(tracing=True), "AWS::StepFunctions::StateMachine"):
         assert one["Properties"]["TracingConfiguration"] == {"Enabled": True}
-    for function in resources(template, "AWS::Lambda::Function"):
+    for function in resources(synth(tracing=True), "AWS::Lambda::Function"):
         assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_nothing_is_traced_and_nobody_may_trace_if_it_is_not(template):
+    """X-Ray is billed by the trace: off, it costs nothing."""
+    for one in resources(template, "AWS::StepFunctions::StateMachine"):
+        assert one["Properties"]["TracingConfiguration"] == {"Enabled": False}
+    for function in resources(template, "AWS::Lambda::Function"):
+        assert "TracingConfig" not in function["Properties"]
+    assert "xray:" not in json.dumps(template.to_json())
+
+
+def test_a_state_machine_logs_what_goes_wrong_and_nothing_else(template):
+    """What an upload's event holds, such as the address it came from, is in no error's event."""
+    for one in resources(template, "AWS::StepFunctions::StateMachine"):
+        logging = one["Properties"]["LoggingConfiguration"]
+        assert (logging["Level"], logging["IncludeExecutionData"]) == ("ERROR", True)
+
+
+def test_no_other_stack_can_fill_the_policy_that_lets_state_machines_log(template):
+    """Of log groups with this prefix, CloudWatch Logs keeps no list. Each is named after its stack."""
+    names = [one["Properties"].get("LogGroupName") for one in resources(template, "AWS::Logs::LogGroup")]
+    start = "/aws/vendedlogs/states/"
+    assert [name for name in names if name] == [
+        {"Fn::Join": ["", [start, {"Ref": "AWS::StackName"}, f"-{machine}"]]}
+        for machine in ("ImagePipeline", "Deletion")
+    ]
 
 
 def test_functions_run_on_graviton_and_the_newest_python(template):

@@ -1,8 +1,11 @@
 """What every task does when what it calls fails: how often it tries again, how long it may wait, where it ends."""
 
+import json
+
 import pytest
 
-from tests.statemachine.engine import Pipeline, accepts, definition, event, rejects, states
+from tests.statemachine.engine import DELETION, IMAGES, Pipeline, accepts, definition, deletion, event, rejects, states
+from tests.statemachine.logged import log_lines
 
 TASKS = {name: state for name, state in states(definition()) if state["Type"] == "Task"}
 SERVICES = {name: task["Resource"].removeprefix("arn:aws:states:::").split(":")[0] for name, task in TASKS.items()}
@@ -166,6 +169,20 @@ def test_every_task_ends_in_the_dead_letters_when_all_else_fails(pipeline, task)
         {"S": run.arn},
     )
     assert [letter["error"]["code"] for letter in pipeline.letters()] == [error]
+
+
+@pytest.mark.parametrize(
+    ("machine", "task", "happens"), [(IMAGES, "Resize", event), (DELETION, "MarkDeleted", deletion)]
+)
+def test_a_failure_is_in_the_log_by_its_key_and_without_the_uploaders_address(pipeline, machine, task, happens):
+    """So that the saved query of a key finds it. What goes well is not in the log at all."""
+    assert list(log_lines(pipeline.run(happens(sequencer="0A"), machine=machine).arn)) == []
+    pipeline.tasks[task].fails_with("States.Timeout")
+    failed = pipeline.run(happens(sequencer="0E"), machine=machine)
+    lines = list(log_lines(failed.arn))
+    assert "FailStateEntered" in [json.loads(line)["type"] for line in lines if "raw/cat.jpg" in line]
+    assert "127.0.0.1" in "".join(log_lines(failed.arn, level="ALL"))
+    assert "127.0.0.1" not in "".join(lines)
 
 
 def test_a_claim_that_fails_for_good_still_makes_a_row(pipeline):

@@ -1,0 +1,61 @@
+"""What a state machine writes to CloudWatch Logs: the engine's history in the form of AWS's log events.
+
+`python -m tests.statemachine.logged` prints the bytes of a picture that goes well at each level. On AWS it is more at
+ALL: names are longer, and with data a task's output has the headers of the HTTP answer.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from darkroom.terminal import show_table
+from tests.statemachine import engine
+from tests.statemachine.engine import ACCOUNT, ENGINES, REGION, accepts, event
+
+# Of the types that occur here. https://docs.aws.amazon.com/step-functions/latest/dg/cloudwatch-log-level.html
+ERRORS = {
+    *("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted", "FailStateEntered", "EvaluationFailed"),
+    *("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "TaskStateAborted"),
+    *("MapIterationFailed", "MapIterationAborted", "MapStateFailed", "MapStateAborted"),
+    *("ParallelStateFailed", "ParallelStateAborted"),
+}
+# What is left out without execution data; error, cause, name and resource stay.
+DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
+
+
+def log_lines(arn: str, *, level: str = "ERROR", data: bool = True) -> Iterator[str]:
+    """Of one execution."""
+    for happened in ENGINES[ACCOUNT][REGION].get_execution_history(arn)["events"]:
+        if level == "ALL" or happened["type"] in ERRORS:
+            [details] = [value for name, value in happened.items() if name.endswith("EventDetails")] or [{}]
+            yield json.dumps(
+                {
+                    "id": str(happened["id"]),
+                    "type": happened["type"],
+                    "details": {name: value for name, value in details.items() if data or name not in DATA},
+                    "previous_event_id": str(happened.get("previousEventId", 0)),
+                    "event_timestamp": "1795644845615",
+                    "execution_arn": arn,
+                    "redrive_count": "0",
+                },
+                separators=(",", ":"),
+            )
+
+
+def main() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for pipeline in engine.start(patch):
+            pipeline.tasks["Validate"].answers = lambda payload: accepts(payload, renditions=4)
+            arn = pipeline.run(event("raw/IMG_20220030_131241252.jpg")).arn
+            levels = (("ALL", True), ("ALL", False), ("ERROR", True))
+            found = {key: list(log_lines(arn, level=key[0], data=key[1])) for key in levels}
+            rows = [
+                (level, "yes" if data else "no", len(lines), sum(map(len, lines)))
+                for (level, data), lines in found.items()
+            ]
+    show_table(("level", "execution data", "events", "bytes"), rows)
+
+
+if __name__ == "__main__":
+    main()
