@@ -6,6 +6,9 @@ DarkroomError        exit code 1
   TargetError        no cloud to talk to, no stack there, or no such picture
 """
 
+# How AWS's services call it that IAM does not allow something.
+REFUSED = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
+
 
 class DarkroomError(Exception):
     """Its text is the line a person reads: what is wrong, and what to run."""
@@ -39,6 +42,8 @@ def explained(error: Exception) -> str | None:
         return f'{error}: run eval "$(darkroom env)" again'
     if isinstance(error, (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ReadTimeoutError)):
         return f"{error}: is it running? `darkroom status` says so of the local cloud"
+    if isinstance(error, aws.ClientError) and error.response["Error"]["Code"] in REFUSED:
+        return f"not allowed (`darkroom policy` prints what you need): {error.response['Error']['Message']}"
     if isinstance(error, (aws.ClientError, aws.BotoCoreError)):
         return str(error)
     return None

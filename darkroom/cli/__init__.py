@@ -2,6 +2,7 @@
 
     local.py       up, down, demo, env, status: the local cloud and what is deployed
     doctor.py      doctor: what is missing on this machine or in the account
+    policy.py      policy
     upload.py      upload
     results.py     results
     executions.py  executions, inspect
@@ -12,7 +13,7 @@
 `app.py` has what they share: the options, the examples in their help, and how an error ends one.
 """
 
-from darkroom.cli import local, doctor, upload, results, executions, redrive, smoke, console  # noqa: F401, I001 - as in the help
+from darkroom.cli import local, doctor, policy, upload, results, executions, redrive, smoke, console  # noqa: F401, I001 - as in the help
 from darkroom.cli.app import app
 
 __all__ = ["app"]

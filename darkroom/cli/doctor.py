@@ -14,7 +14,7 @@ COLUMNS = (Column("check"), Column("", "whole"), Column("found", "folded"))
 @command(
     LOCAL,
     examples={
-        "doctor": "this machine, the local cloud, its stack against this checkout, and the model for captions",
+        "doctor": "this machine, the local cloud, its stack, and the model for captions",
         "doctor --quick": "without the synth that the last of these takes",
         "--aws doctor": "the account: credentials, region, bootstrap, stack, model for captions",
         "doctor --json | jq .ok": "for a program",

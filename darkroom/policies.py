@@ -1,0 +1,32 @@
+"""What IAM must allow a person who works with this tool: docs/policies, with the names of a deployed stack put in."""
+
+import json
+from string import Template
+from typing import Any
+
+from darkroom.cloud import PROJECT
+from darkroom.target import Target
+
+FOLDER = PROJECT / "docs" / "policies"
+
+
+def policy(target: Target, name: str) -> dict[str, Any]:
+    """The policy of that name. Raises TargetError if the stack is not deployed."""
+    machine = target.output("StateMachineArn")
+    _, partition, _, region, account, *_ = machine.split(":")
+    values = {
+        **target.outputs,
+        "Partition": partition,
+        "Region": region,
+        "Account": account,
+        "StackName": target.stack,
+        "UploadPrefix": target.upload_prefix,
+        "DeadLetterQueueName": target.output("DeadLetterQueueUrl").rpartition("/")[2],
+        "ImagePipelineExecutions": _executions_of(machine),
+        "DeletionExecutions": _executions_of(target.output("DeletionStateMachineArn")),
+    }
+    return dict(json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values)))
+
+
+def _executions_of(machine: str) -> str:
+    return f"{machine.replace(':stateMachine:', ':execution:')}:*"
