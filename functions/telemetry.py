@@ -19,6 +19,9 @@ Answer = TypeVar("Answer")
 
 NAMESPACE = "Darkroom"
 
+# Each log group is one function's, and logs are billed by the byte.
+SAID_BY_THE_LOG_GROUP = ("function_name", "function_arn", "function_memory_size")
+
 logger = Logger()
 metrics = Metrics(namespace=NAMESPACE)
 
@@ -33,6 +36,7 @@ def step(handler: Callable[..., Answer]) -> Callable[..., Answer]:
     @metrics.log_metrics
     @wraps(handler)
     def logged(event: dict[str, Any], context: LambdaContext, *services: Any) -> Answer:
+        logger.remove_keys(SAID_BY_THE_LOG_GROUP)
         logger.append_keys(key=event["source"]["key"], execution=event["execution"])
         try:
             return handler(event, context, *services)

@@ -1,6 +1,7 @@
 """Resize: one rendition, written with its headers."""
 
 import io
+import json
 
 import pytest
 from botocore.exceptions import ClientError
@@ -73,10 +74,44 @@ def test_a_bucket_that_refuses_is_a_failure(call, validated, monkeypatch, log_li
     assert "NoSuchBucket" in line["exception"]
 
 
-def test_metrics_say_how_long_each_rendition_took(call, validated, log_lines):
-    """Milliseconds and bytes out, by rendition."""
+def test_metrics_and_log_say_how_long_a_rendition_took(call, validated, log_lines):
+    """Milliseconds and bytes out; which rendition it was, only the log says."""
     call(resize, validated["source"], rendition=validated["renditions"][0])
-    [metrics] = [line for line in log_lines() if "RenderTime" in line]
-    assert metrics["rendition"] == "thumb"
+    lines = log_lines()
+    [line] = [line for line in lines if line.get("message") == "rendered"]
+    [metrics] = [line for line in lines if "RenderTime" in line]
     assert metrics["RenderTime"][0] > 0
-    assert metrics["BytesOut"][0] > 0
+    assert metrics["BytesOut"] == [line["rendition"]["bytes"]]
+    assert line["rendition"]["name"] == "thumb"
+    assert line["milliseconds"] == round(metrics["RenderTime"][0])
+
+
+def test_the_number_of_metrics_is_bounded_whatever_the_renditions(upload, call, monkeypatch, log_lines):
+    """CloudWatch bills each combination of a name and the values of its dimensions as a metric of its own."""
+    formats = ["webp", "jpeg", "png", "avif"]
+    how = {"fit": "cover", "crop": "center", "formats": formats}
+    sizes = [{"name": f"size-{edge}", "width": edge, "height": edge, **how} for edge in range(1, 21)]
+    monkeypatch.setenv("RENDITIONS", json.dumps(sizes))
+    verdict = call(validate, upload("raw/cat.jpg", photo(32, 24)))
+    assert len(verdict["renditions"]) == 20 * len(formats)
+    for planned in verdict["renditions"]:
+        call(resize, verdict["source"], rendition=planned)
+    assert len(distinct_metrics(log_lines())) == 2 + 2  # of Validate and of Resize
+
+
+def distinct_metrics(lines):
+    return {
+        (metric["Name"], *((name, line[name]) for name in names))
+        for line in lines
+        for published in line.get("_aws", {}).get("CloudWatchMetrics", [])
+        for metric in published["Metrics"]
+        for names in published["Dimensions"]
+    }
+
+
+def test_a_line_does_not_repeat_what_its_log_group_says(call, validated, log_lines):
+    """Logs are billed by the byte."""
+    call(resize, validated["source"], rendition=validated["renditions"][0])
+    for line in (line for line in log_lines() if "message" in line):
+        assert line["function_request_id"] == "request"
+        assert "function_arn" not in line
