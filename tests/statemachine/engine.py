@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -20,6 +21,7 @@ import boto3
 import jsonata
 import pytest
 from botocore.exceptions import ClientError
+from jsonata.utils import Utils
 from moto import mock_aws
 from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
@@ -50,8 +52,6 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSqs,
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
-from moto.stepfunctions.parser.asl.jsonata import jsonata as engines_jsonata
-from moto.stepfunctions.parser.asl.jsonata import validations
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.backend import execution
 from moto.stepfunctions.parser.backend.execution_worker import SyncExecutionWorker
@@ -334,11 +334,9 @@ def _session() -> boto3.Session:
 
 
 def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> None:
-    # moto leaves the JSONata evaluator to whoever has one.
-    monkeypatch.setattr(engines_jsonata, "_eval_jsonata", lambda text: jsonata.Jsonata(text).evaluate(None))
-    # It would evaluate every expression that gave a string once more, to see that it is one: a third of the time.
-    monkeypatch.setattr(validations, "_validate_string_output", lambda *_: None)
-    monkeypatch.setattr(StringJSONata, "_eval_body", _failing_as_on_aws(StringJSONata._eval_body))
+    # moto leaves the JSONata evaluator to whoever has one, and would give it the variables as text: a character beyond
+    # the first 65,536 as two, a quotation mark as the end of its string, and all of it to be parsed each time.
+    monkeypatch.setattr(StringJSONata, "_eval_body", _expression)
     monkeypatch.setattr(StateTaskServiceDynamoDB, "_from_error", _keeping_query_errors(StateTaskServiceDynamoDB))
     # moto lets no error named States.* out of a Map or a Parallel, nor through a Fail state.
     monkeypatch.setattr(custom_error_name, "ILLEGAL_CUSTOM_ERROR_PREFIX", "moto")
@@ -407,27 +405,54 @@ def _invoked(pipeline: Pipeline) -> Callable[..., None]:
     return evaluate
 
 
-def _failing_as_on_aws(evaluate: Callable[..., None]) -> Callable[..., None]:
-    """An expression that cannot be evaluated is a States.QueryEvaluationError, whatever the evaluator raised."""
+def _expression(expression: StringJSONata, env: Any) -> None:
+    """One that gives nothing or cannot be evaluated is a States.QueryEvaluationError, whatever JSONata raised."""
+    variables = env.variable_store
+    try:
+        value = evaluated(
+            expression.expression,
+            {"states": env.states._states_data, **variables._outer_scope, **variables._inner_scope},
+        )
+    except Exception as error:
+        name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
+        details = EvaluationFailedEventDetails(error=name.error_name, cause=str(error))
+        raise FailureEventException(
+            FailureEvent(
+                env=env,
+                error_name=name,
+                event_type=HistoryEventType.EvaluationFailed,
+                event_details=EventDetails(evaluationFailedEventDetails=details),
+            )
+        ) from error
+    env.stack.append(value)
 
-    def reported(expression: StringJSONata, env: Any) -> None:
-        try:
-            evaluate(expression, env)
-        except FailureEventException:
-            raise
-        except Exception as error:
-            name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
-            details = EvaluationFailedEventDetails(error=name.error_name, cause=str(error))
-            raise FailureEventException(
-                FailureEvent(
-                    env=env,
-                    error_name=name,
-                    event_type=HistoryEventType.EvaluationFailed,
-                    event_details=EventDetails(evaluationFailedEventDetails=details),
-                )
-            ) from error
 
-    return reported
+def evaluated(expression: str, variables: dict[str, Json]) -> Json:
+    """Its value, which shares nothing with the variables. Raises ValueError if there is none."""
+    parsed = _parsed_expression(expression)
+    jsonata.Jsonata.CURRENT.jsonata = parsed  # or $now() is what it was for the one parsed last
+    value = parsed.evaluate(None, {name: _with_null(value) for name, value in variables.items()})
+    if value is None:
+        raise ValueError(f"The JSONata expression '{expression}' returned nothing (undefined).")
+    return Utils.convert_nulls(value)
+
+
+@cache
+def _parsed_expression(expression: str) -> jsonata.Jsonata:
+    parsed = jsonata.Jsonata(expression)
+    parsed.set_output_convert_nulls(False)
+    return parsed
+
+
+def _with_null(value: Json) -> Json:
+    """A copy for this JSONata, to which None is no value at all."""
+    if isinstance(value, dict):
+        return {name: _with_null(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_with_null(member) for member in value]
+    if isinstance(value, datetime):  # of the context
+        return value.isoformat()
+    return Utils.NULL_VALUE if value is None else value
 
 
 def _keeping_query_errors(service: Any) -> Callable[..., Any]:
