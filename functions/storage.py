@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 
 # No object, no such version, the version is a delete marker, or another ETag stands there now.
 GONE = {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "PreconditionFailed"}
+
+# Of a KMS key that does not exist any more, or is disabled, about to be deleted, or made for something else:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+UNUSABLE_KEY = {f"KMS.{name}Exception" for name in ("NotFound", "Disabled", "KMSInvalidState", "InvalidKeyUsage")}
+
+# How S3 words it where a role may not use a KMS key; the second where that is another account's.
+FORBIDDEN_KEY = re.compile(r"kms:Decrypt|ciphertext refers to a customer master key", re.IGNORECASE)
 
 
 class Source(TypedDict):
@@ -36,14 +45,17 @@ class Original:
 
 
 class Storage:
-    def __init__(self, s3: S3Client) -> None:
+    """`own_key` is the ARN of the KMS key that the stack encrypts with, if it has one."""
+
+    def __init__(self, s3: S3Client, own_key: str | None = None) -> None:
         self._s3 = s3
+        self._own_key = own_key
 
     def read(self, source: Source, at_most: int | None = None) -> Original:
         """Read exactly the version of the event: by its id, or by its ETag where the event carries no id.
 
-        Raises Rejected: `gone` if that version is no longer there, `too_large`, before a byte is read, if it has more
-        than `at_most` bytes.
+        Raises Rejected: `gone` if that version is no longer there, `unreadable` if S3 keeps it from everybody like us,
+        `too_large`, before a byte is read, if it has more than `at_most` bytes.
         """
         which = {"IfMatch": source["etag"]} if source["version_id"] == "null" else {"VersionId": source["version_id"]}
         try:
@@ -51,12 +63,34 @@ class Storage:
         except ClientError as error:
             if error.response["Error"]["Code"] in GONE:
                 raise Rejected("gone", f"{source['key']} was deleted or overwritten before it was read") from error
+            if why := self._why_unreadable(error):
+                raise Rejected("unreadable", why) from error
             raise
         size = answer["ContentLength"]
         if at_most is not None and size > at_most:
             answer["Body"].close()
             raise Rejected("too_large", f"{size:,} bytes, limit {at_most:,} bytes")
         return Original(answer["Body"].read(), answer.get("VersionId", "null"))
+
+    def _why_unreadable(self, error: ClientError) -> str | None:
+        """What is the matter with the object, and what to do. None where it is with us: a grant that is missing, also
+        of the stack's own key, and what may pass by itself."""
+        response: Any = error.response
+        code, message = response["Error"]["Code"], response["Error"].get("Message", "")
+        if code == "InvalidObjectState":
+            where = response.get("AccessTier") or response.get("StorageClass") or "an archive"
+            return f"archived ({where}): restore it, then start it again with `darkroom redrive --include-rejected`"
+        if code == "InvalidRequest" and "encryption" in message.lower():
+            return "encrypted under a key that S3 does not keep (SSE-C): upload it again without such a key"
+        if code in UNUSABLE_KEY or (code == "AccessDenied" and FORBIDDEN_KEY.search(message)):
+            if self._own_key and self._own_key in message:
+                return None
+            named = re.search(r"arn:[\w-]+:kms:[\w:/-]+", message)
+            key = f"the KMS key {named[0]}" if named else "a KMS key"
+            return (
+                f"encrypted under {key}, which Validate cannot use: upload it again under the bucket's own encryption"
+            )
+        return None
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         """Write a rendition. Its key holds a hash of what it was made from, so that caches may keep it for ever."""
@@ -86,4 +120,4 @@ class Storage:
 
 @cache
 def storage() -> Storage:
-    return Storage(boto3.client("s3"))
+    return Storage(boto3.client("s3"), os.environ.get("KMS_KEY"))

@@ -9,7 +9,8 @@ from PIL import ExifTags, Image
 
 from darkroom.pictures import photo
 from functions import resize, validate
-from tests.functions.conftest import RENDITIONS
+from functions.imaging import Rejected
+from tests.functions.conftest import RENDITIONS, UPLOADS
 
 
 @pytest.fixture
@@ -72,6 +73,16 @@ def test_a_bucket_that_refuses_is_a_failure(call, validated, monkeypatch, log_li
     [line] = [line for line in log_lines() if line.get("level") == "ERROR"]
     assert (line["key"], line["execution"]) == ("raw/cat.jpg", "arn:execution")
     assert "NoSuchBucket" in line["exception"]
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_an_original_that_was_archived_after_its_verdict_is_a_failure(s3, call, validated):
+    """The verdict is Validate's, which a redrive asks again. The letter says why."""
+    s3.copy_object(Bucket=UPLOADS, Key="raw/cat.jpg", CopySource=f"{UPLOADS}/raw/cat.jpg", StorageClass="GLACIER")
+    version = s3.head_object(Bucket=UPLOADS, Key="raw/cat.jpg")["VersionId"]
+    archived = {**validated["source"], "version_id": version}
+    with pytest.raises(Rejected, match=r"unreadable: archived \(GLACIER\)"):
+        call(resize, archived, rendition=validated["renditions"][0])
 
 
 def test_metrics_and_log_say_how_long_a_rendition_took(call, validated, log_lines):

@@ -7,14 +7,19 @@ import struct
 import subprocess
 import sys
 import zlib
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
 from darkroom.pictures import corrupt_jpeg, photo
 from functions import validate
 from functions.keys import rendition_key
+from functions.storage import Storage
 from functions.validate import settings
+from tests.functions.conftest import UPLOADS
 
 
 def test_an_accepted_picture_comes_with_its_facts_and_plan(upload, call):
@@ -59,6 +64,79 @@ def test_a_picture_deleted_before_it_was_read_is_gone(s3, upload, call):
     verdict = call(validate, source)
     assert (verdict["accepted"], verdict["error"]["code"]) == (False, "gone")
     assert "raw/cat.jpg" in verdict["error"]["message"]
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+def test_an_archived_picture_is_unreadable_until_it_is_restored(s3, call, storage_class):
+    """The verdict says where it is and what to do."""
+    answer = s3.put_object(Bucket=UPLOADS, Key="raw/old.jpg", Body=photo(90, 60), StorageClass=storage_class)
+    source = {"bucket": UPLOADS, "key": "raw/old.jpg", "version_id": answer["VersionId"], "etag": "e"}
+    error = call(validate, source)["error"]
+    assert error["code"] == "unreadable"
+    assert f"archived ({storage_class})" in error["message"]
+    assert "redrive --include-rejected" in error["message"]
+    s3.restore_object(Bucket=UPLOADS, Key="raw/old.jpg", RestoreRequest={"Days": 1})
+    assert call(validate, source)["accepted"]
+
+
+OWN, ANOTHER = (f"arn:aws:kms:eu-west-1:123456789012:key/{name}" for name in ("own", "another"))
+ROLE = "arn:aws:sts::123456789012:assumed-role/Validate"
+FORBIDDEN = f"User: {ROLE} is not authorized to perform: %s because no identity-based policy allows it"
+
+
+def refusing(s3: Any, status: int, code: str, message: str, more: str = "") -> Storage:
+    """S3 as it answers every read with that error."""
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>".encode()
+    answer = AWSResponse("https://s3", status, {}, SimpleNamespace(stream=lambda *_, **__: [body]))
+    s3.meta.events.register("before-send.s3.GetObject", lambda **_: answer)
+    return Storage(s3, OWN)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "says"),
+    [
+        (400, "InvalidRequest", "The object was stored using a form of Server Side Encryption. The correct", "SSE-C"),
+        (403, "AccessDenied", FORBIDDEN % f"kms:Decrypt on resource: {ANOTHER}", ANOTHER),
+        (403, "AccessDenied", "The ciphertext refers to a customer master key that does not exist", "a KMS key"),
+        (400, "KMS.DisabledException", f"{ANOTHER} is disabled.", ANOTHER),
+        (400, "KMS.KMSInvalidStateException", f"{ANOTHER} is pending deletion.", ANOTHER),
+        (400, "KMS.NotFoundException", f"Key '{ANOTHER}' does not exist", ANOTHER),
+        (400, "KMS.InvalidKeyUsageException", f"{ANOTHER} key usage is SIGN_VERIFY", ANOTHER),
+    ],
+)
+def test_what_is_encrypted_under_a_key_that_is_not_ours_is_unreadable(s3, upload, call, status, code, message, says):
+    """A verdict that says which key: another attempt would not help, and neither would a letter."""
+    error = call(validate, upload("raw/cat.jpg", photo(90, 60)), refusing(s3, status, code, message))["error"]
+    assert error["code"] == "unreadable"
+    assert says in error["message"]
+    assert "upload it again" in error["message"]
+
+
+def test_a_picture_in_an_archive_tier_is_unreadable(s3, upload, call):
+    """Intelligent-Tiering moves what nobody reads, and its storage class does not tell."""
+    tier = "<StorageClass>INTELLIGENT_TIERING</StorageClass><AccessTier>ARCHIVE_ACCESS</AccessTier>"
+    s3 = refusing(s3, 403, "InvalidObjectState", "The operation is not valid for the object's access tier", tier)
+    error = call(validate, upload("raw/cat.jpg", photo(90, 60)), s3)["error"]
+    assert (error["code"], "(ARCHIVE_ACCESS)" in error["message"]) == ("unreadable", True)
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (403, "AccessDenied", "Access Denied"),
+        (403, "AccessDenied", FORBIDDEN % "s3:GetObjectVersion on resource: arn:aws:s3:::uploads/raw/cat.jpg"),
+        (403, "AccessDenied", FORBIDDEN % f"kms:Decrypt on resource: {OWN}"),
+        (400, "KMS.DisabledException", f"{OWN} is disabled."),
+        (400, "KMS.ThrottlingException", f"Rate exceeded for {ANOTHER}"),
+        (400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256"),
+    ],
+)
+def test_a_grant_that_is_missing_is_a_failure_of_ours(s3, upload, call, status, code, message):
+    """Also of the stack's own key, and what may pass by itself: it is raised, and ends in a letter."""
+    source = upload("raw/cat.jpg", photo(90, 60))
+    with pytest.raises(ClientError, match=code):
+        call(validate, source, refusing(s3, status, code, message))
 
 
 @pytest.mark.parametrize(
