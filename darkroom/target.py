@@ -1,6 +1,7 @@
 """Which cloud the operator's commands talk to, and where in it a picture's upload, row and execution are."""
 
 import os
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from darkroom.errors import TargetError
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
@@ -80,17 +82,26 @@ class Target:
         return self.session.resource("dynamodb", **self._options).Table(self.output("ResultsTableName"))
 
     @cached_property
-    def outputs(self) -> dict[str, str]:
+    def _described(self) -> "StackTypeDef":
         """Raises TargetError if the stack is not deployed."""
         from botocore.exceptions import ClientError
 
         try:
-            found = self.stacks.describe_stacks(StackName=self.stack)["Stacks"][0]
+            return self.stacks.describe_stacks(StackName=self.stack)["Stacks"][0]
         except ClientError as error:
             if "does not exist" not in str(error):
                 raise
             raise TargetError(f"no stack {self.stack} in {self.name}: run `{self.deploy_with}`") from None
-        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    @property
+    def created(self) -> datetime:
+        """When the stack was deployed for the first time. Raises TargetError if it is not."""
+        return self._described["CreationTime"]
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """Raises TargetError if the stack is not deployed."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self._described.get("Outputs", [])}
 
     def output(self, name: str) -> str:
         """Raises TargetError if this stack is not one of Darkroom's, or not yet complete."""

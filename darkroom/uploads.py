@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from io import FileIO
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,8 @@ COLUMNS = (
     Column("caption or error", "cut"),
 )
 MANY = 10  # of them, the names of the first are said
+WAITING = "WAITING"  # has no row yet
+UNTOLD = timedelta(minutes=10)  # after the first deployment
 NO_VERSION = "null"  # S3's own word
 
 
@@ -248,7 +251,7 @@ def _follow(
             break
         time.sleep(POLL_SECONDS)
     for upload in waiting.values():
-        yield Ended(upload, "WAITING", None, time.monotonic() - upload.at)
+        yield Ended(upload, WAITING, None, time.monotonic() - upload.at)
 
 
 @contextmanager
@@ -277,6 +280,16 @@ def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Uploa
     finally:
         sending.stopped = True
         workers.shutdown(cancel_futures=True)
+
+
+def explain_silence(target: Target, ended: Sequence[Ended]) -> None:
+    """Say why pictures may have no row soon after the first deployment."""
+    silent = [end for end in ended if end.status == WAITING]
+    if silent and datetime.now(UTC) - timedelta(seconds=max(end.seconds for end in silent)) < target.created + UNTOLD:
+        say(
+            f"{pictures(len(silent))} without a row, and the stack is new. On AWS, S3 needs about five minutes after"
+            " the first deployment until it tells of uploads: upload again what has no row by then."
+        )
 
 
 def require_verdicts(ended: Sequence[Ended]) -> None:

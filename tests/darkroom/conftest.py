@@ -5,6 +5,7 @@ import os
 import pty
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -28,11 +29,13 @@ class Stacks:
     def __init__(self) -> None:
         self.deployed: dict[str, dict[str, str]] = {}
         self.templates: dict[str, dict[str, Any]] = {}
+        self.created = datetime(2026, 1, 2, tzinfo=UTC)
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
         self._there(StackName)
         outputs = self.deployed[StackName].items()
-        return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs]}]}
+        told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs]
+        return {"Stacks": [{"Outputs": told, "CreationTime": self.created}]}
 
     def get_template(self, StackName: str) -> dict[str, Any]:
         self._there(StackName)

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,7 +14,7 @@ from darkroom import uploads
 from darkroom.errors import TargetError
 from darkroom.target import Target
 from darkroom.uploads import Upload
-from tests.darkroom.conftest import darkroom
+from tests.darkroom.conftest import Stacks, darkroom
 
 
 def file(path: Path, content: bytes = b"picture") -> Path:
@@ -139,6 +140,18 @@ def test_the_command_fails_when_a_picture_has_not_ended_in_time(tmp_path: Path):
     result = darkroom("--aws", "upload", tmp_path, "--timeout", "0", "--json")
     assert result.exit_code == 1
     assert [one["status"] for one in json.loads(result.stdout)] == ["WAITING"]
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize(("minutes", "said"), [(8, True), (12, False)])
+def test_a_picture_without_a_row_soon_after_the_first_deployment_is_explained(
+    account: Stacks, tmp_path: Path, minutes: int, said: bool
+):
+    """On AWS, S3 does not tell of uploads from the first minute on."""
+    account.created = datetime.now(UTC) - timedelta(minutes=minutes)
+    file(tmp_path / "a.jpg")
+    result = darkroom("--aws", "upload", tmp_path, "--timeout", "0")
+    assert ("needs about five minutes after the first deployment" in result.stderr) is said
 
 
 @pytest.mark.usefixtures("target")
