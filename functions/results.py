@@ -73,10 +73,6 @@ class Results:
         """
         detail = event["detail"]["object"]
         final, of_upload = _final(event), event["detail-type"] == "Object Created"
-        # The deletion of one version concerns the row only if it speaks of that one: as MarkDeleted has it.
-        newer = "sequencer < :sequencer"
-        if not of_upload and event["detail"].get("deletion-type") != "Delete Marker Created":
-            newer += " AND version_id = :version_id"
         texts = {
             ":processing": "PROCESSING",
             ":unfinished": final if letter_owed else "PROCESSING",
@@ -94,7 +90,7 @@ class Results:
         return self._write(
             detail["key"],
             condition=(
-                f"attribute_not_exists(#key) OR {newer} OR execution = :redriven"
+                f"{_older_rows(event)} OR execution = :redriven"
                 " OR (execution = :execution AND #status IN (:processing, :unfinished)"
                 " AND (attribute_not_exists(swept) OR (swept < :expired AND #status = :processing)))"
             ),
@@ -104,7 +100,7 @@ class Results:
                 + (", etag = :etag, #size = :size REMOVE " if of_upload else " REMOVE etag, #size, ")
                 + "#error, #format, width, height, frames, content_hash, placeholder, color, notes, renditions, caption"
             ),
-            names={"#key": "key", "#status": "status", "#size": "size", "#error": "error", "#format": "format"},
+            names={"#status": "status", "#size": "size", "#error": "error", "#format": "format"},
             values=values,
         )
 
@@ -143,6 +139,16 @@ class Results:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def _older_rows(event: Mapping[str, Any]) -> str:
+    """Which rows the event takes from whoever had them, and whether it makes one, as Claim and MarkDeleted have it: the
+    deletion of one version takes only a row that speaks of it, and neither it nor a folder's marker makes a row."""
+    detail, older = event["detail"]["object"], "sequencer < :sequencer"
+    if event["detail-type"] == "Object Created" or event["detail"].get("deletion-type") == "Delete Marker Created":
+        of_a_folder = detail["key"].endswith("/") and not detail.get("size")
+        return older if of_a_folder else f"{older} OR attribute_not_exists(#status)"
+    return f"{older} AND version_id = :version_id" if "version-id" in detail else older
 
 
 def _final(event: Mapping[str, Any]) -> str:

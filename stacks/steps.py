@@ -110,10 +110,11 @@ class Steps(Construct):
             "Validate",
             "Decodes a picture once and says whether it is accepted, and which renditions to make",
             sizing=settings.functions.validate_,
-            environment=settings.for_validate(),
+            environment=settings.for_validate() | ({"KMS_KEY": storage.key.key_arn} if storage.key else {}),
         )
-        # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due.
-        allow(self.validate.role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
+        # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due. Of a version
+        # that is gone it may ask for ListBucketVersions; AWS documents neither that nor the contrary.
+        allow(self.validate.role, "s3:ListBucket", "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
         allow(self.validate.role, "s3:GetObject", "s3:GetObjectVersion", on=[originals], because=any_upload)
         allow_key(self.validate.role, storage.key, "kms:Decrypt", through="s3")
 

@@ -19,7 +19,9 @@ class Storage(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
-        self.removal_policy = RemovalPolicy.RETAIN if settings.removal_policy == "retain" else RemovalPolicy.DESTROY
+        # Kept when the stack goes or replaces it, but not when its creation is rolled back: nothing is in it then.
+        kept = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+        self.removal_policy = kept if settings.removal_policy == "retain" else RemovalPolicy.DESTROY
 
         self.key = kms.Key.from_key_arn(self, "Key", settings.kms_key) if settings.kms_key else None
 

@@ -1,7 +1,9 @@
 """The state machines: the files of `statemachine/` as they stand, with their placeholders filled."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from aws_cdk import Aws, RemovalPolicy
 from aws_cdk import aws_logs as logs
@@ -43,13 +45,16 @@ class Workflow(Construct):
             calls={"CleanupFunction": steps.cleanup},
             storage=storage,
             settings=settings,
+            starts={"ImagePipeline": images.machine},
         )
+        allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
         self.images, self.deletions = images.machine, deletions.machine
         self.images_log, self.deletions_log = images.log_group, deletions.log_group
 
 
 class Machine(Construct):
-    """One state machine, with a role that may call its own functions, write rows and send letters."""
+    """One state machine, with a role that may call its own functions, write rows and send letters, and start what it
+    starts."""
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class Machine(Construct):
         calls: dict[str, Step],
         storage: Storage,
         settings: Settings,
+        starts: Mapping[str, sfn.StateMachine] = MappingProxyType({}),
     ) -> None:
         super().__init__(scope, construct_id)
         definition = (FILES / file).read_text()
@@ -69,6 +75,7 @@ class Machine(Construct):
             "CaptionsEnabled": "true" if settings.captions.enabled else "false",
             "MapConcurrency": f"{{% {settings.map_concurrency} %}}",  # the field takes a number or an expression
             **{name: step.invoked.function_arn for name, step in calls.items()},
+            **{name: machine.state_machine_arn for name, machine in starts.items()},
         }
         placeholders = set(re.findall(r"\$\{(\w+)\}", definition))
         self.log_group = logs.LogGroup(
@@ -81,7 +88,7 @@ class Machine(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
         set_retention(self.log_group, settings.log_retention_days)
-        role = role_for(self, "Role", service="states", source="states:stateMachine:*")
+        self.role = role = role_for(self, "Role", service="states", source="states:stateMachine:*")
         self.machine = sfn.StateMachine(
             self,
             "Machine",
@@ -94,6 +101,8 @@ class Machine(Construct):
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ERROR, include_execution_data=True),
         )
         allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls.values()])
+        for machine in starts.values():
+            allow(role, "states:StartExecution", on=[machine.state_machine_arn])
         allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
         allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
         allow(role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])

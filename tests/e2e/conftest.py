@@ -44,8 +44,9 @@ class Deployed:
         theirs = {"endpoint_url": self.cloud.endpoint, "verify": self.cloud.variables()["AWS_CA_BUNDLE"]}
         return self.aws.session.client(service, **theirs, **options)
 
-    def upload(self, key: str, data: bytes) -> str:
-        return self.aws.s3.put_object(Bucket=self.aws.output("UploadsBucketName"), Key=key, Body=data)["VersionId"]
+    def upload(self, key: str, data: bytes, **how: Any) -> str:
+        bucket = self.aws.output("UploadsBucketName")
+        return self.aws.s3.put_object(Bucket=bucket, Key=key, Body=data, **how)["VersionId"]
 
     def row(self, key: str) -> dict[str, Any]:
         return self.aws.results.get_item(Key={"key": key}, ConsistentRead=True).get("Item", {})
@@ -59,6 +60,10 @@ class Deployed:
             return row if mine and row["status"] != "PROCESSING" else None
 
         return eventually(look, f"the row of {key}")
+
+    def in_status(self, key: str, status: str, version: str | None = None) -> dict[str, Any] | None:
+        row = self.row(key)
+        return row if row.get("status") == status and version in (None, row["version_id"]) else None
 
     def picture(self, key: str, data: bytes) -> dict[str, Any]:
         return self.settled(key, self.upload(key, data))
@@ -113,6 +118,15 @@ class Deployed:
 
     def delete(self, key: str) -> None:
         self.aws.s3.delete_object(Bucket=self.aws.output("UploadsBucketName"), Key=key)
+
+    def markers(self, key: str) -> list[str]:
+        """The versions of its delete markers, newest first."""
+        found = self.aws.s3.list_object_versions(Bucket=self.aws.output("UploadsBucketName"), Prefix=key)
+        return [one["VersionId"] for one in found.get("DeleteMarkers", [])]
+
+    def remove_version(self, key: str, version: str) -> None:
+        """For good, or a delete marker."""
+        self.aws.s3.delete_object(Bucket=self.aws.output("UploadsBucketName"), Key=key, VersionId=version)
 
     def renditions(self, prefix: str) -> set[str]:
         found = self.aws.s3.list_objects_v2(Bucket=self.aws.output("RenditionsBucketName"), Prefix=prefix)

@@ -78,6 +78,21 @@ def test_bad_input_is_a_verdict(deployed: Deployed, name, data, code):
     assert deployed.letters() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "how", "says"),
+    [
+        ("archived.jpg", {"StorageClass": "GLACIER"}, "archived (GLACIER)"),
+        ("sse-c.jpg", {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}, "SSE-C"),
+    ],
+)
+def test_what_s3_does_not_hand_over_is_a_verdict(deployed: Deployed, name, how, says):
+    """The row says why and what to do, and no letter is sent."""
+    row = deployed.settled(f"raw/{name}", deployed.upload(f"raw/{name}", photo(64, 48), **how))
+    assert (row["status"], row["error"]["code"]) == ("REJECTED", "unreadable")
+    assert says in row["error"]["message"]
+    assert deployed.letters() == []
+
+
 def test_a_failure_ends_in_one_letter_that_can_be_replayed(deployed: Deployed, without_grant):
     """A function that may not write fails after its retries: row FAILED, one letter; its event, replayed, succeeds."""
     with without_grant("resize", "s3:PutObject"):
@@ -200,6 +215,43 @@ def test_a_deletion_takes_row_and_renditions_with_it(deployed: Deployed, at):
     eventually(lambda: deployed.idle(f"raw/{key}"), "the end of the picture's own execution")
     assert deployed.renditions(f"{key}/") == set()
     assert deployed.row(f"raw/{key}") == row
+
+
+def test_what_is_undeleted_is_there_again(deployed: Deployed):
+    """A delete marker that is removed, and a newest version that is removed for good: the older version is current
+    again, and its row and renditions are made anew."""
+    key = "raw/un deleted+é.jpg"
+    older = deployed.upload(key, photo(300, 200))
+    deployed.settled(key, older)
+    deployed.delete(key)
+    eventually(lambda: deployed.row(key)["status"] == "DELETED" and not deployed.at_work(), "the row DELETED")
+    assert deployed.renditions("un deleted+é.jpg/") == set()
+
+    deployed.remove_version(key, deployed.markers(key)[0])
+    row = eventually(lambda: deployed.in_status(key, "SUCCEEDED"), "the row after the marker was removed")
+    assert (row["version_id"], row["width"]) == (older, 300)
+    assert deployed.renditions("un deleted+é.jpg/") == {one["key"] for one in row["renditions"].values()}
+
+    newer = deployed.upload(key, photo(200, 300))
+    assert deployed.settled(key, newer)["width"] == 200
+    deployed.remove_version(key, newer)
+    row = eventually(
+        lambda: deployed.in_status(key, "SUCCEEDED", version=older), "the row after the newest was removed"
+    )
+    eventually(lambda: not deployed.at_work(), "the end of the deletion")
+    assert deployed.renditions("un deleted+é.jpg/") == {one["key"] for one in row["renditions"].values()}
+    assert deployed.letters() == []
+
+
+def test_a_folders_marker_leaves_no_row(deployed: Deployed):
+    """As a console makes it and removes it."""
+    deployed.upload("raw/2026/", b"")
+    [execution] = eventually(lambda: deployed.executions("raw/2026/"), "the execution")
+    assert json.loads(deployed.execution(execution["executionArn"])["output"])["status"] == "Duplicate"
+    deployed.delete("raw/2026/")
+    deployed.picture("raw/after folder.jpg", photo(64, 48))  # by now the earlier event would have been delivered
+    eventually(lambda: not deployed.at_work(), "the end of the deletion")
+    assert deployed.row("raw/2026/") == {}
 
 
 @pytest.mark.parametrize("key", ["a b.jpg", "a+b.jpg", "a%20b.jpg", "é/日本語.jpg", "q'\"{% 1 %}.jpg", "deep/er/x.jpg"])

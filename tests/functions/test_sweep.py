@@ -86,8 +86,8 @@ class Swept:
             item |= {"etag": {"S": "e"}, "size": {"N": "3"}}
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
-    def row(self) -> dict[str, Any]:
-        return self.dynamodb.get_item(TableName=self.table, Key={"key": {"S": "raw/cat.jpg"}}).get("Item", {})
+    def row(self, key: str = "raw/cat.jpg") -> dict[str, Any]:
+        return self.dynamodb.get_item(TableName=self.table, Key={"key": {"S": key}}).get("Item", {})
 
     def letters(self) -> list[dict[str, Any]]:
         return letters(self.sqs, self.queue)
@@ -346,6 +346,18 @@ def test_a_deletion_that_died_spares_what_it_did_not_delete(swept: Swept, of, se
     row = swept.row()
     assert swept(status_change(), ended(of=of)) == {ARN: "SETTLED"}
     assert (swept.row(), swept.letters()) == (row, [])
+
+
+def of_a_folder(happened: dict[str, Any]) -> dict[str, Any]:
+    happened["detail"]["object"] |= {"key": "raw/2026/", "size": 0}
+    return happened
+
+
+@pytest.mark.parametrize("of", [deletion(marker=False), of_a_folder(deletion()), of_a_folder(event())])
+def test_what_makes_no_row_makes_none_when_it_died(swept: Swept, of):
+    """The deletion of one version, and a folder's marker: there is nothing to finish, and no letter to send."""
+    assert swept(status_change(), ended(of=of)) == {ARN: "SETTLED"}
+    assert (swept.row(of["detail"]["object"]["key"]), swept.letters()) == ({}, [])
 
 
 def test_a_deletion_whose_letter_was_sent_is_left_alone(swept: Swept):

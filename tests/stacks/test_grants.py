@@ -21,6 +21,7 @@ EXECUTIONS = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution"
 GRANTS = {
     "StepsValidateRole": {
         "s3:ListBucket on StorageUploads",
+        "s3:ListBucketVersions on StorageUploads",
         "s3:GetObject on StorageUploads/raw/*",
         "s3:GetObjectVersion on StorageUploads/raw/*",
     },
@@ -59,6 +60,8 @@ GRANTS = {
     "IntakeUploadedRole": {"states:StartExecution on WorkflowImagePipelineMachine"},
     "WorkflowDeletionRole": {
         "lambda:InvokeFunction on StepsCleanupFunction",
+        "s3:ListBucketVersions on StorageUploads",
+        "states:StartExecution on WorkflowImagePipelineMachine",
         "dynamodb:UpdateItem on StorageResults",
         "sqs:SendMessage on StorageDeadLetters",
     },
@@ -164,9 +167,14 @@ def test_a_state_machine_may_do_exactly_what_its_tasks_call(synth, machine):
             "arn:aws:states:::dynamodb:updateItem": ("dynamodb:UpdateItem", "TableName"),
             "arn:aws:states:::lambda:invoke": ("lambda:InvokeFunction", "FunctionName"),
             "arn:aws:states:::sqs:sendMessage": ("sqs:SendMessage", "QueueUrl"),
+            "arn:aws:states:::states:startExecution": ("states:StartExecution", "StateMachineArn"),
+            "arn:aws:states:::aws-sdk:s3:listObjectVersions": ("s3:ListBucketVersions", "Bucket"),
         }[task["Resource"]]
-        placeholder = task["Arguments"][argument].strip("${}")
-        called.add(f"{action} on {_named(deployed['DefinitionSubstitutions'][placeholder])}")
+        named = task["Arguments"][argument]
+        if named == "{% $states.context.Execution.Input.detail.bucket.name %}":
+            called.add(f"{action} on StorageUploads")  # the rules start it for no other bucket's events
+        else:
+            called.add(f"{action} on {_named(deployed['DefinitionSubstitutions'][named.strip('${}')])}")
     assert _named(deployed["RoleArn"]) == f"{machine}Role"
     assert by_role(template)[f"{machine}Role"] == called
 

@@ -209,7 +209,7 @@ def test_old_uploads_are_kept_for_a_while(synth):
     )
 
 
-@pytest.mark.parametrize(("policy", "deletion"), [("retain", "Retain"), ("destroy", "Delete")])
+@pytest.mark.parametrize(("policy", "deletion"), [("retain", "RetainExceptOnCreate"), ("destroy", "Delete")])
 def test_data_outlives_the_stack_unless_told_otherwise(synth, policy, deletion):
     """`removal_policy` rules over buckets, table and queue."""
     template = synth(removal_policy=policy)

@@ -1,4 +1,4 @@
-"""The state machine files on moto's interpreter, with real conditional writes and a real queue under it.
+"""The state machine files on moto's interpreter, with real conditional writes, versions and a real queue under it.
 
 Only the functions are fakes. They enter where the interpreter would call Lambda, and every task can be made to fail
 there, so a fault takes the same way through Retry and Catch as one of AWS's own.
@@ -42,11 +42,17 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.branch_wo
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.lambda_eval_utils import (
     LambdaFunctionErrorException,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
+    StateTaskServiceAwsSdk,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_dynamodb import (
     StateTaskServiceDynamoDB,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import (
     StateTaskServiceLambda,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+    StateTaskServiceSfn,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sqs import (
     StateTaskServiceSqs,
@@ -218,12 +224,15 @@ class Pipeline:
         self.tasks["Cleanup"].answers = {"removed": 0}
         self.waits: list[float] = []  # the longest pause each retry may take, before its jitter
         self._names = count()
-        self._dynamodb, self._sqs, self._sfn = (boto3.client(name) for name in ("dynamodb", "sqs", "stepfunctions"))
+        services = ("dynamodb", "sqs", "stepfunctions", "s3")
+        self._dynamodb, self._sqs, self._sfn, self._s3 = (boto3.client(name) for name in services)
         # moto does not know `reverseOrder`.
         newest_first = "after-call.sfn.GetExecutionHistory"
         self._sfn.meta.events.register(newest_first, lambda parsed, **_: parsed["events"].reverse())
         create_results_table(self._dynamodb, TABLE)
         self.queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
+        self._s3.create_bucket(Bucket=UPLOADS, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self._s3.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
 
     def run(self, happened: Json, *, machine: str = IMAGES, redrives: Run | None = None) -> Run:
         """Start an execution and stay with it to its end; `redrives` is the earlier one whose letter it replays."""
@@ -244,6 +253,15 @@ class Pipeline:
         events = self._sfn.get_execution_history(executionArn=run.arn, maxResults=1_000)["events"]
         return sorted(events, key=lambda one: one["id"])
 
+    def upload(self, key: str = "raw/cat.jpg", data: bytes = b"cat") -> str:
+        """Put an object into the bucket, and no event: its version."""
+        return self._s3.put_object(Bucket=UPLOADS, Key=key, Body=data)["VersionId"]
+
+    def delete(self, key: str = "raw/cat.jpg", version: str | None = None) -> str:
+        """Hide the object behind a delete marker, or remove one version for good: the version of the marker or that."""
+        which = {"VersionId": version} if version else {}
+        return self._s3.delete_object(Bucket=UPLOADS, Key=key, **which)["VersionId"]
+
     def end(self, how: str) -> None:
         """End the execution at work as no Catch sees it: what its task is doing is still done, and nothing after it."""
         [running] = ENGINES[ACCOUNT][REGION]._get_executions(ExecutionStatus.RUNNING)
@@ -262,6 +280,17 @@ class Pipeline:
         """What the sweep works with, of this account."""
         machines = [self._machine(IMAGES), self._machine(DELETION)]
         return Services(Executions(self._sfn, machines), Results(self._dynamodb, TABLE), self._sqs)
+
+    def versions(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What S3 answers to the state Look."""
+        return self._s3.list_object_versions(**asked)
+
+    def start(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What Step Functions answers to the state Undelete; by then the execution has come to its end."""
+        started = self._sfn.start_execution(
+            stateMachineArn=asked["StateMachineArn"], name=f"run-{next(self._names)}", input=asked["Input"]
+        )
+        return {"ExecutionArn": started["executionArn"], "StartDate": started["startDate"]}
 
     def row(self, key: str = "raw/cat.jpg") -> dict[str, Any]:
         """In DynamoDB's own typed form."""
@@ -288,6 +317,7 @@ class Pipeline:
             "CaptionFunction": "Caption",
             "CleanupFunction": "Cleanup",
             "DeadLetterQueue": self.queue,
+            "ImagePipeline": "" if machine == IMAGES else self._machine(IMAGES),
             "MapConcurrency": "{% 0 %}",
             "CaptionsEnabled": "true" if self.captions else "false",
         }
@@ -354,6 +384,10 @@ def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline
     for service in (StateTaskServiceDynamoDB, StateTaskServiceSqs):
         monkeypatch.setattr(service, "_eval_service_task", _watched(pipeline, service._eval_service_task))
     monkeypatch.setattr(StateTaskServiceLambda, "_eval_service_task", _invoked(pipeline))
+    # moto's histories take no dates, which S3 tells, and its own StartExecution needs a name.
+    monkeypatch.setattr(StateTaskServiceAwsSdk, "_normalise_exception_name", staticmethod(_named_as_s3_does))
+    monkeypatch.setattr(StateTaskServiceAwsSdk, "_eval_service_task", _asked(pipeline, pipeline.versions))
+    monkeypatch.setattr(StateTaskServiceSfn, "_eval_service_task", _asked(pipeline, pipeline.start))
 
 
 _parsed = cache(AmazonStateLanguageParser.parse)
@@ -392,6 +426,19 @@ def _watched(pipeline: Pipeline, call: Callable[..., None]) -> Callable[..., Non
     def evaluate(state: Any, env: Any, **call_details: Any) -> None:
         arguments = call_details["normalised_parameters"]
         pipeline.tasks[state.name].perform(arguments, lambda: call(state, env=env, **call_details))
+
+    return evaluate
+
+
+def _named_as_s3_does(_: str, error: ClientError) -> str:
+    """moto calls every error of S3 the same."""
+    return f"S3.{error.response['Error']['Code']}"
+
+
+def _asked(pipeline: Pipeline, work: Answer) -> Callable[..., None]:
+    def evaluate(state: Any, env: Any, *, normalised_parameters: dict[str, Any], **_: Any) -> None:
+        answer = pipeline.tasks[state.name].perform(normalised_parameters, lambda: work(normalised_parameters))
+        env.stack.append(json.loads(json.dumps(answer, default=str)))
 
     return evaluate
 

@@ -50,11 +50,17 @@ own event, and after it the sweep's schedule, several times.
 STEPS = {
     "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
     "image_pipeline, after Resize raised": ("RecordFailure", "DeadLetter"),
-    "deletion": ("MarkDeleted", "Cleanup", "DeadLetter"),
+    "deletion": ("MarkDeleted", "Cleanup", "Look", "Undelete", "DeadLetter"),
 }
 CODES = {
     "dynamodb": ("DynamoDB.ThrottlingException", "DynamoDB.InternalServerError", "DynamoDB.AccessDeniedException"),
     "sqs": ("SQS.RequestThrottledException", "SQS.InternalErrorException", "SQS.AccessDeniedException"),
+    "aws-sdk": ("S3.SlowDownException", "S3.S3Exception", "S3.AccessDeniedException"),
+    "states": (
+        "StepFunctions.Throttling",
+        "StepFunctions.InternalServer",
+        "StepFunctions.AccessDenied",
+    ),
     "lambda": ("Lambda.TooManyRequestsException", "Lambda.ServiceException", "Lambda.AccessDeniedException"),
 }
 SERVICE = ("throttled", "service error", "refused")
@@ -199,6 +205,7 @@ def _lead_to(pipeline: Pipeline, step: str, machine: str) -> None:
         "Caption": lambda: setattr(pipeline, "captions", True),
         "Reject": lambda: setattr(pipeline.tasks["Validate"], "answers", rejects),
         "Cleanup": lambda: pipeline.run(event(sequencer="09", version="v0")),
+        "Undelete": pipeline.upload,
         "RecordFailure": lambda: pipeline.tasks["Resize"].fails_with("RuntimeError"),
         "DeadLetter": lambda: pipeline.tasks["Resize" if machine == IMAGES else "Cleanup"].fails_with("RuntimeError"),
     }

@@ -11,7 +11,18 @@ from cfnlint.api import lint
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from moto.events.models import EventPattern
 
-from tests.statemachine.engine import DELETION, FILES, IMAGES, ROLE, Pipeline, definition, event, inner_machines, states
+from tests.statemachine.engine import (
+    DELETION,
+    FILES,
+    IMAGES,
+    ROLE,
+    Pipeline,
+    definition,
+    deletion,
+    event,
+    inner_machines,
+    states,
+)
 
 MACHINES = [IMAGES, DELETION]
 EVERY_STATE = {(machine, name): state for machine in MACHINES for name, state in states(definition(machine))}
@@ -86,7 +97,8 @@ def test_every_task_has_a_time_limit_and_spreads_its_retries(name):
 
 def _is_for_throttling(retry: dict[str, Any]) -> bool:
     return all(
-        re.search("Throttl|TooManyRequests|LimitExceeded|ThroughputExceeded", name) for name in retry["ErrorEquals"]
+        re.search("Throttl|TooManyRequests|LimitExceeded|ThroughputExceeded|SlowDown", name)
+        for name in retry["ErrorEquals"]
     )
 
 
@@ -108,9 +120,10 @@ def test_throttling_has_a_retrier_of_its_own(name):
 
 
 CATCHING = [(machine, name) for machine, name in EVERY_TASK if name in definition(machine)["States"]]
+AROUND = [(IMAGES, "Derive"), (IMAGES, "Leftovers"), (DELETION, "Undeleted"), (IMAGES, "Caption")]
 
 
-@pytest.mark.parametrize("name", [*CATCHING, (IMAGES, "Derive"), (IMAGES, "Leftovers"), (IMAGES, "Caption")])
+@pytest.mark.parametrize("name", [*CATCHING, *AROUND])
 def test_every_task_catches_everything(name):
     """Outside a Map by itself, inside one by the state around it; a caption catches its own."""
     assert EVERY_STATE[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
@@ -131,6 +144,13 @@ def test_the_way_to_the_letter_cannot_be_left():
     assert ways["Explain"]["Next"] == "RecordFailure"
     assert follow(definition(), "RecordFailure") == {"Superseded", "DeadLetter"}
     assert follow(definition(), "DeadLetter") == {"Failed"}
+
+
+def expressions(update: dict[str, Any]) -> str:
+    """What DynamoDB reads; of a condition that JSONata puts together, every part."""
+    condition = update["ConditionExpression"]
+    parts = re.findall(r"'([^']*)'", condition) if condition.startswith("{%") else [condition]
+    return " ".join([update["UpdateExpression"], *(part for part in parts if part != "/")])
 
 
 def test_a_failure_is_recorded_under_the_condition_of_the_claim():
@@ -171,11 +191,10 @@ def test_an_execution_has_time_for_every_attempt_of_every_task(machine):
 def test_every_name_and_value_of_an_update_is_declared_and_used(name):
     """DynamoDB refuses an expression with one too few, and with one too many."""
     update = UPDATES[name]
-    expressions = f"{update['UpdateExpression']} {update['ConditionExpression']}"
     values = update["ExpressionAttributeValues"]
     declared = set(values) if isinstance(values, dict) else set(re.findall(r"'(:\w+)': ", values))
-    assert set(re.findall(r":\w+", expressions)) == declared
-    assert set(re.findall(r"#\w+", expressions)) == set(update["ExpressionAttributeNames"])
+    assert set(re.findall(r":\w+", expressions(update))) == declared
+    assert set(re.findall(r"#\w+", expressions(update))) == set(update["ExpressionAttributeNames"])
 
 
 @pytest.mark.parametrize("name", UPDATES)
@@ -184,8 +203,7 @@ def test_no_reserved_word_stands_in_an_update(name):
     update = UPDATES[name]
     reserved = set(ReservedKeywords.get_reserved_keywords())
     grammar = {"SET", "REMOVE", "OR", "IN"}  # and the functions, which are no reserved words
-    expressions = f"{update['UpdateExpression']} {update['ConditionExpression']}"
-    bare = {word.upper() for word in re.findall(r"(?<![#:\w])[A-Za-z]\w*", expressions)} - grammar
+    bare = {word.upper() for word in re.findall(r"(?<![#:\w])[A-Za-z]\w*", expressions(update))} - grammar
     assert bare.isdisjoint(reserved)
 
 
@@ -223,7 +241,13 @@ def test_the_definition_is_valid(pipeline: Pipeline, machine: str):
     assert [str(match) for match in lint(json.dumps(template))] == []
 
 
-@pytest.mark.parametrize(("rule", "takes"), [("upload", "Object Created"), ("deletion", "Object Deleted")])
+def takes(rule: str, happened: dict[str, Any]) -> bool:
+    file = (FILES / f"{rule}_rule.json").read_text()
+    filled = file.replace("${UploadsBucket}", "uploads").replace("${UploadPrefix}", "raw/")
+    return EventPattern.load(filled).matches_event(happened)
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("upload", "Object Created"), ("deletion", "Object Deleted")])
 @pytest.mark.parametrize("detail_type", ["Object Created", "Object Deleted", "Object Restore Completed"])
 @pytest.mark.parametrize(
     ("bucket", "key", "ours"),
@@ -234,10 +258,17 @@ def test_the_definition_is_valid(pipeline: Pipeline, machine: str):
         ("renditions", "raw/cat.jpg", False),
     ],
 )
-def test_each_rule_starts_for_its_kind_of_event_under_the_prefix(rule, takes, detail_type, bucket, key, ours):
+def test_each_rule_starts_for_its_kind_of_event_under_the_prefix(rule, kind, detail_type, bucket, key, ours):
     """Only of the one bucket, only under the prefix; creations the one, deletions the other."""
-    file = (FILES / f"{rule}_rule.json").read_text()
-    filled = file.replace("${UploadsBucket}", "uploads").replace("${UploadPrefix}", "raw/")
     happened = event(key) | {"detail-type": detail_type}
     happened["detail"]["bucket"]["name"] = bucket
-    assert EventPattern.load(filled).matches_event(happened) is (ours and detail_type == takes)
+    assert takes(rule, happened) is (ours and detail_type == kind)
+
+
+@pytest.mark.parametrize("marker", [True, False])
+@pytest.mark.parametrize(("reason", "starts"), [("DeleteObject", True), ("Lifecycle Expiration", False)])
+def test_an_expiry_is_no_deletion(marker, reason, starts):
+    """An old version that the lifecycle removes, a delete marker with nothing behind it, or one that it makes."""
+    happened = deletion(marker=marker)
+    happened["detail"]["reason"] = reason
+    assert takes("deletion", happened) is starts

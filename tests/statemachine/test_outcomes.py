@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
+from hashlib import md5
 from typing import Any
 
 import pytest
 
-from tests.statemachine.engine import CAPTION, DELETION, RENDITIONS, Pipeline, accepts, deletion, event, rejects
+from tests.statemachine.engine import CAPTION, DELETION, RENDITIONS, Pipeline, Run, accepts, deletion, event, rejects
 
 FACTS = {"format", "width", "height", "frames", "content_hash", "placeholder", "color", "renditions", "caption"}
 FAILS = "RuntimeError"
@@ -493,7 +494,7 @@ def test_a_deleted_picture_may_be_uploaded_again(pipeline):
 
 @pytest.mark.parametrize(("version", "deleted"), [("v2", True), ("v1", False)])
 def test_the_deletion_of_one_version_concerns_the_row_that_speaks_of_it(pipeline, version, deleted):
-    """An old version that the lifecycle removes leaves the current picture alone."""
+    """An old version that somebody removes leaves the current picture alone."""
     pipeline.run(event(sequencer="0A", version="v1"))
     pipeline.run(event(sequencer="0B", version="v2"))
     run = pipeline.run(deletion(version=version, marker=False), machine=DELETION)
@@ -501,9 +502,184 @@ def test_the_deletion_of_one_version_concerns_the_row_that_speaks_of_it(pipeline
     assert pipeline.row()["status"] == {"S": "DELETED" if deleted else "SUCCEEDED"}
 
 
-@pytest.mark.parametrize("task", ["MarkDeleted", "Cleanup"])
+def test_the_deletion_of_one_version_makes_no_row(pipeline):
+    """An old version of a picture from before the pipeline: the picture is still there."""
+    run = pipeline.run(deletion(version="v0", marker=False), machine=DELETION)
+    assert (run.states, pipeline.rows()) == (["MarkDeleted", "Superseded"], [])
+
+
+def test_a_deletion_costs_four_transitions(pipeline):
+    """Two of them look whether something is there."""
+    pipeline.run(event())
+    assert pipeline.run(deletion(), machine=DELETION).states == ["MarkDeleted", "Cleanup", "Look", "Undeleted"]
+
+
+def undeleted(pipeline: Pipeline, run: Run, version: str) -> bool:
+    """Whether the picture is there again, made anew from that version by an execution that this one started."""
+    row = pipeline.row()
+    assert run.output == {"status": "UNDELETED", "key": "raw/cat.jpg", "execution": row["execution"]["S"]}
+    return (row["status"], row["version_id"]) == ({"S": "SUCCEEDED"}, {"S": version})
+
+
+def test_a_picture_whose_delete_marker_is_removed_is_there_again(pipeline):
+    """S3 sends no event of what is current again, so that the deletion starts it: with all that an upload tells."""
+    version = pipeline.upload()
+    pipeline.run(event(sequencer="0A", version=version))
+    marker = pipeline.delete()
+    pipeline.run(deletion(sequencer="0B", version=marker), machine=DELETION)
+    assert pipeline.row()["status"] == {"S": "DELETED"}
+
+    pipeline.delete(version=marker)
+    run = pipeline.run(deletion(sequencer="0C", version=marker, marker=False), machine=DELETION)
+    assert run.states == ["MarkDeleted", "Cleanup", "Look", "Undeleted", "Undelete"]
+    assert undeleted(pipeline, run, version)
+    [started] = pipeline.tasks["Undelete"].calls
+    assert json.loads(started["Input"]) == {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {
+            "bucket": {"name": "uploads"},
+            "object": {
+                "key": "raw/cat.jpg",
+                "size": 3,
+                "etag": md5(b"cat").hexdigest(),
+                "version-id": version,
+                "sequencer": "0C",
+            },
+        },
+        "redrives": run.arn,
+    }
+
+
+@pytest.mark.parametrize("version_is_told", [True, False])
+def test_the_version_before_one_that_is_removed_for_good_is_there_again(pipeline, version_is_told):
+    """It is current again. The local cloud does not tell which version was removed: it may be the row's."""
+    older, newer = pipeline.upload(), pipeline.upload(data=b"dog")
+    pipeline.run(event(sequencer="0A", version=older))
+    pipeline.run(event(sequencer="0B", version=newer))
+    pipeline.delete(version=newer)
+    told = newer if version_is_told else None
+    run = pipeline.run(deletion(sequencer="0C", version=told, marker=False), machine=DELETION)
+    assert undeleted(pipeline, run, older)
+
+
+def test_a_marker_whose_removal_was_told_first_is_no_deletion(pipeline):
+    """The event of the removal finds a row that does not speak of the marker; that of the marker finds no marker."""
+    version = pipeline.upload()
+    pipeline.run(event(sequencer="0A", version=version))
+    marker = pipeline.delete()
+    pipeline.delete(version=marker)
+    early = pipeline.run(deletion(sequencer="0C", version=marker, marker=False), machine=DELETION)
+    late = pipeline.run(deletion(sequencer="0B", version=marker), machine=DELETION)
+    assert early.output["status"] == "Superseded"
+    assert undeleted(pipeline, late, version)
+
+
+def leave_nothing(pipeline: Pipeline) -> None:
+    """All versions are gone."""
+
+
+def leave_a_marker(pipeline: Pipeline) -> None:
+    pipeline.upload()
+    pipeline.delete()
+
+
+def leave_a_namesake(pipeline: Pipeline) -> None:
+    """A key that begins like the deleted one."""
+    pipeline.upload("raw/cat.jpg.bak")
+
+
+@pytest.mark.parametrize("leave", [leave_nothing, leave_a_marker, leave_a_namesake])
+def test_where_nothing_is_there_a_deletion_starts_nothing(pipeline, leave):
+    """Nothing at all, a delete marker, or another picture only."""
+    pipeline.run(event(sequencer="0A", version="v1"))
+    leave(pipeline)
+    run = pipeline.run(deletion(version="v1", marker=False), machine=DELETION)
+    assert run.output == {"status": "DELETED", "key": "raw/cat.jpg"}
+    assert pipeline.row()["status"] == {"S": "DELETED"}
+    assert pipeline.tasks["Undelete"].calls == []
+
+
+@pytest.mark.parametrize("at", ["Cleanup", "Look", "Undelete"])
+def test_a_newer_upload_wins_over_an_undelete(pipeline, at):
+    """Whenever its event comes: it takes the row, and what was found before that ends as a duplicate of no use."""
+    version = pipeline.upload()
+    pipeline.run(event(sequencer="0A", version=version))
+    pipeline.tasks[at].meanwhile(lambda: pipeline.run(event(sequencer="0D", version="v9")))
+    pipeline.run(deletion(sequencer="0C", version=version, marker=False), machine=DELETION)
+    row = pipeline.row()
+    assert (row["status"], row["version_id"]) == ({"S": "SUCCEEDED"}, {"S": "v9"})
+
+
+def test_a_newer_upload_wins_over_an_undelete_at_work(pipeline):
+    """The undelete finds its row taken, as any older upload does."""
+    version = pipeline.upload()
+    pipeline.run(event(sequencer="0A", version=version))
+    happens = lambda: pipeline.run(event(sequencer="0D", version="v9"))  # noqa: E731
+    pipeline.tasks["Undelete"].meanwhile(lambda: pipeline.tasks["Validate"].meanwhile(happens))
+    pipeline.run(deletion(sequencer="0C", version=version, marker=False), machine=DELETION)
+    assert pipeline.row()["version_id"] == {"S": "v9"}
+
+
+def test_an_undelete_whose_answer_was_lost_works_once(pipeline):
+    """It is started again, and the second finds the row in the hands of the first."""
+    version = pipeline.upload()
+    pipeline.run(event(sequencer="0A", version="v2"))
+    pipeline.tasks["Undelete"].loses_its_answer("StepFunctions.ServiceUnavailable")
+    pipeline.run(deletion(sequencer="0C", version="v2", marker=False), machine=DELETION)
+    assert len(pipeline.tasks["Undelete"].calls) == 2
+    assert len(pipeline.tasks["Validate"].calls) == 1 + 1
+    assert pipeline.row()["version_id"] == {"S": version}
+
+
+def test_an_undelete_that_fails_can_be_redriven(pipeline):
+    """Its letter is of the picture's own execution, like that of an upload."""
+    pipeline.upload()
+    pipeline.run(event(sequencer="0A", version="v2"))
+    fails(pipeline)
+    pipeline.run(deletion(sequencer="0C", version="v2", marker=False), machine=DELETION)
+    assert pipeline.row()["status"] == {"S": "FAILED"}
+    [letter] = pipeline.letters()
+    succeeds(pipeline)
+    again = {**letter["event"], "redrives": letter["execution"]}
+    assert pipeline.run(again).output["status"] == "SUCCEEDED"
+
+
+FOLDER = {"key": "raw/2026/", "size": 0}
+
+
+def of_a_folder(happened: dict[str, Any]) -> dict[str, Any]:
+    happened["detail"]["object"] |= FOLDER
+    return happened
+
+
+def test_a_folders_marker_is_no_picture(pipeline):
+    """A console makes one of 0 bytes, and may delete it: neither leaves a row, and no function is called for it."""
+    assert pipeline.run(of_a_folder(event())).states == ["Claim", "Duplicate"]
+    assert pipeline.run(of_a_folder(deletion()), machine=DELETION).states == ["MarkDeleted", "Superseded"]
+    assert pipeline.rows() == []
+
+
+def test_a_folders_marker_that_could_not_be_looked_at_is_no_picture(pipeline):
+    """While the table is away it gets no row, and no letter."""
+    pipeline.tasks["Claim"].fails_with("DynamoDB.InternalServerError")
+    assert pipeline.run(of_a_folder(event())).status == "SUCCEEDED"
+    assert (pipeline.rows(), pipeline.letters()) == ([], [])
+
+
+@pytest.mark.parametrize(("key", "size"), [("raw/empty.jpg", 0), ("raw/2026/", 3)])
+def test_what_only_resembles_a_folders_marker_is_a_picture(pipeline, key, size):
+    """An empty file gets its verdict, and a file whose name ends in a slash too."""
+    happened = event(key)
+    happened["detail"]["object"]["size"] = size
+    assert pipeline.run(happened).output["status"] == "SUCCEEDED"
+    assert pipeline.run(deletion(key), machine=DELETION).output["status"] == "DELETED"
+
+
+@pytest.mark.parametrize("task", ["MarkDeleted", "Cleanup", "Look", "Undelete"])
 def test_a_deletion_that_fails_sends_a_letter_that_can_be_replayed(pipeline, task):
     """It carries the event; replayed in the name of its execution, the deletion is done whatever the row says."""
+    pipeline.upload()
     pipeline.run(event())
     pipeline.tasks[task].fails_with("States.Timeout")
     failed = pipeline.run(deletion(), machine=DELETION)
@@ -513,8 +689,8 @@ def test_a_deletion_that_fails_sends_a_letter_that_can_be_replayed(pipeline, tas
 
     pipeline.tasks[task].fails_with("States.Timeout", times=0)
     again = pipeline.run(letter["event"], machine=DELETION, redrives=failed)
-    assert again.output["status"] == "DELETED"
-    assert pipeline.tasks["Cleanup"].calls[-1]["execution"] == again.arn
+    assert again.output["status"] == "UNDELETED"
+    assert pipeline.row()["status"] == {"S": "SUCCEEDED"}
 
 
 @pytest.mark.parametrize(
