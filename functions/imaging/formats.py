@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import struct
 from collections.abc import Iterator
 from io import BytesIO
@@ -10,7 +11,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageFile
 
-from functions.imaging import gif, jpeg, png, tags
+from functions.imaging import gif, jpeg, png, tags, webp
 from functions.imaging.color import bundled_profile, differs
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
@@ -84,19 +85,44 @@ def guarded(data: bytes, name: str) -> bytes:
     """What Validate has decoded instead. Raises ValueError for what a decoder would not notice, or choke on."""
     if name == "gif":
         gif.frames(data)
-    return jpeg.open_ended(data) if name == "jpeg" else data
+    if name != "jpeg":
+        return data
+    light = jpeg.open_ended(data)
+    return jpeg.closed(data) if light is data and _is_whole_without_its_end_mark(data) else light
 
 
-def completed(data: bytes, name: str) -> bytes:
-    """What Resize decodes instead, of a picture that Validate has taken."""
-    return jpeg.ended(data) if name == "jpeg" else data
+def _is_whole_without_its_end_mark(data: bytes) -> bool:
+    """Whether libjpeg, with all scans read, takes in whatever follows, in search of the end mark that it lacks.
+
+    In a scan that is cut short it takes padding for pixels, and leaves over what makes no whole block. By chance that
+    is nothing: with all three paddings in 4 of 2,500 cuts through last scans, with restarts in 40 of 1,400.
+    """
+    return all(_left_over(data + padding) == "0" for padding in (bytes(8), bytes(9), b"\xff\0" * 8))
+
+
+def _left_over(data: bytes) -> str:
+    """The number of bytes, as Pillow's message says it; empty if it ends otherwise."""
+    picture = open_picture(data, "jpeg")
+    shrink(picture, 8)
+    try:
+        picture.load()
+    except OSError as fault:
+        said = re.fullmatch(r"image file is truncated \((\d+) bytes not processed\)", str(fault))
+        return said[1] if said else ""
+    return ""
 
 
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Read the header; no pixel is decoded yet. Raises whatever the decoder raises."""
     module, decoder = _DECODERS[name]
     parts = png.apart(data) if name == "png" else None
-    picture = getattr(importlib.import_module(module), decoder)(BytesIO(parts.pixels if parts else data))
+    opened = getattr(importlib.import_module(module), decoder)
+    try:
+        picture = opened(BytesIO(parts.pixels if parts else data))
+    except OSError:
+        if name != "webp":
+            raise
+        picture = opened(BytesIO(webp.mended(data)))
     picture.decodermaxblock = len(data)  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
     if parts:
         _add_what_stands_beside_the_pixels(picture, parts)

@@ -43,35 +43,51 @@ def frame(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> tuple[int, tupl
     return 0, (0, 0)
 
 
-def ended(data: bytes) -> bytes:
-    """With an end mark behind it, which may be missing where all of the pixels are there; two do no harm."""
-    return data if data.endswith(_END_MARK) else data + _END_MARK
-
-
 def open_ended(data: bytes) -> bytes:
-    """The same JPEG, in a form in which libjpeg misses what is missing.
+    """The same JPEG, in a form in which libjpeg misses what is missing, and does not see what stands behind the pixels.
 
     Where the coded pixels end too early libjpeg paints the rest grey and warns, which Pillow does not pass on. It
     stops only where the whole file ends too early. So a JPEG of one scan ends with that scan, and just enough padding.
-    One of several scans needs its end mark; of it the headers of the scans must add up to a whole picture, and a last
-    scan cut short is not noticed. Neither is it in arithmetic code, which may leave out zeros at the end.
+    One of several scans needs an end mark; of it the headers of the scans must add up to a whole picture, and a last
+    scan cut short is not noticed where anything follows. Neither is it in arithmetic code, which may leave out zeros at
+    the end. If nothing follows the last scan, the data are returned as they are.
 
     Raises ValueError for scans that do not add up, and for more scans or segments than the limits above.
     """
-    segments, kind, components = _segments(data), LOSSLESS, b""
-    for marker, place in segments:
-        if marker in FRAMES:
-            kind, components = marker, _body(data, place)[6::3]
-        if marker == SCAN:
-            break
-    if kind == LOSSLESS:
+    kind, components, scans, end = _layout(data)
+    if kind == LOSSLESS or not scans:
         return data
-    if kind in SEQUENTIAL and data[place] == len(components):
-        _, behind = next(segments, (0, len(data) + 4))
-        return b"".join((memoryview(data)[: behind - 4], _PADDING))
-    scans = [_body(data, place), *(_body(data, at) for marker, at in segments if marker == SCAN)]
+    if _is_one_scan(kind, components, scans):
+        return b"".join((memoryview(data)[:end], _PADDING))
     _check_scans(scans, components, in_steps=kind in PROGRESSIVE)
-    return data
+    return data if end is None else data[:end] + _END_MARK
+
+
+def closed(data: bytes) -> bytes:
+    """The same JPEG with an end mark right behind its last scan, whatever stands there, or nothing."""
+    *_, end = _layout(data)
+    return data[:end] + _END_MARK
+
+
+def _layout(data: bytes) -> tuple[int, bytes, list[bytes], int | None]:
+    """The marker of the frame and its components, the headers of the scans, and where the last of them ends, if at a
+    marker. Of a JPEG of one scan that is the first marker behind it."""
+    kind, components, scans, end = LOSSLESS, b"", list[bytes](), None
+    for marker, place in _segments(data):
+        if scans and end is None:
+            end = place - 4
+            if _is_one_scan(kind, components, scans):
+                break
+        if marker in FRAMES and not scans:
+            kind, components = marker, _body(data, place)[6::3]
+        elif marker == SCAN:
+            scans.append(_body(data, place))
+            end = None
+    return kind, components, scans, end
+
+
+def _is_one_scan(kind: int, components: bytes, scans: list[bytes]) -> bool:
+    return kind in SEQUENTIAL and scans[0][:1] == bytes([len(components)])
 
 
 def _segments(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> Iterator[tuple[int, int]]:

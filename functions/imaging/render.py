@@ -11,11 +11,10 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from functions.imaging import tags
+from functions.imaging import jpeg, tags
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.formats import (
     again,
-    completed,
     copyright_tags,
     is_ycc,
     load,
@@ -98,6 +97,15 @@ class Rendered:
 
 def render(data: bytes, target: Target) -> Rendered:
     """Make one rendition of a picture that `examine` accepted. What a decoder raises here is a failure."""
+    try:
+        return _rendered(data, target)
+    except OSError:
+        if recognise(data) != "jpeg":
+            raise
+        return _rendered(jpeg.closed(data), target)  # Validate does not look at what stands behind the pixels either
+
+
+def _rendered(data: bytes, target: Target) -> Rendered:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Validate has noted what is worth noting
         picture = _opened(data)
@@ -119,10 +127,10 @@ def for_caption(data: bytes, longest_edge: int = 1568, max_bytes: int = 3_750_00
     width, height = picture.size if orientation(picture) < 5 else picture.size[::-1]
     size = fit_inside(width, height, longest_edge, longest_edge)
     for quality in (85, 60, 30):
-        jpeg = render(data, Target("jpeg", *size, quality=quality)).data
-        if len(jpeg) <= max_bytes:
+        picture_data = render(data, Target("jpeg", *size, quality=quality)).data
+        if len(picture_data) <= max_bytes:
             break
-    return "jpeg", jpeg
+    return "jpeg", picture_data
 
 
 def upright(picture: Image.Image, turn: int) -> Image.Image:
@@ -133,7 +141,7 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     name = recognise(data)
     if name is None:
         raise ValueError("not a picture that was accepted")
-    return open_picture(completed(data, name), name)
+    return open_picture(data, name)
 
 
 def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target) -> Image.Image:

@@ -241,7 +241,7 @@ def test_of_the_two_checksums_of_a_pngs_pixels_one_may_be_wrong(level, pieces):
     assert rejected(with_wrong_chunks(png_of(split(wrong))))[0] == "corrupt"
 
 
-@pytest.mark.parametrize("name", ["png", "palette", "gif", "jpeg", "grey", "cmyk"])
+@pytest.mark.parametrize("name", ["png", "palette", "gif", "jpeg", "progressive", "grey", "cmyk"])
 @pytest.mark.parametrize("behind", [b"", b"\0", b"\xff", b"junk"], ids=repr)
 def test_an_end_mark_may_be_missing(name, behind):
     """With anything in its place, or nothing."""
@@ -251,6 +251,52 @@ def test_an_end_mark_may_be_missing(name, behind):
     assert facts == examine(data, LIMITS)
     same = [render(one, Target("png", 60, 40)).data for one in (data[:-cut] + behind, data)]
     assert same[0] == same[1]
+
+
+def test_a_last_scan_cut_short_without_an_end_mark_is_corrupt():
+    """Of 60 places in it none passes for its end."""
+    data = TAKEN["progressive"][:-2]
+    last = data.rindex(b"\xff\xda") + 12
+    for cut in range(last, len(data) - 3, max(1, (len(data) - last) // 60)):
+        assert rejected(data[:cut])[0] == "corrupt"
+
+
+@pytest.mark.parametrize("behind", [b"\xff\xdb\0\x03\0", b"\xff\xc4\0\x04\xff\xff", b"\xff\xc0\0\x05abc", b"\xff\xda"])
+@pytest.mark.parametrize("name", ["jpeg", "progressive", "grey"])
+def test_nonsense_behind_the_pixels_of_a_jpeg_does_not_matter(name, behind):
+    """libjpeg reads on to the end mark, and would stop at a broken table."""
+    data = TAKEN[name]
+    broken = data[:-2] + behind + data[-2:]
+    if name == "progressive" and behind == b"\xff\xda":  # the header of another scan
+        assert rejected(broken)[0] == "corrupt"
+        return
+    assert examine(broken, LIMITS) == examine(data, LIMITS)
+    same = [render(one, Target("png", 60, 40)).data for one in (broken, data)]
+    assert same[0] == same[1]
+
+
+def webp_chunk(name, body):
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+@pytest.mark.parametrize("name", ["webp", "lossless webp", "with alpha", "two"])
+def test_a_webp_whose_container_is_wrong_is_taken(name):
+    two = encoded(SMALL, "WEBP", save_all=True, append_images=[landscape(60, 40, "other")])
+    with_alpha = encoded(SMALL.convert("RGBA"), "WEBP", exif=Image.Exif())
+    data = {"with alpha": with_alpha, "two": two}.get(name) or TAKEN[name]
+    for size in (0, len(data) - 20, len(data) + 100, 0xFFFFFFFF):
+        wrong = data[:4] + struct.pack("<I", size) + data[8:]
+        assert examine(wrong, LIMITS) == examine(data, LIMITS)
+        same = [render(one, Target("png", 60, 40)).data for one in (wrong, data)]
+        assert same[0] == same[1]
+    text = webp_chunk(b"XMP ", b"x" * 90)
+    for broken in (data + text[:50], data[:4] + struct.pack("<I", len(data) + 90) + data[8:] + text[:50]):
+        assert examine(broken, LIMITS) == examine(data, LIMITS)
+    cut = data[:-60]
+    if name == "two":
+        assert examine(cut, LIMITS).frames == 1
+    else:
+        assert rejected(cut) == ("corrupt", "WEBP that cannot be decoded: its pixels are cut short")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
