@@ -86,6 +86,10 @@ bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real on
 bench-console: install  ## every view of the page with 5,000 rows and executions, and the memory of its server
 	@$(BIN)/python -m benchmarks.console
 
+.PHONY: scale
+scale: install  ## a simulation of bursts and of steady uploads against AWS's limits; fails if a burst fails a picture
+	@$(BIN)/python -m benchmarks.scale
+
 .PHONY: deploy
 deploy: install  ## into the AWS account of your environment, after asking
 	@$(BIN)/darkroom --aws status

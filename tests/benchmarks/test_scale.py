@@ -1,0 +1,84 @@
+"""The simulation of bursts: it reads what is deployed, and it can fail."""
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.scale import ASL, Bucket, Cloud, calls, entered, first_limits, way_of
+from tests.statemachine.engine import states
+
+
+def deployed() -> dict[str, Any]:
+    machine: dict[str, Any] = json.loads(ASL.read_text())
+    return machine
+
+
+def giving_up_after_a_minute() -> dict[str, Any]:
+    """What was deployed once: throttling among the errors of Lambda itself."""
+    machine = deployed()
+    for _, state in states(machine):
+        if ":lambda:" in state.get("Resource", ""):
+            throttling = {"ErrorEquals": ["Lambda.TooManyRequestsException"], "IntervalSeconds": 2, "BackoffRate": 2}
+            state["Retry"] = [throttling | {"MaxAttempts": 6, "MaxDelaySeconds": 60}]
+    return machine
+
+
+def test_the_way_is_read_from_the_file():
+    """Twelve transitions and five calls of functions for a picture, as tests/statemachine observes them."""
+    way = way_of(deployed())
+    assert (entered(way), calls(way, "lambda"), calls(way, "dynamodb")) == (12, 5, 2)
+
+
+def test_a_burst_fails_no_picture():
+    """A hundred times as many as there is room for: refused, tried again, and done."""
+    burst = Cloud(deployed(), places=1, pictures=100).run()
+    assert burst.failed == 0
+    assert burst.retries == burst.refused["lambda"] > 100
+    assert burst.done_after(1) >= 0.8 * burst.least_seconds
+
+
+def test_the_same_burst_failed_pictures_before():
+    """Six retries of at most a minute are over before the burst is: the simulation can fail."""
+    burst = Cloud(giving_up_after_a_minute(), places=1, pictures=100).run()
+    assert burst.failed > 10
+
+
+def test_an_execution_that_runs_out_of_time_fails():
+    """Its limit counts from its start, however patient the retriers are."""
+    assert Cloud(deployed() | {"TimeoutSeconds": 10}, places=1, pictures=30).run().failed > 0
+
+
+def test_the_index_refuses_what_comes_too_fast():
+    """More executions begin at once than one status of the index takes writes a second; all come through later."""
+    burst = Cloud(deployed(), places=1_000, pictures=1_300).run()
+    assert burst.refused["dynamodb"] > 0
+    assert burst.failed == 0
+
+
+def test_the_same_burst_ends_the_same():
+    """What is printed can be compared with what was printed."""
+    first, again = (Cloud(deployed(), places=2, pictures=20).run() for _ in range(2))
+    assert first.row == again.row
+
+
+def test_a_bucket_lets_so_many_through_at_once_and_then_so_many_a_second():
+    """Whoever asks waits for its turn; after a quiet time as many may come at once again, and no more."""
+    bucket = Bucket(size=2, rate=4)
+    assert [bucket.take(0) for _ in range(4)] == [0, 0, 0.25, 0.5]
+    assert [bucket.take(100) for _ in range(3)] == [100, 100, 100.25]
+
+
+@pytest.mark.parametrize(
+    ("rate", "where", "limit"),
+    [
+        ("10", "big regions", "none"),
+        ("100", "other regions", "Step Functions: transitions"),
+        ("10", "a new account", "Lambda: functions at work at the same time"),
+        ("1,000", "big regions", "Step Functions: StartExecution"),
+    ],
+)
+def test_the_first_limit_is_the_one_that_lets_the_fewest_through(rate, where, limit):
+    """By hand: 800 / 12 = 67 a second, 10 / 2.0 s = 5 a second, 300 a second."""
+    limits = {(line[0], line[1]): line[2] for line in first_limits(way_of(deployed()))}
+    assert limits[rate, where] == limit
