@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _SPACE = slice(16, 20)
 _MODES = {b"RGB ": {"RGB", "RGBA", "RGBX", "YCbCr", "L", "LA"}, b"GRAY": {"L", "LA"}, b"CMYK": {"CMYK"}}
 
-_PLAIN_TWINS = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}  # TIFF alone can bring the first two
-
 
 def straight(picture: Image.Image) -> Image.Image:
     """The same pixels with 8 bits a channel and transparency as a channel, so that they can be scaled.
@@ -30,13 +28,11 @@ def straight(picture: Image.Image) -> Image.Image:
         return picture.convert("LA" if "transparency" in picture.info else "L")
     if mode.startswith("I;16"):
         return _from_16_bits(picture)
-    if mode in ("I", "F"):
-        return _from_wide(picture)
     if mode in ("P", "PA"):
         return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if mode in ("L", "RGB") and "transparency" in picture.info:
         return picture.convert("LA" if mode == "L" else "RGBA")
-    return picture.convert(_PLAIN_TWINS[mode]) if mode in _PLAIN_TWINS else picture
+    return picture.convert("LA") if mode == "La" else picture  # TIFF alone brings that: grey multiplied by its alpha
 
 
 def _from_16_bits(picture: Image.Image) -> Image.Image:
@@ -52,15 +48,6 @@ def _differs_from(value: int, wide: Image.Image) -> Image.Image:
     more = wide.point(lambda pixel: pixel * 1 - value).convert("L")
     less = wide.point(lambda pixel: pixel * -1 + value).convert("L")
     return ImageChops.add(more, less).point(lambda pixel: 255 if pixel else 0)
-
-
-def _from_wide(picture: Image.Image) -> Image.Image:
-    """32-bit integers and floats do not say what white is: the first of 1, 255, 65535 that holds every pixel."""
-    extrema = picture.getextrema()
-    low, high = min(0.0, float(extrema[0])), float(extrema[1])  # type: ignore[arg-type]
-    white = next((white for white in (1.0, 255.0, 65535.0) if high <= white), high)
-    scale = 255 / (white - low)
-    return picture.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
 
 
 def differs(picture: Image.Image, colour: Sequence[int]) -> Image.Image:
@@ -110,6 +97,14 @@ def _to_srgb_from(profile: bytes, mode: str) -> ImageCmsTransform:
     return ImageCms.buildTransform(source, target, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC)
 
 
+@cache
+def _srgb_of_lab() -> ImageCmsTransform:
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(lab, srgb, "LAB", "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC)
+
+
 def _changes_nothing(transform: ImageCmsTransform) -> bool:
     """Most profiles are sRGB under one of its many names: those that move no colour by more than 1 of 255."""
     moved = ImageChops.difference(_every_17th_colour(), transform.apply(_every_17th_colour()))
@@ -128,9 +123,11 @@ def _is_grey(picture: Image.Image) -> bool:
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """Without a profile: CMYK as an offset press prints it, the rest as sRGB."""
+    """Without a profile: CMYK as an offset press prints it, L*a*b* as it is defined, the rest as sRGB."""
     if picture.mode == "CMYK":
         return _converted(picture, bundled_profile("press"))
+    if picture.mode == "LAB":
+        return _srgb_of_lab().apply(picture)
     return picture if picture.mode in ("L", "LA", "RGB", "RGBA", "YCbCr") else picture.convert("RGB")
 
 

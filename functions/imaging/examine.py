@@ -11,7 +11,7 @@ from PIL import Image
 
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.errors import Rejected
-from functions.imaging.formats import frames, guarded, load, open_picture, orientation, recognise, shrink
+from functions.imaging.formats import declared_size, frames, guarded, load, open_picture, orientation, recognise, shrink
 from functions.imaging.placeholder import dominant_color, thumbhash
 from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
@@ -46,6 +46,8 @@ def examine(data: bytes, limits: Limits) -> Facts:
     """Raises Rejected, and nothing else, whatever the bytes are."""
     name = _accepted_format(data, limits)
     with _decoding(name):
+        if declared := declared_size(data, name):
+            _check_pixels(*declared, limits)
         picture = open_picture(guarded(data, name), name)
         _check_pixels(*picture.size, limits)
         count, largest = frames(data, name, picture)

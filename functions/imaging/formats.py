@@ -11,7 +11,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageFile
 
-from functions.imaging import gif, jpeg, png, tags, webp
+from functions.imaging import gif, isobmff, jpeg, png, tags, webp
 from functions.imaging.color import bundled_profile, differs
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
@@ -28,9 +28,9 @@ _DECODERS = {
     "png": ("PIL.PngImagePlugin", "PngImageFile"),
     "gif": ("PIL.GifImagePlugin", "GifImageFile"),
     "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
-    "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
-    "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "tiff": ("functions.imaging.tiff", "Tiff"),
+    "bmp": ("functions.imaging.bmp", "Bmp"),
+    "avif": ("functions.imaging.avif", "Avif"),
     "heic": ("pillow_heif", "HeifImageFile"),
 }
 
@@ -112,6 +112,15 @@ def _left_over(data: bytes) -> str:
     return ""
 
 
+def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
+    """Of a format whose decoder refuses a size, or makes room for it, before it tells it, or that `guarded` decodes."""
+    if name in ("avif", "heic"):
+        return isobmff.size(isobmff.properties(data))
+    if name == "jpeg":
+        return jpeg.frame(data)[1]
+    return webp.canvas(data) if name == "webp" else None
+
+
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Read the header; no pixel is decoded yet. Raises whatever the decoder raises."""
     module, decoder = _DECODERS[name]
@@ -127,7 +136,7 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     if parts:
         _add_what_stands_beside_the_pixels(picture, parts)
     elif name in ("avif", "heic") and "icc_profile" not in picture.info:
-        picture.info["icc_profile"] = _named_profile(_code_points(data), None)
+        picture.info["icc_profile"] = _named_profile(isobmff.code_points(isobmff.properties(data)), None)
     return cast(ImageFile.ImageFile, picture)
 
 
@@ -147,24 +156,6 @@ def _named_profile(points: bytes, embedded: bytes | None) -> bytes | None:
     if points[1:2] not in _SRGB_CURVES or points[:1] not in (_P3, _SRGB):
         return embedded
     return bundled_profile("display-p3") if points[:1] == _P3 else None
-
-
-def _code_points(data: bytes) -> bytes:
-    """Colour primaries and transfer of the first picture that has them: ISO/IEC 14496-12, 12.1.5, box `colr`."""
-    box = data
-    for name, header in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
-        box = next(_boxes(box, name), b"")[header:]
-    found = next((colour for colour in _boxes(box, b"colr") if colour[:4] == b"nclx"), b"")
-    return found[5:6] + found[7:8]  # each number has two bytes
-
-
-def _boxes(data: bytes, wanted: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, at)
-        if name == wanted:
-            yield data[at + 8 : at + length]
-        at += max(length, 8)
 
 
 def shrink(picture: ImageFile.ImageFile, part: int, mode: str | None = None) -> int:
@@ -238,40 +229,49 @@ def _with_a_transparent_colour_of_16_bits(picture: ImageFile.ImageFile) -> Image
 
 def orientation(picture: ImageFile.ImageFile) -> int:
     """EXIF orientation, 1 to 8; anything else counts as 1."""
-    value = tags.first_directory(_exif(picture), {tags.ORIENTATION}).get(tags.ORIENTATION)
+    value = _tags(picture, {tags.ORIENTATION}).get(tags.ORIENTATION)
     return value if value in range(1, 9) else 1  # type: ignore[return-value]
 
 
 def copyright_tags(picture: Image.Image) -> tags.Tags:
-    wanted = {tags.ARTIST, tags.COPYRIGHT}
+    return _tags(picture, {tags.ARTIST, tags.COPYRIGHT})
+
+
+def _tags(picture: Image.Image, wanted: set[int]) -> tags.Tags:
     if picture.format == "TIFF":
-        held = picture.tag_v2  # type: ignore[attr-defined]
-        return {tag: str(held[tag]).encode() for tag in wanted if tag in held}
-    return tags.first_directory(_exif(picture), wanted)
-
-
-def _exif(picture: Image.Image) -> bytes:
-    """Pillow turns a TIFF upright by itself while it decodes, so that there is nothing left to ask."""
-    return b"" if picture.format == "TIFF" else picture.info.get("exif") or b""
+        held: tags.Tags = picture.tags  # type: ignore[attr-defined]
+        return {tag: held[tag] for tag in wanted & held.keys()}
+    return tags.first_directory(picture.info.get("exif") or b"", wanted)
 
 
 def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, tuple[int, int]]:
     """How many frames, pages or pictures a file has, and the largest one's size, without decoding any of them."""
     if name == "gif":
         count, largest = gif.frames(data)
-        return max(1, count), largest
-    others = {"tiff": _tiff_pages, "jpeg": _jpeg_pictures}.get(name)
-    sizes = list(others(data, picture)) if others else []
-    count = len(sizes) if others else getattr(picture, "n_frames", 1)
-    return max(1, count), max([picture.size, *sizes], key=lambda size: size[0] * size[1])
+    elif name == "tiff":
+        count, largest = _tiff_pages(data)
+    elif name == "jpeg":
+        sizes = list(_jpeg_pictures(data, picture))
+        count, largest = len(sizes), max(sizes, key=_area)
+    else:
+        count, largest = getattr(picture, "n_frames", 1), picture.size
+    return max(1, count), max(picture.size, largest, key=_area)
 
 
-def _tiff_pages(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:
-    """Of each page its size or that of its tiles: a decoder makes room for a whole tile, however small the page is."""
-    for page in tags.directories(data, {tags.WIDTH, tags.HEIGHT, tags.TILE_WIDTH, tags.TILE_HEIGHT}):
-        sides = (page.get(tag, 0) for tag in (tags.WIDTH, tags.HEIGHT, tags.TILE_WIDTH, tags.TILE_HEIGHT))
-        width, height, *tile = (side if isinstance(side, int) else 0 for side in sides)
-        yield max((width, height), (tile[0], tile[1]), key=lambda size: size[0] * size[1])
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _tiff_pages(data: bytes) -> tuple[int, tuple[int, int]]:
+    """Thumbnails and masks are no pages. The size is that of a page or of its tiles: a decoder makes room for a whole
+    tile, however small the page is."""
+    pages, largest = 0, (0, 0)
+    for page in tags.directories(data, {tags.WIDTH, tags.HEIGHT, tags.TILE_WIDTH, tags.TILE_HEIGHT, tags.SUBFILE_TYPE}):
+        numbers = {tag: number for tag, number in page.items() if isinstance(number, int)}
+        pages += not numbers.get(tags.SUBFILE_TYPE, 0) & (tags.THUMBNAIL | tags.MASK)
+        for wide, high in ((tags.WIDTH, tags.HEIGHT), (tags.TILE_WIDTH, tags.TILE_HEIGHT)):
+            largest = max(largest, (numbers.get(wide, 0), numbers.get(high, 0)), key=_area)
+    return pages, largest
 
 
 def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:

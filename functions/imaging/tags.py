@@ -1,4 +1,4 @@
-"""Reads the tag directories of TIFF and EXIF: orientation, copyright, pages. Validate and Resize both ask.
+"""Reads the tag directories of TIFF and EXIF: orientation, copyright, pages, layout. Validate and Resize both ask.
 
 Only the tags asked for are read, and a directory that makes no sense has none: a broken or hostile EXIF block
 neither fails a picture nor costs memory.
@@ -10,18 +10,48 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 WIDTH, HEIGHT, ORIENTATION, ARTIST, COPYRIGHT = 0x0100, 0x0101, 0x0112, 0x013B, 0x8298
 TILE_WIDTH, TILE_HEIGHT = 0x0142, 0x0143
+SUBFILE_TYPE, THUMBNAIL, MASK = 0x00FE, 1, 4  # the second and third are bits of the first
 MP_ENTRIES = 0xB002  # CIPA DC-007: 16 bytes for each picture of a multi-picture file
 
 ENTRIES_READ = 1000  # of one directory; real ones have tens
 DIRECTORIES_READ = 1000  # of one file
+NUMBERS_READ = 3 * 256  # of one tag: as many as a palette has
 
-Tags = dict[int, int | bytes]
+Tags = dict[int, int | bytes | tuple[float, ...]]
 
 _INTEGERS = {3: "H", 4: "L", 16: "Q"}  # SHORT, LONG, LONG8
 _BYTES = {1, 2, 7}  # BYTE, ASCII, UNDEFINED
+_NUMBERS = _INTEGERS | {1: "B", 6: "b", 8: "h", 9: "l", 11: "f", 12: "d", 13: "L", 18: "Q"}
+
+
+class _Format(NamedTuple):
+    """How a file writes its numbers: 42 behind the byte order is TIFF, 43 BigTIFF."""
+
+    order: str
+    offset: str
+    counter: str
+    first: int
+
+    @classmethod
+    def of(cls, data: bytes) -> _Format | None:
+        order = {b"II": "<", b"MM": ">"}.get(data[:2])
+        if order is None or len(data) < 8:
+            return None
+        big = struct.unpack_from(order + "H", data, 2)[0] == 43
+        return cls(order, "Q", "Q", 8) if big else cls(order, "L", "H", 4)
+
+
+class _Entry(NamedTuple):
+    """`at` is where its value lies, which may be in the entry itself."""
+
+    tag: int
+    kind: int
+    values: int
+    at: int
 
 
 def first_directory(block: bytes, wanted: Collection[int]) -> Tags:
@@ -29,41 +59,76 @@ def first_directory(block: bytes, wanted: Collection[int]) -> Tags:
     return next(directories(block.removeprefix(b"Exif\0\0"), wanted), {})
 
 
-def directories(data: bytes, wanted: Collection[int]) -> Iterator[Tags]:
-    """One dict per directory of the chain. A number is its first value, a text the bytes as they are."""
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None or len(data) < 8:
+def directories(
+    data: bytes, wanted: Collection[int], lists: Collection[int] = (), at: int | None = None
+) -> Iterator[Tags]:
+    """One dict per directory of the chain that begins at that place, or with the first.
+
+    Of the wanted tags, a number is its first value, a text the bytes as they are. Of the lists, all numbers count.
+    """
+    form = _Format.of(data)
+    if form is None:
         return
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43  # 42 is TIFF, 43 BigTIFF
-    counter, offset, first = ("Q", "Q", 8) if big else ("H", "L", 4)
+    for entries in _directories(data, form, at):
+        tags: Tags = {}
+        for entry in entries:
+            read = _numbers if entry.tag in lists else _value if entry.tag in wanted else None
+            value = read(data, form, entry) if read else None
+            if value is not None:
+                tags.setdefault(entry.tag, value)  # of two of a kind the first counts, as in libtiff
+        yield tags
+
+
+def with_number(data: bytes, tag: int, number: int) -> bytes:
+    """The same file, where that tag of the first directory has another number (a SHORT)."""
+    form = _Format.of(data)
+    changed = bytearray(data)
+    for entry in next(_directories(data, form, None), []) if form else []:
+        if form and entry.tag == tag and entry.kind == 3:
+            struct.pack_into(form.order + "H", changed, entry.at, number)
+    return bytes(changed)
+
+
+def _directories(data: bytes, form: _Format, position: int | None) -> Iterator[list[_Entry]]:
     seen: set[int] = set()
+    offset, counter = form.order + form.offset, form.order + form.counter
+    head = struct.Struct(form.order + "HH" + form.offset)
+    room = struct.calcsize(offset)
+    size = head.size + room
     try:
-        (position,) = struct.unpack_from(order + offset, data, first)
+        if position is None:
+            (position,) = struct.unpack_from(offset, data, form.first)
         while position and position not in seen and len(seen) < DIRECTORIES_READ:
             seen.add(position)
-            (count,) = struct.unpack_from(order + counter, data, position)
-            entry = struct.Struct(order + "HH" + offset)
-            size = entry.size + struct.calcsize(order + offset)
-            start = position + struct.calcsize(order + counter)
-            tags: Tags = {}
+            (count,) = struct.unpack_from(counter, data, position)
+            start = position + struct.calcsize(counter)
+            entries = []
             for at in range(start, start + size * min(count, ENTRIES_READ), size):
-                tag, kind, values = entry.unpack_from(data, at)
-                if tag in wanted:
-                    value = _value(data, order, offset, kind, values, at + entry.size)
-                    if value is not None:
-                        tags[tag] = value
-            yield tags
-            (position,) = struct.unpack_from(order + offset, data, start + size * count)
-    except struct.error:
+                tag, kind, values = head.unpack_from(data, at)
+                place = at + head.size
+                if values * _unit(form, kind) > room:
+                    (place,) = struct.unpack_from(offset, data, place)
+                entries.append(_Entry(tag, kind, values, place))
+            yield entries
+            (position,) = struct.unpack_from(offset, data, start + size * count)
+    except (struct.error, OverflowError):
         return  # the directory points out of the data
 
 
-def _value(data: bytes, order: str, offset: str, kind: int, values: int, at: int) -> int | bytes | None:
-    """One entry's value: it lies in the entry itself where it fits there, else where the entry points to."""
-    unit = struct.calcsize(order + _INTEGERS[kind]) if kind in _INTEGERS else 1
-    if values * unit > struct.calcsize(order + offset):
-        (at,) = struct.unpack_from(order + offset, data, at)
-    if kind in _INTEGERS and values:
-        number: int = struct.unpack_from(order + _INTEGERS[kind], data, at)[0]
-        return number
-    return data[at : at + values] if kind in _BYTES else None
+def _unit(form: _Format, kind: int) -> int:
+    return struct.calcsize(form.order + _NUMBERS[kind]) if kind in _NUMBERS else 1
+
+
+def _value(data: bytes, form: _Format, entry: _Entry) -> int | bytes | None:
+    if entry.kind in _BYTES:
+        return data[entry.at : entry.at + entry.values]
+    numbers = _numbers(data, form, entry._replace(values=min(entry.values, 1))) if entry.kind in _INTEGERS else ()
+    return int(numbers[0]) if numbers else None
+
+
+def _numbers(data: bytes, form: _Format, entry: _Entry) -> tuple[float, ...] | None:
+    """None where they are of no known kind, or lie outside of the data."""
+    count = min(entry.values, NUMBERS_READ)
+    if entry.kind not in _NUMBERS or entry.at + count * _unit(form, entry.kind) > len(data):
+        return None
+    return struct.unpack_from(f"{form.order}{count}{_NUMBERS[entry.kind]}", data, entry.at)

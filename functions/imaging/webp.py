@@ -32,3 +32,16 @@ def mended(data: bytes) -> bytes:
         raise ValueError("its pixels are cut short")
     chunks = data[12:end].ljust(end - 12, b"\0")  # of the last the byte that makes it even may be missing
     return struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WEBP") + chunks
+
+
+def canvas(data: bytes) -> tuple[int, int] | None:
+    """The size by its first chunk, which is the canvas or the picture itself: RFC 6386, 9.1; RFC 9649, 3.4."""
+    name, body = data[12:16], data[20:30]
+    if name == b"VP8X" and len(body) == 10:
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if name == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    if name == b"VP8L" and body[:1] == b"\x2f":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return None
