@@ -118,6 +118,8 @@ def recorded(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> dict[str, l
     pipeline.tasks["Validate"].answers = rejects
     pipeline.run(event(f"raw/{CAMERA}.jpg"))
     pipeline.run(deletion(), machine=DELETION)
+    pipeline.upload()
+    pipeline.run(deletion(sequencer="0F"), machine=DELETION)  # and the upload is made anew
     pipeline.run(deletion("raw/redriven.jpg", version="v1", marker=False), machine=DELETION)
     pipeline.tasks["MarkDeleted"].fails_with("DynamoDB.InternalServerError", times=6)
     pipeline.run(deletion("raw/unversioned.jpg"), machine=DELETION)
