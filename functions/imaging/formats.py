@@ -132,7 +132,10 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
         if name != "webp":
             raise
         picture = opened(BytesIO(webp.mended(data)))
-    picture.decodermaxblock = len(data)  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
+    if name == "jpeg":
+        picture.decodermaxblock = len(
+            data
+        )  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
     if parts:
         _add_what_stands_beside_the_pixels(picture, parts)
     elif name in ("avif", "heic") and "icc_profile" not in picture.info:
