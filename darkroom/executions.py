@@ -321,6 +321,7 @@ def read(target: Target, execution: str) -> dict[str, Any]:
     return {
         "execution": {
             **_summary(described),
+            "redrives": redriven(_parsed(described.get("input"))),
             "error": described.get("error"),
             "cause": described.get("cause"),
         },
@@ -413,6 +414,10 @@ def show(found: dict[str, Any], *, inputs: bool = False) -> None:
     typer.echo()
     show_table(COLUMNS, [line(found["execution"])])
     typer.echo()
+    if redrives := found["execution"]["redrives"]:
+        undelete = is_undelete(found["execution"]["execution"], redrives)
+        typer.echo(plain(f"{'An undelete, by the deletion' if undelete else 'A redrive of'} {redrives}"))
+        typer.echo()
     draw(tree(found, inputs=inputs))
 
 
@@ -480,6 +485,17 @@ def _times(listed: Any) -> Summary:
         "stopped": stopped,
         "seconds": (stopped - started).total_seconds() if stopped else None,
     }
+
+
+def redriven(given: Any) -> str | None:
+    """The ARN of the execution that was started again: from which one that was given this takes the row over."""
+    arn = given.get("redrives") if isinstance(given, dict) else None
+    return arn if isinstance(arn, str) else None
+
+
+def is_undelete(execution: str, redrives: str | None) -> bool:
+    """Whether it was a deletion that started it, for the version that is current again: another state machine."""
+    return redrives is not None and redrives.rpartition(":")[0] != execution.rpartition(":")[0]
 
 
 def picture_key(given: str | None) -> str | None:

@@ -77,8 +77,11 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         for name, mark in marks.items()
     }
     row = results.find(target, execution["key"]) if execution["key"] else None
+    redrives = executions.redriven(execution["input"])
     context: dict[str, Any] = {
         "execution": execution,
+        "redrives": redrives,
+        "undelete": executions.is_undelete(arn, redrives),
         "row": row,
         "owns_row": bool(row and row.get("execution") == arn),
         "renditions": results.by_width(row) if row and row.get("execution") == arn else [],

@@ -32,8 +32,8 @@ def row(target: Target, key: str, status: str = "SUCCEEDED", ago: float = 0, **m
     target.results.put_item(Item=item)
 
 
-def run(target: Target, key: str) -> str:
-    event = {"detail": {"object": {"key": key}}}
+def run(target: Target, key: str, **more: Any) -> str:
+    event = {"detail": {"object": {"key": key}}, **more}
     machine = target.output("StateMachineArn")
     return target.states.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
 
@@ -62,6 +62,18 @@ def test_pages_of_results_are_all_rows_once_newest_first(target: Target, page: T
         seen += keys(html)
         path = next_page(html) if len(seen) <= 100 else None
     assert seen == [f"raw/{number:03}.jpg" for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("by", "says"), [("pipeline", "a replay of another"), ("deletion", "an undelete, by a deletion")]
+)
+def test_an_execution_says_from_which_one_it_took_the_row_over(target: Target, page: TestClient, by: str, says: str):
+    """With a link to it."""
+    before = target.output("StateMachineArn").replace(":stateMachine:pipeline", f":execution:{by}") + ":<b>"
+    html = page.get(f"/execution?arn={run(target, 'raw/cat.jpg', redrives=before)}").text
+    assert says in plain(html)
+    [linked] = re.findall(r'id="to-redriven" href="([^"]*)"', html)
+    assert parse_qs(urlsplit(unescape(linked)).query) == {"arn": [before]}
 
 
 def test_what_is_asked_for_again_keeps_the_keyboard_where_it_is(target: Target, page: TestClient):

@@ -220,6 +220,17 @@ def test_inspect_shows_the_row_and_the_execution_that_wrote_it(target: Target, e
     assert execution in table.stdout
 
 
+@pytest.mark.parametrize(("by", "says"), [("pipeline", "A redrive of"), ("deletion", "An undelete, by the deletion")])
+def test_inspect_says_from_which_execution_one_took_the_row_over(target: Target, execution: str, by: str, says: str):
+    """One of the same state machine that failed, or a deletion after which an older version was current again."""
+    before = execution.replace(":pipeline:", f":{by}:").rpartition(":")[0] + ":before"
+    given = json.dumps({"redrives": before})
+    started = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input=given)
+    target.results.put_item(Item={"key": "raw/cat.jpg", "status": "PROCESSING", "execution": started["executionArn"]})
+    assert json.loads(darkroom("--aws", "inspect", "cat.jpg", "--json").stdout)["execution"]["redrives"] == before
+    assert f"{says} {before}" in darkroom("--aws", "inspect", "cat.jpg").stdout
+
+
 @pytest.mark.usefixtures("target")
 def test_inspect_of_an_unknown_picture_is_no_success():
     assert darkroom("--aws", "inspect", "nowhere.jpg").exit_code == 1
