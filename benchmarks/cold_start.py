@@ -13,6 +13,7 @@ from benchmarks.process import in_new_process
 from benchmarks.report import Figure, begin, show, tick
 from darkroom.pictures import photo
 from functions.imaging import Target
+from stacks.settings import read_settings
 
 BAR = 1.25
 ROUNDS = 11
@@ -29,7 +30,7 @@ ENVIRONMENT = {
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(SETTINGS.functions.validate_.memory),  # Validate bounds itself by it
     **SETTINGS.for_validate(),
     "RENDITIONS_BUCKET": "renditions",
-    "CAPTIONS": SETTINGS.captions.model_dump_json(exclude={"enabled"}, exclude_none=True),
+    **read_settings({"captions.enabled": "true"}, "us-east-1").for_caption(),
 }
 
 

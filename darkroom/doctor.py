@@ -316,7 +316,7 @@ def _no_answer(code: str, said: str) -> tuple[Literal["missing", "note"], str]:
         " `aws bedrock list-inference-profiles` and `aws bedrock list-foundation-models` name; or leave it out"
     )
     if code == "AccessDeniedException" and "not authorized to perform" in said:
-        return "missing", "have whoever owns the account allow you bedrock:InvokeModel on it; Caption has its own grant"
+        return "note", "Caption has a grant of its own; to ask yourself you need bedrock:InvokeModel on the model"
     if code == "AccessDeniedException":
         return "missing", "ask for the model in the Bedrock console, Model access; or -c captions.enabled=false"
     if code in ("ValidationException", "ResourceNotFoundException"):

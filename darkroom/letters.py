@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from darkroom import results
+from darkroom.errors import TargetError
 from darkroom.target import Target
 
 # While this long nobody else is given a letter that was read: time to start its execution, and many more.
@@ -107,12 +108,54 @@ def redrive(
     for row in rows:
         found.add(row["key"])
         if row["execution"] not in run.redriven:
-            name = _name(target, row["execution"])
+            name = _name(target, target.output("StateMachineArn"), row["execution"])
             execution = run.start(results.event(target, row), row["execution"], name)
             yield _done(row["key"], row["status"], row["error"], execution)
     for key in keys:
         if not {key, target.upload_prefix + key} & found:
             yield {"key": key, "redriven": False, "problem": _why_not(target, key)}
+
+
+def recaption(
+    target: Target,
+    keys: Sequence[str] = (),
+    *,
+    captions: Collection[str],
+    rate: float = inf,
+    dry_run: bool = False,
+) -> Generator[Done, None, None]:
+    """Have pictures captioned again, of these keys or all, whose row says SUCCEEDED and whose caption is FAILED or OFF,
+    as asked. The rest of the row stays, and so do the renditions. Raises TargetError where captions are off."""
+    if "RecaptionStateMachineArn" not in target.outputs:
+        off = f"stack {target.stack} in {target.name} makes no captions"
+        raise TargetError(f"{off}: set captions.enabled and run `{target.deploy_with}`")
+    run = _Run(target, rate, dry_run=dry_run)
+    for key in keys:
+        row = results.find(target, key)
+        if row is None or row["status"] != "SUCCEEDED" or row["caption"]["status"] not in captions:
+            yield {"key": row["key"] if row else key, "redriven": False, "problem": _why_no_caption(row)}
+        else:
+            yield _recaptioned(target, run, row)
+    if not keys:
+        for row in results.rows(target, "SUCCEEDED", captions=captions):
+            yield _recaptioned(target, run, row)
+
+
+def _recaptioned(target: Target, run: "_Run", row: results.Row) -> Done:
+    """The new execution may write the caption where the row still is of the execution that it names."""
+    machine, of = target.output("RecaptionStateMachineArn"), row["execution"]
+    source = {name: row[name] for name in ("key", "version_id", "etag")}
+    work = {"source": {"bucket": target.output("UploadsBucketName"), **source}, "recaptions": of}
+    execution = run.begin(machine, _name(target, machine, of), work)
+    caption = row["caption"]
+    error = {"code": caption["status"], "message": caption.get("reason", "captions were off")}
+    return _done(row["key"], "CAPTION", error, execution)
+
+
+def _why_no_caption(row: results.Row | None) -> str:
+    if row is None:
+        return "no row"
+    return f"its row is {row['status']}" + (f", its caption {row['caption']['status']}" if "caption" in row else "")
 
 
 @dataclass(frozen=True)
@@ -289,14 +332,18 @@ class _Run:
         if redrives:
             event = {**event, "redrives": redrives}
             self.redriven.add(redrives)
+        deletion = event.get("detail-type") == "Object Deleted"
+        machine = self._target.output("DeletionStateMachineArn" if deletion else "StateMachineArn")
+        return self.begin(machine, name, event)
+
+    def begin(self, machine: str, name: str, given: dict[str, Any]) -> str | None:
+        """That execution, or the one that has the name already."""
         if self._dry:
             return None
         next(self._turns)
-        deletion = event.get("detail-type") == "Object Deleted"
-        machine = self._target.output("DeletionStateMachineArn" if deletion else "StateMachineArn")
         states = self._target.states
         try:
-            execution = states.start_execution(stateMachineArn=machine, name=name, input=json.dumps(event))[
+            execution = states.start_execution(stateMachineArn=machine, name=name, input=json.dumps(given))[
                 "executionArn"
             ]
         except states.exceptions.ExecutionAlreadyExists:
@@ -328,10 +375,9 @@ def _redrives(target: Target, letter: Letter) -> str | None:
     return before if row and row["execution"] == before else letter.execution
 
 
-def _name(target: Target, redrives: str) -> str:
+def _name(target: Target, machine: str, redrives: str) -> str:
     """Of a picture's redrive without a letter: after the execution that has its row. A redrive of that name that has
-    ended died before it had the row; the next is named after that one."""
-    machine = target.output("StateMachineArn")
+    ended died before it had the row, or brought no caption; the next is named after that one."""
     while True:
         name = f"redrive-{sha256(redrives.encode()).hexdigest()[:NAME_DIGITS]}"
         redrives = _execution(machine, name)

@@ -13,6 +13,7 @@ FOLDER = PROJECT / "docs" / "policies"
 def policy(target: Target, name: str) -> dict[str, Any]:
     """The policy of that name. Raises TargetError if the stack is not deployed."""
     machine = target.output("StateMachineArn")
+    recaptions = target.outputs.get("RecaptionStateMachineArn", machine)  # where captions are off, nothing more
     _, partition, _, region, account, *_ = machine.split(":")
     values = {
         **target.outputs,
@@ -24,6 +25,8 @@ def policy(target: Target, name: str) -> dict[str, Any]:
         "DeadLetterQueueName": target.output("DeadLetterQueueUrl").rpartition("/")[2],
         "ImagePipelineExecutions": _executions_of(machine),
         "DeletionExecutions": _executions_of(target.output("DeletionStateMachineArn")),
+        "RecaptionStateMachineArn": recaptions,
+        "RecaptionExecutions": _executions_of(recaptions),
     }
     return dict(json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values)))
 

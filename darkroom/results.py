@@ -5,10 +5,12 @@ import difflib
 import heapq
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from itertools import islice
+from operator import and_
 from typing import Any, NamedTuple
 
 from darkroom.errors import TargetError
@@ -101,15 +103,16 @@ def rows(
     since: str = "",
     until: str = LATEST,
     at_once: int | None = None,
+    captions: Collection[str] = (),
 ) -> Iterator[Row]:
     """The rows of one status or of all, newest first, by the index `by-status`: of all it merges one query each.
 
     `since` and `until` are beginnings of `updated_at`; a row of just `until` is not there. They bound what is read;
-    `prefix`, of the whole key, only what is given back. `at_once` is how many rows one query asks for, where few are
-    wanted. A row that is claimed anew while this reads may be missed.
+    `prefix`, of the whole key, and `captions`, which statuses of one, only what is given back. `at_once` is how many
+    rows one query asks for, where few are wanted. A row that is claimed anew while this reads may be missed.
     """
     asked = STATUSES if status is None else (status,)
-    readers = [_of_status(target, one, prefix, since, until, at_once) for one in asked]
+    readers = [_of_status(target, one, prefix, since, until, at_once, captions) for one in asked]
     return heapq.merge(*readers, key=_updated, reverse=True)
 
 
@@ -345,6 +348,7 @@ def _of_status(
     since: str,
     until: str,
     at_once: int | None,
+    captions: Collection[str],
 ) -> Iterator[Row]:
     from boto3.dynamodb.conditions import Attr, Key
 
@@ -353,8 +357,11 @@ def _of_status(
         "KeyConditionExpression": Key("status").eq(status) & Key("updated_at").between(since or "0", until),
         "ScanIndexForward": False,
     }
-    if prefix:
-        request["FilterExpression"] = Attr("key").begins_with(prefix)
+    wanted: list[Any] = [Attr("key").begins_with(prefix)] if prefix else []
+    if captions:
+        wanted.append(Attr("caption.status").is_in([*captions]))
+    if wanted:
+        request["FilterExpression"] = reduce(and_, wanted)
     if at_once:
         request["Limit"] = at_once
     for page in _pages(target.results.query, **request):

@@ -1,6 +1,6 @@
 """When a person has to look: one alarm per entry of docs/runbook.md, each to one topic.
 
-None counts rejections, duplicates or captions that failed: those are answers, not failures.
+None counts rejections or duplicates: those are answers, not failures. Captions that fail count where many do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -114,6 +114,17 @@ class Alarms(Construct):
             steps.sweep.function.metric_errors(period=SWEEPS_EVERY),
         )
 
+        if settings.captions.enabled:
+            self._alarm(
+                "FailedCaptions",
+                f"Of the captions more than {settings.captions.alarm_share:.0%} fail. Ask the model with"
+                " `darkroom doctor`, then caption again with `darkroom redrive --caption-failed`.",
+                of_captions_that_fail(),
+                over=settings.captions.alarm_share,
+                periods=12,
+                breaching=3,  # one that fails, where few are made, asks for nothing
+            )
+
     def _topic(self, email: str | None, key: kms.IKey | None) -> sns.Topic:
         """Publishing is for this account's alarms: a policy of its own takes the place of SNS's default."""
         topic = sns.Topic(self, "Topic", display_name="Darkroom", enforce_ssl=True, master_key=key)
@@ -142,8 +153,10 @@ class Alarms(Construct):
         *,
         over: float = 0,
         periods: int = 1,
+        breaching: int | None = None,
     ) -> None:
-        """One for each metric: the local cloud takes no alarm over an expression."""
+        """One for each metric: the local cloud takes no alarm over an expression. It fires when the metric is over that
+        in so many of the periods, or in all of them."""
         several = [metrics] if isinstance(metrics, cloudwatch.Metric) else metrics
         for number, metric in enumerate(several):
             alarm = cloudwatch.Alarm(
@@ -153,11 +166,23 @@ class Alarms(Construct):
                 metric=metric,
                 threshold=over,
                 evaluation_periods=periods,
+                datapoints_to_alarm=breaching,
                 comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
                 treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             )
             alarm.add_alarm_action(actions.SnsAction(self.topic))
             alarm.add_ok_action(actions.SnsAction(self.topic))
+
+
+def of_captions_that_fail() -> cloudwatch.Metric:
+    """Their share: the function publishes 0 or 1 of each caption, of a throttled one when it is given up."""
+    return cloudwatch.Metric(
+        namespace="Darkroom",
+        metric_name="CaptionsFailed",
+        dimensions_map={"service": "caption"},
+        statistic="Average",
+        period=NOTICED_WITHIN,
+    )
 
 
 def ended_badly(machine: sfn.StateMachine) -> Iterator[cloudwatch.Metric]:

@@ -54,4 +54,6 @@ class Pipeline(Stack):
         CfnOutput(self, "ResultsTableName", value=storage.results.table_name)
         CfnOutput(self, "StateMachineArn", value=workflow.images.state_machine_arn)
         CfnOutput(self, "DeletionStateMachineArn", value=workflow.deletions.state_machine_arn)
+        if workflow.recaptions:
+            CfnOutput(self, "RecaptionStateMachineArn", value=workflow.recaptions.state_machine_arn)
         CfnOutput(self, "DeadLetterQueueUrl", value=storage.dead_letters.queue_url)

@@ -87,6 +87,7 @@ class Captions(Group):
     max_tokens: int = Field(default=120, ge=1, le=4096)
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, ge=0, le=1)
+    alarm_share: float = Field(default=0.2, ge=0, lt=1)  # of captions that fail, above which an alarm fires
 
     @field_validator("prompt")
     @classmethod
@@ -196,6 +197,10 @@ class Settings(Group):
             "HEIC": json.dumps(self.heic),
             "KEEP_COPYRIGHT": json.dumps(self.keep_copyright),
         }
+
+    def for_caption(self) -> dict[str, str]:
+        """The environment that Caption reads its part of the settings from."""
+        return {"CAPTIONS": self.captions.model_dump_json(exclude={"enabled", "alarm_share"}, exclude_none=True)}
 
 
 def read_settings(context: Mapping[str, Any], region: str | None = None) -> Settings:

@@ -132,7 +132,7 @@ class Steps(Construct):
             "Caption",
             "Asks a Bedrock model for the alt text of a validated picture",
             sizing=settings.functions.caption,
-            environment={"CAPTIONS": settings.captions.model_dump_json(exclude={"enabled"}, exclude_none=True)},
+            environment=settings.for_caption(),
         )
         allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
         allow_key(self.caption.role, storage.key, "kms:Decrypt", through="s3")

@@ -19,7 +19,7 @@ FILES = Path(__file__).resolve().parent.parent / "statemachine"
 
 
 class Workflow(Construct):
-    """The way of a picture, and what follows the deletion of one."""
+    """The way of a picture, what follows the deletion of one, and, where captions are on, a caption made again."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: Settings, steps: Steps, storage: Storage
@@ -50,11 +50,21 @@ class Workflow(Construct):
         allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
         self.images, self.deletions = images.machine, deletions.machine
         self.images_log, self.deletions_log = images.log_group, deletions.log_group
+        self.recaptions: sfn.StateMachine | None = None
+        if settings.captions.enabled:
+            self.recaptions = Machine(
+                self,
+                "Recaption",
+                file="recaption.asl.json",
+                calls={"CaptionFunction": steps.caption},
+                storage=storage,
+                settings=settings,
+            ).machine
 
 
 class Machine(Construct):
-    """One state machine, with a role that may call its own functions, write rows and send letters, and start what it
-    starts."""
+    """One state machine, with a role that may call its own functions, write rows, and, if the file does, send letters
+    and start executions."""
 
     def __init__(
         self,
@@ -105,8 +115,9 @@ class Machine(Construct):
             allow(role, "states:StartExecution", on=[machine.state_machine_arn])
         allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
         allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
-        allow(role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
-        allow_key(role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
+        if "DeadLetterQueue" in placeholders:
+            allow(role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
+            allow_key(role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
         accept(
             self.machine, "AwsSolutions-SF1", because="the history has every event of an execution, and costs nothing"
         )

@@ -41,6 +41,7 @@ class Redrivable(StrEnum):
         "redrive photo.jpg": "one picture, also if its letter is gone",
         "redrive --reason TIMED_OUT --rate 2": "only those letters, two a second",
         "redrive --status FAILED --include-rejected": "by the rows, after the limits were raised",
+        "redrive --caption-failed": "only the captions that failed; the renditions stay",
     },
 )
 def redrive(
@@ -62,21 +63,38 @@ def redrive(
     include_rejected: Annotated[
         bool, typer.Option("--include-rejected", help="Rejected pictures too, say after the limits were changed.")
     ] = False,
+    caption_failed: Annotated[
+        bool,
+        typer.Option("--caption-failed", help="Instead: caption again the pictures that have all but their caption."),
+    ] = False,
+    caption_off: Annotated[
+        bool, typer.Option("--caption-off", help="Instead, or too: those made while captions were off.")
+    ] = False,
     rate: Annotated[
         float, typer.Option(metavar="NUMBER", min=0.1, help="How many are started a second, at most.")
     ] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be started.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start again the pictures in the dead letters: each from its original event. Ctrl-C leaves the rest there."""
+    """Start again the pictures in the dead letters: each from its original event. Ctrl-C leaves the rest there.
+
+    With --caption-failed it looks at no letters: it has pictures that succeeded captioned again, and nothing else.
+    """
     from darkroom import letters, results
 
     if reason and (status or include_rejected):
         raise typer.BadParameter("is a letter's, --status and --include-rejected are a row's", param_hint="--reason")
+    captions = [name for name, wanted in (("FAILED", caption_failed), ("OFF", caption_off)) if wanted]
+    if captions and (reason or status or include_rejected):
+        raise typer.BadParameter("goes with none of --reason, --status, --include-rejected", param_hint="--caption-…")
     target: Target = ctx.obj.target()
     done: list[Done] = []
-    redriven = letters.redrive(
-        target, asked or (), reason, failed=bool(status), rejected=include_rejected, rate=rate, dry_run=dry_run
+    redriven = (
+        letters.recaption(target, asked or (), captions=captions, rate=rate, dry_run=dry_run)
+        if captions
+        else letters.redrive(
+            target, asked or (), reason, failed=bool(status), rejected=include_rejected, rate=rate, dry_run=dry_run
+        )
     )
     try:
         with step("Redriving") as news, closing(redriven):
@@ -85,7 +103,8 @@ def redrive(
                 news(f"{len(done)}: {one.get('key', one.get('problem'))}")
     except KeyboardInterrupt:
         again = pictures(sum(one["redriven"] for one in done))
-        say(f"Stopped with {again} started again. The other letters are in the queue as before")
+        others = "captions are" if captions else "letters are in the queue"
+        say(f"Stopped with {again} started again. The other {others} as before")
         _show(done, as_json=as_json)
         raise
     except Exception:

@@ -81,7 +81,7 @@ def target(account: Stacks) -> Target:
             definition=json.dumps({"StartAt": "Claim", "States": {"Claim": {"Type": "Succeed"}}}),
             roleArn="arn:aws:iam::123456789012:role/pipeline",
         )["stateMachineArn"]
-        for name in ("pipeline", "deletion")
+        for name in ("pipeline", "deletion", "recaption")
     }
     account.deployed["Darkroom"] = {
         "UploadsBucketName": "uploads",
@@ -91,6 +91,7 @@ def target(account: Stacks) -> Target:
         "DeadLetterQueueUrl": target.sqs.create_queue(QueueName="letters")["QueueUrl"],
         "StateMachineArn": machines["pipeline"],
         "DeletionStateMachineArn": machines["deletion"],
+        "RecaptionStateMachineArn": machines["recaption"],
     }
     return target
 

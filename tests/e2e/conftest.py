@@ -112,7 +112,7 @@ class Deployed:
 
     def at_work(self) -> bool:
         """Whether an execution is running."""
-        machines = (self.aws.output("StateMachineArn"), self.aws.output("DeletionStateMachineArn"))
+        machines = [arn for name, arn in self.aws.outputs.items() if name.endswith("StateMachineArn")]
         running = (self.aws.states.list_executions(stateMachineArn=one, statusFilter="RUNNING") for one in machines)
         return any(found["executions"] for found in running)
 

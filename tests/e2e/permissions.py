@@ -33,10 +33,10 @@ deployed stack on the local cloud, which asks IAM for every call that comes in o
 
 ROLES = {
     **{f"Steps{name}Role": name for name in ("Validate", "Resize", "Caption", "Cleanup", "Sweep")},
-    **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion")},
+    **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion", "Recaption")},
     **{f"Intake{name}Role": f"{name} rule" for name in ("Uploaded", "Deleted")},
 }
-VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES, DELETIONS, UPLOADED, DELETED = ROLES.values()
+VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED = ROLES.values()
 DENIED, MAY = "denied", "may"
 REFUSED = "AccessDenied"
 
@@ -128,7 +128,7 @@ def acts(stack: "Stack") -> list[Act]:
             "change a row",
             "dynamodb",
             lambda aws: aws.update_item(**only_if_there),
-            {SWEEP, IMAGES, DELETIONS},
+            {SWEEP, IMAGES, DELETIONS, RECAPTIONS},
             harmless="ConditionalCheckFailedException",
         ),
         Act("put a row", "dynamodb", lambda aws: aws.put_item(TableName=stack.table, Item=missing)),
@@ -149,7 +149,7 @@ def acts(stack: "Stack") -> list[Act]:
             for step, by in {
                 "Validate": {IMAGES},
                 "Resize": {IMAGES},
-                "Caption": {IMAGES},
+                "Caption": {IMAGES, RECAPTIONS},
                 "Cleanup": {IMAGES, DELETIONS},
                 "Sweep": set(),
             }.items()

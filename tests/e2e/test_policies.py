@@ -18,7 +18,7 @@ from darkroom.console.server import application
 from darkroom.pictures import photo
 from darkroom.target import STACK, choose
 from tests.darkroom.conftest import darkroom
-from tests.e2e.conftest import Deployed, eventually
+from tests.e2e.conftest import Deployed, FunctionRole, eventually
 from tests.e2e.people import granted, person
 
 KEY = "raw/policies/photo.jpg"
@@ -109,11 +109,16 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
 ):
     """By the command line and by the page."""
     (tmp_path / "theirs.jpg").write_bytes(photo(64, 48))
+    with FunctionRole(deployed, "caption").without("bedrock:Converse"):
+        speechless = deployed.picture("raw/policies/speechless.jpg", photo(64, 48))
+    assert speechless["caption"]["status"] == "FAILED"
     with person(deployed, "viewer", "operator") as used:
         assert [one["status"] for one in said("upload", tmp_path)] == ["SUCCEEDED"]
         send_letter(deployed, row)
         [redriven] = said("redrive")
         deployed.execution(redriven["execution"])
+        [recaptioned] = said("redrive", "--caption-failed", speechless["key"])
+        assert deployed.execution(recaptioned["execution"])["status"] == "SUCCEEDED"
         client = page(read_only=False)
         look_at_all(client, row)
         picture = {"pictures": ("by page.jpg", photo(64, 48), "image/jpeg")}

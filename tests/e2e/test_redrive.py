@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from darkroom.pictures import photo
-from tests.e2e.conftest import Deployed, eventually
+from tests.e2e.conftest import Deployed, FunctionRole, eventually
 from tests.e2e.faulty import ALWAYS, faulty
 from tests.e2e.load import letters
 
@@ -110,3 +110,22 @@ def test_a_rejected_picture_is_redriven_only_when_asked_for(deployed: Deployed):
     [done] = redrive(deployed, key, "--include-rejected")
     assert (done["key"], done["reason"]) == (key, "REJECTED")
     assert deployed.row(key)["status"] == "SUCCEEDED"
+
+
+def test_a_caption_that_failed_is_made_again_and_nothing_else(deployed: Deployed):
+    """While the model refuses, the row says so again; after that it has its caption, and all else as before: the same
+    renditions, of the same execution."""
+    key = "raw/speechless once.jpg"
+    with FunctionRole(deployed, "caption").without("bedrock:Converse"):
+        before = deployed.picture(key, photo(300, 200))
+        assert before["caption"]["status"] == "FAILED"
+        [shown] = redrive(deployed, key, "--caption-failed", "--dry-run")
+        assert "AccessDenied" in shown["error"]["message"]
+        [refused] = redrive(deployed, key, "--caption-failed")
+        assert deployed.row(key) == before
+    done = {one["key"]: one for one in redrive(deployed, "--caption-failed")}
+    assert done[key]["execution"] not in {None, refused["execution"]}
+    after = deployed.row(key)
+    assert after["caption"]["status"] == "OK"
+    assert {**after, "caption": before["caption"]} == before
+    assert redrive(deployed, key, "--caption-failed")[0]["problem"] == "its row is SUCCEEDED, its caption OK"

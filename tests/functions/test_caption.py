@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from botocore.stub import ANY, Stubber
 from PIL import Image
 
@@ -69,6 +70,7 @@ def test_the_text_comes_back_with_its_tokens(ask, model, log_lines):
     }
     [metrics] = [line for line in log_lines() if "CaptionInputTokens" in line]
     assert (metrics["CaptionInputTokens"], metrics["CaptionOutputTokens"]) == ([1200.0], [12.0])
+    assert metrics["CaptionsFailed"] == [0.0]  # so that the mean is the share of those that failed
 
 
 def test_the_text_is_one_bounded_line(ask, model):
@@ -79,14 +81,60 @@ def test_the_text_is_one_bounded_line(ask, model):
     assert len(text) == 1000
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ModelTimeoutException"])
-def test_a_model_that_refuses_is_recorded(ask, model, code):
-    """The failure is an answer, with its reason; nothing is raised."""
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "ModelErrorException"])
+def test_a_model_that_refuses_is_recorded(ask, model, code, log_lines):
+    """The failure is an answer, with its reason; nothing is raised. It counts as one."""
     model.add_client_error("converse", code, "not now")
     failed = ask()
     assert failed["status"] == "FAILED"
     assert failed["model"] == "a.model-v1:0"
     assert code in failed["reason"]
+    assert counted(log_lines()) == [[1.0]]
+
+
+@pytest.mark.parametrize("code", sorted(caption.BUSY))
+def test_a_model_that_has_no_room_is_raised(ask, model, code, log_lines):
+    """For the state machine to come again; as no caption that failed, because it may yet be made."""
+    model.add_client_error("converse", code, "Too many requests")
+    with pytest.raises(caption.ModelBusy, match=f"throttled, or no answer: .*{code}.*Too many requests"):
+        ask()
+    assert counted(log_lines()) == []
+
+
+@pytest.mark.parametrize("error", [ReadTimeoutError, EndpointConnectionError])
+def test_a_model_that_does_not_answer_is_raised_too(upload, call, error):
+    class Silent:
+        def converse(self, **_: object) -> None:
+            raise error(endpoint_url="https://bedrock-runtime")
+
+    with pytest.raises(caption.ModelBusy, match="bedrock-runtime"):
+        call(caption, upload("raw/cat.jpg", photo(300, 200)), storage(), Silent())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            {
+                "Error": "ModelBusy",
+                "Cause": '{"errorMessage": "throttled, or no answer: not now", "errorType": "ModelBusy"}',
+            },
+            "ModelBusy: throttled, or no answer: not now",
+        ),
+        ({"Error": "States.Timeout"}, "States.Timeout"),
+        ({"Error": "Lambda.Unknown", "Cause": "the process died"}, "Lambda.Unknown: the process died"),
+        ({"Error": "RuntimeError", "Cause": '{"errorMessage": "cut sh'}, 'RuntimeError: {"errorMessage": "cut sh'),
+        ({"Error": "RuntimeError", "Cause": '["no object"]'}, 'RuntimeError: ["no object"]'),
+    ],
+)
+def test_what_the_state_machine_gave_up_is_counted_and_said(call, error, reason, log_lines):
+    """Neither the picture nor the model is asked for."""
+    assert call(caption, {"key": "raw/cat.jpg"}, error=error) == {
+        "status": "FAILED",
+        "model": "a.model-v1:0",
+        "reason": reason,
+    }
+    assert counted(log_lines()) == [[1.0]]
 
 
 @pytest.mark.parametrize(("text", "stop"), [("", "end_turn"), ("blocked", "guardrail_intervened")])
@@ -96,9 +144,13 @@ def test_an_answer_that_is_none_is_a_failed_caption(ask, model, text, stop):
     assert ask() == {"status": "FAILED", "model": "a.model-v1:0", "reason": f"the model gave no text: {stop}"}
 
 
-def test_throttling_is_retried_by_its_own_client():
-    """Four attempts that run out of time and the pauses between them leave 5 of the function's 60 s for the picture."""
+def test_the_client_asks_once_and_leaves_time_for_the_picture():
+    """25 of the function's 60 s. It is the state machine that comes again."""
     config = caption.bedrock().meta.config
-    assert (config.retries["mode"], config.retries["total_max_attempts"]) == ("standard", 4)
-    pauses = 1 + 2 + 4  # seconds at most: botocore doubles from 1, and takes a random part of it
-    assert 4 * (config.connect_timeout + config.read_timeout) + pauses <= 60 - 5
+    assert config.retries["total_max_attempts"] == 1
+    assert config.connect_timeout + config.read_timeout <= 60 - 25
+
+
+def counted(lines: list[dict[str, Any]]) -> list[Any]:
+    """Whether captions failed, each as 0 or 1."""
+    return [line["CaptionsFailed"] for line in lines if "CaptionsFailed" in line]

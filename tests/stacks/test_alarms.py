@@ -33,7 +33,7 @@ def alarms(template: Template) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_each_alarm_reads_what_it_is_named_after_and_nothing_else(template: Template):
-    """So none fires for a rejection, a duplicate or a caption that failed: those are no error of any of these."""
+    """So none fires for a rejection or a duplicate: those are no error of any of these."""
     read = {
         name: {f"{one['Namespace']} {one['MetricName']}" for one in several}
         for name, several in alarms(template).items()
@@ -87,11 +87,24 @@ def test_an_alarm_looks_back_as_far_as_its_cause_comes_again(template: Template)
     }
 
 
-def test_every_alarm_says_what_to_do_and_has_an_entry_in_the_runbook(template: Template):
+def test_captions_that_fail_are_an_alarm_by_their_share(synth):
+    """The mean of what Caption publishes of each, 0 or 1. Three periods of an hour's twelve must be above, so that one
+    caption that fails, where few are made, fires nothing. Without captions there is no such alarm."""
+    [alarm] = alarms(synth(captions={"enabled": True, "alarm_share": 0.35}))["FailedCaptions"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("Darkroom", "CaptionsFailed", "Average")
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": "caption"}]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0.35, "GreaterThanThreshold")
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (300, 12, 3)
+    assert "more than 35% fail" in alarm["AlarmDescription"]
+    assert "FailedCaptions" not in alarms(synth())
+
+
+def test_every_alarm_says_what_to_do_and_has_an_entry_in_the_runbook(synth):
     """The description ends with the entry's place."""
     entries = set(re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
-    assert entries == set(WATCHED)
-    for name, several in alarms(template).items():
+    there = alarms(synth(captions={"enabled": True}))
+    assert entries == set(there) == {*WATCHED, "FailedCaptions"}
+    for name, several in there.items():
         assert all(one["AlarmDescription"].endswith(f". docs/runbook.md#{name.lower()}") for one in several)
 
 

@@ -65,6 +65,10 @@ GRANTS = {
         "dynamodb:UpdateItem on StorageResults",
         "sqs:SendMessage on StorageDeadLetters",
     },
+    "WorkflowRecaptionRole": {
+        "lambda:InvokeFunction on StepsCaptionFunction",
+        "dynamodb:UpdateItem on StorageResults",
+    },
     "IntakeDeletedRole": {"states:StartExecution on WorkflowDeletionMachine"},
 }
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
@@ -78,8 +82,13 @@ KEY_GRANTS = {
     "StepsSweepRole": OF_ROWS_AND_LETTERS,
     "WorkflowImagePipelineRole": OF_ROWS_AND_LETTERS,
     "WorkflowDeletionRole": OF_ROWS_AND_LETTERS,
+    "WorkflowRecaptionRole": {f"{READS} through dynamodb"},
 }
-MACHINES = {"WorkflowImagePipeline": "image_pipeline.asl.json", "WorkflowDeletion": "deletion.asl.json"}
+MACHINES = {
+    "WorkflowImagePipeline": "image_pipeline.asl.json",
+    "WorkflowDeletion": "deletion.asl.json",
+    "WorkflowRecaption": "recaption.asl.json",
+}
 OWN_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}  # of each function, on its own log group
 WITHOUT_RESOURCE = ("logs:",)  # the delivery of the state machine's logs has none to name
 

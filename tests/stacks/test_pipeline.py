@@ -62,7 +62,11 @@ def machine(template: Template, name: str) -> dict:
     return one["Properties"]
 
 
-MACHINES = [("ImagePipeline", "image_pipeline.asl.json"), ("Deletion", "deletion.asl.json")]
+MACHINES = [
+    ("ImagePipeline", "image_pipeline.asl.json"),
+    ("Deletion", "deletion.asl.json"),
+    ("Recaption", "recaption.asl.json"),
+]
 RULES = [("upload_rule.json", "Object Created"), ("deletion_rule.json", "Object Deleted")]
 
 
@@ -74,14 +78,16 @@ def test_nothing_is_custom(template):
 
 
 @pytest.mark.parametrize(("name", "file"), MACHINES)
-def test_what_is_deployed_is_the_file(template, name, file):
+def test_what_is_deployed_is_the_file(synth, name, file):
     """A state machine's definition is the ASL file, letter by letter."""
+    template = synth(captions={"enabled": True})
     assert machine(template, name)["DefinitionString"] == (ROOT / "statemachine" / file).read_text()
 
 
 @pytest.mark.parametrize(("name", "file"), MACHINES)
-def test_every_placeholder_is_filled(template, name, file):
+def test_every_placeholder_is_filled(synth, name, file):
     """Each `${…}` of the file has a substitution, and none is left over."""
+    template = synth(captions={"enabled": True})
     placeholders = set(re.findall(r"\$\{(\w+)\}", (ROOT / "statemachine" / file).read_text()))
     assert placeholders == set(machine(template, name)["DefinitionSubstitutions"])
 
@@ -307,9 +313,11 @@ def test_a_switch_for_pictures_reaches_validate(synth, setting):
 
 @pytest.mark.parametrize(("enabled", "text"), [(True, "true"), (False, "false")])
 def test_captions_are_a_switch_of_the_workflow(synth, enabled, text):
-    """Off, no execution calls the model."""
+    """Off, no execution calls the model, and nothing is there that would make a caption later."""
     template = synth(captions={"enabled": enabled})
     assert machine(template, "ImagePipeline")["DefinitionSubstitutions"]["CaptionsEnabled"] == text
+    assert len(resources(template, "AWS::StepFunctions::StateMachine")) == (3 if enabled else 2)
+    assert bool(template.find_outputs("RecaptionStateMachineArn")) is enabled
 
 
 def test_no_file_of_the_code_asset_is_foreign(tmp_path):

@@ -70,7 +70,7 @@ from functions.sweep import Services
 from tests.aws import create_results_table, letters
 
 FILES = Path(__file__).resolve().parents[2] / "statemachine"
-IMAGES, DELETION = "image_pipeline", "deletion"
+IMAGES, DELETION, RECAPTION = "image_pipeline", "deletion", "recaption"
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 TABLE, UPLOADS = "results", "uploads"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/workflow"
@@ -216,11 +216,12 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.captions = False
-        both = [*states(definition(IMAGES)), *states(definition(DELETION))]
-        self.tasks = {name: Task() for name, state in both if state["Type"] == "Task"}
+        every = [*states(definition(RECAPTION)), *states(definition(IMAGES)), *states(definition(DELETION))]
+        self.tasks = {name: Task() for name, state in every if state["Type"] == "Task"}
         self.tasks["Validate"].answers = accepts
         self.tasks["Resize"].answers = resizes
         self.tasks["Caption"].answers = CAPTION
+        self.tasks["NoCaption"].answers = lambda given_up: {"status": "FAILED", "reason": given_up["error"]["Error"]}
         self.tasks["Cleanup"].answers = {"removed": 0}
         self.waits: list[float] = []  # the longest pause each retry may take, before its jitter
         self._names = count()
@@ -247,6 +248,12 @@ class Pipeline:
         entered = [one["stateEnteredEventDetails"]["name"] for one in history if "stateEnteredEventDetails" in one]
         output = json.loads(ended["output"]) if "output" in ended else None
         return Run(arn, ended["status"], output, ended.get("error"), ended.get("cause"), entered)
+
+    def recaption(self, key: str = "raw/cat.jpg") -> Run:
+        """As `darkroom redrive --caption-failed` asks for it, by the row."""
+        row = self.row(key)
+        source = {"bucket": UPLOADS, **{name: row[name]["S"] for name in ("key", "version_id", "etag")}}
+        return self.run({"source": source, "recaptions": row["execution"]["S"]}, machine=RECAPTION)
 
     def history(self, run: Run) -> list[dict[str, Any]]:
         """Its events as Step Functions' API tells them, in their order."""

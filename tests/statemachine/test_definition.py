@@ -1,4 +1,4 @@
-"""The two files as they are written: what must hold of every state, whatever it does."""
+"""The files as they are written: what must hold of every state, whatever it does."""
 
 import json
 import re
@@ -15,6 +15,7 @@ from tests.statemachine.engine import (
     DELETION,
     FILES,
     IMAGES,
+    RECAPTION,
     ROLE,
     Pipeline,
     definition,
@@ -24,7 +25,7 @@ from tests.statemachine.engine import (
     states,
 )
 
-MACHINES = [IMAGES, DELETION]
+MACHINES = [IMAGES, DELETION, RECAPTION]
 EVERY_STATE = {(machine, name): state for machine in MACHINES for name, state in states(definition(machine))}
 EVERY_TASK = {name: state for name, state in EVERY_STATE.items() if state["Type"] == "Task"}
 STATES = dict(states(definition()))
@@ -91,8 +92,16 @@ def test_every_task_has_a_time_limit_and_spreads_its_retries(name):
     for retry in retries:
         assert retry["BackoffRate"] > 1
         assert retry["JitterStrategy"] == "FULL"
-        assert 1 <= retry["IntervalSeconds"] < retry["MaxDelaySeconds"] <= (600 if _is_for_throttling(retry) else 60)
+        assert (
+            1
+            <= retry["IntervalSeconds"]
+            < retry["MaxDelaySeconds"]
+            <= (600 if _is_for_throttling(retry) else 180 if retry["ErrorEquals"] == BUSY else 60)
+        )
     assert {"States.TaskFailed", "States.Timeout"} <= set(retries[-1]["ErrorEquals"])
+
+
+BUSY = ["ModelBusy"]  # what Caption raises where Bedrock has no room
 
 
 def _is_for_throttling(retry: dict[str, Any]) -> bool:
@@ -119,11 +128,44 @@ def test_throttling_has_a_retrier_of_its_own(name):
     }
 
 
+def test_a_busy_model_is_waited_for_a_quarter_of_an_hour_or_so():
+    """Before the general retriers, which its error would match too: a picture waits for no caption longer than that,
+    half of it in the mean."""
+    [busy] = [retry for retry in EVERY_TASK[IMAGES, "Caption"]["Retry"] if retry["ErrorEquals"] == BUSY]
+    assert 12 * 60 <= sum(pauses(busy)) <= 18 * 60
+    assert EVERY_TASK[IMAGES, "Caption"]["Retry"].index(busy) == 1
+    others = [retry for retry in EVERY_TASK[IMAGES, "Caption"]["Retry"] if retry is not busy]
+    assert others == EVERY_TASK[IMAGES, "NoCaption"]["Retry"] == EVERY_TASK[IMAGES, "Resize"]["Retry"]
+
+
+def pauses(retry: dict[str, Any]) -> list[float]:
+    """The longest there may be before each attempt."""
+    waits = (retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt for attempt in range(retry["MaxAttempts"]))
+    return [min(wait, retry["MaxDelaySeconds"]) for wait in waits]
+
+
+@pytest.mark.parametrize("name", ["Caption", "NoCaption", "Uncounted"])
+def test_a_caption_is_made_again_as_it_was_made_first(name):
+    """The same states in both files, but for where the picture is named and what comes next."""
+    first, again = ({**EVERY_STATE[machine, name]} for machine in (IMAGES, RECAPTION))
+    for state in (first, again):
+        state.pop("Next", None)
+        state.pop("End", None)
+        if "Arguments" in state:
+            payload = {**state["Arguments"]["Payload"], "source": None}
+            state["Arguments"] = {**state["Arguments"], "Payload": payload}
+    assert first == again
+
+
 CATCHING = [(machine, name) for machine, name in EVERY_TASK if name in definition(machine)["States"]]
-AROUND = [(IMAGES, "Derive"), (IMAGES, "Leftovers"), (DELETION, "Undeleted"), (IMAGES, "Caption")]
+AROUND = [
+    *((IMAGES, name) for name in ("Derive", "Leftovers", "Caption", "NoCaption")),
+    (DELETION, "Undeleted"),
+]
+LEFT = (RECAPTION, "Record")  # its failure ends the execution, and leaves the row as it was
 
 
-@pytest.mark.parametrize("name", [*CATCHING, *AROUND])
+@pytest.mark.parametrize("name", [*(name for name in CATCHING if name != LEFT), *AROUND])
 def test_every_task_catches_everything(name):
     """Outside a Map by itself, inside one by the state around it; a caption catches its own."""
     assert EVERY_STATE[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
@@ -176,12 +218,8 @@ def test_an_execution_has_time_for_every_attempt_of_every_task(machine):
     """A task that runs out of attempts ends in a letter; an execution that runs out of time would end without one."""
 
     def longest(task: dict[str, Any]) -> float:
-        pauses = [
-            min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry["MaxDelaySeconds"])
-            for retry in task["Retry"]
-            for attempt in range(retry["MaxAttempts"])
-        ]
-        return task["TimeoutSeconds"] * (1 + len(pauses)) + sum(pauses)
+        waits = [pause for retry in task["Retry"] for pause in pauses(retry)]
+        return task["TimeoutSeconds"] * (1 + len(waits)) + sum(waits)
 
     tasks = (task for of, task in EVERY_TASK.items() if of[0] == machine)
     assert sum(map(longest, tasks)) < definition(machine)["TimeoutSeconds"]

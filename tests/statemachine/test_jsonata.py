@@ -115,6 +115,11 @@ def recorded(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> dict[str, l
     for sequencer, task in enumerate(("Caption", "Cleanup", "Resize"), start=12):
         pipeline.tasks[task].fails_with("RuntimeError", times=3)
         pipeline.run(event(sequencer=f"{sequencer:02X}"))
+    for tasks in (("Caption",), ("Caption", "NoCaption"), ()):
+        for task in tasks:
+            pipeline.tasks[task].fails_with("RuntimeError", times=3)
+        pipeline.run(event("raw/captioned.jpg", sequencer="0C"))
+        pipeline.recaption("raw/captioned.jpg")
     pipeline.tasks["Validate"].answers = rejects
     pipeline.run(event(f"raw/{CAMERA}.jpg"))
     pipeline.run(deletion(), machine=DELETION)

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.statemachine.engine import CAPTION, DELETION, RENDITIONS, Pipeline, Run, accepts, deletion, event, rejects
+from tests.statemachine.engine import (
+    CAPTION,
+    DELETION,
+    RENDITIONS,
+    Pipeline,
+    Run,
+    accepts,
+    deletion,
+    event,
+    rejects,
+)
 
 FACTS = {"format", "width", "height", "frames", "content_hash", "placeholder", "color", "renditions", "caption"}
 FAILS = "RuntimeError"
@@ -142,14 +152,101 @@ def test_a_caption_that_fails_never_fails_the_picture(pipeline, answer, reason):
     assert pipeline.letters() == []
 
 
-@pytest.mark.parametrize("error", ["MemoryError", "Lambda.TooManyRequestsException", "States.Timeout"])
+@pytest.mark.parametrize("error", ["MemoryError", "Lambda.TooManyRequestsException", "States.Timeout", "ModelBusy"])
 def test_a_caption_function_that_dies_never_fails_the_picture(pipeline, error):
-    """The row names the error that ended it."""
+    """After its retries the function is told what ended it, so that it counts that; the row has what it answers."""
     pipeline.captions = True
     pipeline.tasks["Caption"].fails_with(error)
-    assert pipeline.run(event()).status == "SUCCEEDED"
+    run = pipeline.run(event())
+    assert run.status == "SUCCEEDED"
     assert pipeline.row()["caption"]["M"] == {"status": {"S": "FAILED"}, "reason": {"S": error}}
     assert pipeline.letters() == []
+    [told] = pipeline.tasks["NoCaption"].calls
+    assert (told["source"]["key"], told["execution"], told["error"]["Error"]) == ("raw/cat.jpg", run.arn, error)
+
+
+def test_a_function_that_cannot_even_say_so_never_fails_the_picture(pipeline):
+    pipeline.captions = True
+    pipeline.tasks["Caption"].fails_with("MemoryError")
+    pipeline.tasks["NoCaption"].fails_with("RuntimeError")
+    run = pipeline.run(event())
+    assert (run.status, run.states[-4:]) == ("SUCCEEDED", ["NoCaption", "Uncounted", "Record", "Leftovers"])
+    assert pipeline.row()["caption"]["M"] == {"status": {"S": "FAILED"}, "reason": {"S": "RuntimeError"}}
+
+
+def test_a_model_that_is_throttled_for_minutes_gives_its_caption_after_all(pipeline):
+    """Eight retries: the first after 20 s at most, then up to double, never over 3 minutes; nothing is counted."""
+    pipeline.captions = True
+    pipeline.tasks["Caption"].fails_with("ModelBusy", times=8)
+    assert pipeline.run(event()).status == "SUCCEEDED"
+    assert pipeline.row()["caption"]["M"]["text"] == {"S": "a cat"}
+    assert pipeline.waits == [20, 40, 80, 160, 180, 180, 180, 180]
+    assert pipeline.tasks["NoCaption"].calls == []
+
+
+@pytest.fixture
+def speechless(pipeline: Pipeline) -> Pipeline:
+    """With a picture that succeeded without a caption."""
+    pipeline.captions = True
+    pipeline.tasks["Caption"].fails_with("ModelBusy", times=9)
+    pipeline.run(event())
+    assert pipeline.row()["caption"]["M"]["status"] == {"S": "FAILED"}
+    return pipeline
+
+
+def test_a_caption_is_made_again_and_the_rest_of_the_row_stays(speechless):
+    """The function gets what it got first; two states, no letter, no other function."""
+    before = speechless.row()
+    resized = len(speechless.tasks["Resize"].calls)
+    run = speechless.recaption()
+    assert (run.status, run.states) == ("SUCCEEDED", ["Caption", "Record"])
+    after = speechless.row()
+    assert after.pop("caption")["M"] == {
+        "status": {"S": "OK"},
+        "text": {"S": "a cat"},
+        "model": {"S": "a.model"},
+        "input_tokens": {"N": "9"},
+        "output_tokens": {"N": "2"},
+    }
+    del before["caption"]
+    assert after == before
+    first, *_, again = speechless.tasks["Caption"].calls
+    assert again == {"source": first["source"], "execution": run.arn}
+    assert len(speechless.tasks["Resize"].calls) == resized
+
+
+def test_a_caption_that_fails_again_says_why(speechless):
+    """The row keeps all else, and can be captioned once more."""
+    speechless.tasks["Caption"].answers = {"status": "FAILED", "model": "a.model", "reason": "not allowed"}
+    before = speechless.row()
+    assert speechless.recaption().status == "SUCCEEDED"
+    assert speechless.row()["caption"]["M"]["reason"] == {"S": "not allowed"}
+    assert {**speechless.row(), "caption": before["caption"]} == before
+
+
+@pytest.mark.parametrize("happens", ["upload", "deletion", "caption"])
+def test_what_happens_to_the_picture_meanwhile_wins(speechless, happens):
+    """A newer upload, the deletion, a caption by somebody else: the row stays as that left it."""
+    ways = {
+        "upload": lambda: speechless.run(event(sequencer="0B", version="v2")),
+        "deletion": lambda: speechless.run(deletion(), machine=DELETION),
+        "caption": lambda: speechless.recaption(),
+    }
+    speechless.tasks["Caption"].meanwhile(ways[happens])
+    run = speechless.recaption()
+    assert (run.status, run.states[-1]) == ("SUCCEEDED", "Superseded")
+    row = speechless.row()
+    wanted = {"upload": ("SUCCEEDED", "v2"), "deletion": ("DELETED", "marker"), "caption": ("SUCCEEDED", "v1")}
+    assert (row["status"]["S"], row["version_id"]["S"]) == wanted[happens]
+    assert row.get("caption", {"M": {}})["M"].get("status") == (None if happens == "deletion" else {"S": "OK"})
+
+
+def test_a_caption_that_cannot_be_written_leaves_the_row_as_it_was(speechless):
+    """And no letter: a letter would make the whole picture again."""
+    before = speechless.row()
+    speechless.tasks["Record"].fails_with("DynamoDB.InternalServerError")
+    assert speechless.recaption().status == "FAILED"
+    assert (speechless.row(), speechless.letters()) == (before, [])
 
 
 def test_a_rejection_is_a_verdict(pipeline):
