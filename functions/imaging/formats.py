@@ -132,10 +132,8 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
         if name != "webp":
             raise
         picture = opened(BytesIO(webp.mended(data)))
-    if name == "jpeg":
-        picture.decodermaxblock = len(
-            data
-        )  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
+    if name == "jpeg":  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
+        picture.decodermaxblock = len(data)
     if parts:
         _add_what_stands_beside_the_pixels(picture, parts)
     elif name in ("avif", "heic") and "icc_profile" not in picture.info:
@@ -221,7 +219,6 @@ def _with_a_transparent_colour_of_16_bits(picture: ImageFile.ImageFile) -> Image
     """Pillow gives the upper 8 bits of each sample; the lower 8 as well, if they are asked for as the upper ones."""
     colour = picture.info[TRANSPARENT_OF_16_BITS]
     lower = type(picture)(BytesIO(_bytes(picture)))
-    lower.decodermaxblock = picture.decodermaxblock
     lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
     opaque = differs(lower, [value & 255 for value in colour])
     del lower  # 4 bytes a pixel

@@ -95,6 +95,8 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
             return
         length, name = struct.unpack_from(">I4s", data, start)
         yield _Chunk(name, length, view[start : start + 12 + length])
+        if name == b"IEND":
+            return
         start += 12 + length
     raise ValueError(f"more than {MAX_CHUNKS:,} chunks")
 

@@ -127,10 +127,10 @@ def for_caption(data: bytes, longest_edge: int = 1568, max_bytes: int = 3_750_00
     width, height = picture.size if orientation(picture) < 5 else picture.size[::-1]
     size = fit_inside(width, height, longest_edge, longest_edge)
     for quality in (85, 60, 30):
-        picture_data = render(data, Target("jpeg", *size, quality=quality)).data
-        if len(picture_data) <= max_bytes:
+        rendered = render(data, Target("jpeg", *size, quality=quality))
+        if len(rendered.data) <= max_bytes:
             break
-    return "jpeg", picture_data
+    return rendered.format, rendered.data
 
 
 def upright(picture: Image.Image, turn: int) -> Image.Image:
