@@ -253,23 +253,27 @@ class Tiff(ImageFile.ImageFile):
         """Grey of 8 bits. Where there is nothing, not a number or the one that says so, it is transparent."""
         empty = _no_data(self.tags.get(NO_DATA))
         extremes, holes = [0.0], False
-        if self._kind() != UNSIGNED or empty is not None:
-            for band, _ in self._bands():
+        for band, _ in self._bands(empty) if self._kind() != UNSIGNED or empty is not None else ():
+            if empty is None and _all_finite(band):
+                extremes += cast(tuple[float, float], band.getextrema())
+            else:
                 holes = holes or _there(band, empty).getextrema() != (255, 255)
                 extremes += cast(tuple[float, float], _only(band, _there(band, empty, finite=True)).getextrema())
         black, white = self._levels(min(extremes), max(extremes))
         scale = 255 / (white - black)
         grey, alpha = Image.new("L", self.size), Image.new("L", self.size) if holes else None
-        for band, place in self._bands():
+        for band, place in self._bands(empty):
             grey.paste(band.point(lambda value: value * scale + (0.5 - black * scale)).convert("L"), place)
             if alpha:
                 alpha.paste(_there(band, empty), place)
         return Image.merge("LA", (grey, alpha)) if alpha else grey
 
-    def _bands(self) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    def _bands(self, empty: float | None) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+        """In floats, where numbers are to be compared."""
         rows = max(1, _BAND // self.width)
         for top, bottom in pairwise([*range(0, self.height, rows), self.height]):
-            yield self.crop((0, top, self.width, bottom)).convert("F"), (0, top)
+            band = self.crop((0, top, self.width, bottom))
+            yield band if empty is None else band.convert("F"), (0, top)
 
     def _kind(self) -> int:
         kind = int((self._list(FORMAT) or (UNSIGNED,))[0])
@@ -298,6 +302,11 @@ def _levels_of_signed(bits: int, low: float, high: float) -> tuple[float, float]
     smaller = () if bits < 32 else (2.0**15 - 1,) if low < 0 else (1.0, 255.0, 65535.0)
     white = next((white for white in smaller if max(high, -low - 1) <= white), most)
     return (-white - 1 if low < 0 else 0.0), white
+
+
+def _all_finite(numbers: Image.Image) -> bool:
+    """One that is not makes the average so, which costs less than a look at each."""
+    return isfinite(cast(float, numbers.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))))
 
 
 def _there(numbers: Image.Image, empty: float | None, *, finite: bool = False) -> Image.Image:
