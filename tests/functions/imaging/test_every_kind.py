@@ -233,7 +233,16 @@ def webps():
         yield Kind(f"webp, orientation {orientation}", data, colours(), 20)
 
 
-KINDS = {kind.name: kind for kinds in (pngs, oriented_pngs, jpegs, cmyk_jpegs, gifs, webps) for kind in kinds()}
+def avifs():
+    """Others, and every kind of TIFF and bitmap, are beside this file: test_avif, test_tiff, test_bmp."""
+    for orientation in range(1, 9):
+        for name, picture in (("RGB", colours()), ("RGBA", see_through()), ("grey", colours().convert("L"))):
+            options = {"quality": 100, "subsampling": "4:4:4", "speed": 10, "exif": exif(orientation)}
+            data = encoded(stored(picture, orientation), "AVIF", **options)
+            yield Kind(f"avif in {name}, orientation {orientation}", data, picture, 4)
+
+
+KINDS = {kind.name: kind for kinds in (pngs, oriented_pngs, jpegs, cmyk_jpegs, gifs, webps, avifs) for kind in kinds()}
 
 
 @pytest.mark.parametrize("name", KINDS)
