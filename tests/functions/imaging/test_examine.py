@@ -336,6 +336,14 @@ def test_frames_that_a_file_only_announces_are_not_counted():
     assert examine(mpo[: mpo.rindex(b"\xff\xd8") + 3_000], LIMITS).frames == 1
 
 
+def test_the_pictures_of_an_mpo_share_the_segments_that_are_looked_at():
+    """An index of thousands of pictures, each behind thousands of segments, took a minute: two may have 5,000 each."""
+    mpo = encoded(SMALL, "MPO", save_all=True, append_images=[SMALL, SMALL])
+    last = mpo.rindex(b"\xff\xd8\xff") + 2
+    assert examine(mpo[:last] + b"\xff\xfe\0\2" * 4_900 + mpo[last:], LIMITS).frames == 3
+    assert "more than 5,000 segments" in rejected(mpo[:last] + b"\xff\xfe\0\2" * 5_001 + mpo[last:])[1]
+
+
 def test_the_second_picture_of_an_mpo_counts():
     data = encoded(SMALL, "MPO", save_all=True, append_images=[landscape(300, 200)])
     facts = examine(data, LIMITS)
