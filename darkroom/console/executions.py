@@ -108,7 +108,7 @@ def found(target: Target, arn: str) -> dict[str, Any]:
 
 
 def marked(machine: Machine, states: Sequence[State], execution: dict[str, Any]) -> dict[str, Mark]:
-    """What became of each state, from the events; inside a Parallel or Map that left none, what its end tells."""
+    """What became of each state, from the events; inside a Map that left none, what its end tells."""
     visits: dict[str, list[State]] = {}
     for state in states:
         visits.setdefault(state.name, []).append(state)
@@ -148,29 +148,24 @@ def _was_caught(visit: State, definition: Machine, states: Sequence[State]) -> b
 
 
 def _unseen(name: str, outer: State, definition: Machine, mark: Mark) -> Mark:
-    """Of a state inside a Parallel or Map whose inner events nobody wrote down: what the outer one's end says of it."""
+    """Of a state inside a Map whose inner events nobody wrote down: what the outer one's end says of it."""
     inside = f"inside {outer.name}, which"
     if mark.look == "running":
         return Mark("unrecorded", f"not recorded: {inside} is running")
     if mark.look != "succeeded":
         return Mark("inferred-failed", f"not recorded: {inside} failed; this or another state in it did")
-    for place, branch in enumerate(definition.get("Branches", [])):
-        names = [inner for inner, _, _ in nested(branch)]
-        if name in names and isinstance(outer.output, list) and place < len(outer.output):
-            return _in_branch(name, branch, outer.output[place], inside)
+    if "ItemProcessor" in definition and isinstance(outer.output, list):  # the results of a Map, one for each item
+        return _in_map(name, definition["ItemProcessor"], outer.output, inside)
     return Mark("unrecorded", f"not recorded: {inside} succeeded; whether this ran is not known")
 
 
-def _in_branch(name: str, branch: Machine, output: Any, inside: str) -> Mark:
-    if isinstance(output, dict) and output.get("status") == "OFF":  # what Captions says when it has nothing to do
-        if name == branch["StartAt"]:
-            return Mark("inferred", f"inferred: {inside} succeeded; it had nothing to do")
-        return Mark("not-visited", f"inferred: {inside} says it had nothing to do")
-    caught = {catch["Next"] for _, state, _ in nested(branch) for catch in state.get("Catch", [])}
+def _in_map(name: str, each: Machine, results: Sequence[Any], inside: str) -> Mark:
+    if not results:
+        return Mark("not-visited", f"inferred: {inside} succeeded; it had nothing to do")
+    caught = {catch["Next"] for _, state, _ in nested(each) for catch in state.get("Catch", [])}
     if name in caught:
         return Mark("unrecorded", f"not recorded: {inside} succeeded; whether this ran is not known")
-    times = f"{TIMES}{len(output)}" if isinstance(output, list) and name != branch["StartAt"] else ""
-    return Mark("inferred", f"inferred: {inside} succeeded" + (f", with {len(output)} results" if times else ""), times)
+    return Mark("inferred", f"inferred: {inside} succeeded, with {len(results)} results", f"{TIMES}{len(results)}")
 
 
 def taken(states: Sequence[State]) -> set[Arrow]:

@@ -29,7 +29,7 @@ def looks(machine: Any, states: list[State], status: str = "SUCCEEDED") -> dict[
 
 
 def visited(*names: str, last: dict[str, Any] | None = None) -> list[State]:
-    """As the local cloud tells it: no events of what is inside Derive or Leftovers. `last` is of the last state."""
+    """As the local cloud tells it: no events of what is inside a Map. `last` is of the last state."""
     lines, at = [], 0
     for name in names:
         kind = PIPELINE["States"][name]["Type"]
@@ -90,29 +90,28 @@ def test_states_inside_are_coloured_by_their_own_events_where_there_are_any():
 
 
 def test_what_the_local_cloud_did_not_record_is_marked_as_inferred():
-    """Four results of the Map, and a caption: both branches ran."""
-    output = [[{"name": "thumb"}] * 4, {"status": "OK"}]
-    states = visited("Claim", "Validate", "Accepted?", "Derive", last={"output": output})
+    """Four results of the Map: its state ran four times."""
+    states = visited("Claim", "Validate", "Accepted?", "Renditions", last={"output": [{"name": "thumb"}] * 4})
     marks = marked(PIPELINE, states, execution())
-    for name in ("Renditions", "Resize", "Captions", "Caption"):
-        assert marks[name].look == "inferred"
-        assert "inferred" in marks[name].words
-    assert marks["Resize"].note == "\N{MULTIPLICATION SIGN}4"
-    assert marks["NoCaption"].look == "unrecorded"
-    assert "Cleanup" not in marks
+    assert (marks["Resize"].look, marks["Resize"].note) == ("inferred", "\N{MULTIPLICATION SIGN}4")
+    assert "inferred" in marks["Resize"].words
+    assert not {"Captions", "Caption", "Cleanup"} & set(marks)
 
 
-def test_a_branch_that_had_nothing_to_do_is_not_shown_as_run():
-    states = visited("Derive", last={"output": [[{}], {"status": "OFF"}]})
-    assert looks(PIPELINE, states)["Caption"] == "not-visited"
-    assert looks(PIPELINE, states)["Resize"] == "inferred"
+def test_what_only_a_catch_leads_to_is_not_guessed():
+    """The caption came from the model, or from the state that says it failed."""
+    marks = looks(PIPELINE, visited("Captions", last={"output": [{"status": "OK"}]}))
+    assert (marks["Caption"], marks["NoCaption"]) == ("inferred", "unrecorded")
 
 
-def test_of_a_parallel_that_failed_nothing_inside_is_said_to_have_succeeded():
-    states = visited("Derive", "Explain", "RecordFailure", "DeadLetter", "Failed")
+def test_a_map_that_had_nothing_to_do_is_not_shown_as_run():
+    assert looks(PIPELINE, visited("Captions", last={"output": []}))["Caption"] == "not-visited"
+
+
+def test_of_a_map_that_failed_nothing_inside_is_said_to_have_succeeded():
+    states = visited("Renditions", "Explain", "RecordFailure", "DeadLetter", "Failed")
     marks = looks(PIPELINE, states, "FAILED")
-    assert marks["Derive"] == "caught"
-    assert {marks[name] for name in ("Renditions", "Resize", "Captions", "Caption")} == {"inferred-failed"}
+    assert (marks["Renditions"], marks["Resize"]) == ("caught", "inferred-failed")
     assert (marks["Explain"], marks["Failed"]) == ("succeeded", "failed")
 
 

@@ -141,7 +141,7 @@ def test_a_broken_picture_is_found_among_the_dead_letters_and_replayed(page: Pag
     way.get_by_role("link", name="execution").click()
     drawn = page.get_by_role("group", name="The workflow")
     expect(
-        drawn.get_by_role("link", name=re.compile("^Derive Parallel: failed, and its error was caught"))
+        drawn.get_by_role("link", name=re.compile("^Renditions Map: failed, and its error was caught"))
     ).to_be_visible()
     expect(drawn.get_by_role("link", name="Failed: the execution failed here")).to_be_visible()
     expect(page.locator("main")).to_contain_text("AccessDenied")

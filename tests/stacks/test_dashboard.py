@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from aws_cdk.assertions import Template
 
+from benchmarks.cost import ALARMS
 from tests.stacks.conftest import ROOT
 
 # What AWS publishes, of the metrics shown, and by which dimensions:
@@ -124,7 +125,7 @@ def test_everything_an_alarm_watches_is_drawn(template: Template):
         (namespace, name, *(value.strip("<>") for value in dimensions.values()))
         for namespace, name, dimensions in metrics(template)
     }
-    assert len(watched) == 31
+    assert len(watched) == ALARMS
     assert watched <= shown
 
 

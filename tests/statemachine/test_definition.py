@@ -159,7 +159,7 @@ def test_a_caption_is_made_again_as_it_was_made_first(name):
 
 CATCHING = [(machine, name) for machine, name in EVERY_TASK if name in definition(machine)["States"]]
 AROUND = [
-    *((IMAGES, name) for name in ("Derive", "Leftovers", "Caption", "NoCaption")),
+    *((IMAGES, name) for name in ("Renditions", "Captions", "Leftovers", "Caption", "NoCaption")),
     (DELETION, "Undeleted"),
 ]
 LEFT = (RECAPTION, "Record")  # its failure ends the execution, and leaves the row as it was

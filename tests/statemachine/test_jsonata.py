@@ -63,15 +63,13 @@ OTHERS: dict[str, Json] = {
 }
 
 LARGE = "$string writes an exponent from 10^15 on; the largest object of S3 has 5 * 10^13 bytes"
-NULL = "the reference counts a null as one; what a Map or a Parallel gave is a list, and has none"
+NULL = "the reference counts a null as one; what a Map gave is a list, and has none"
 PLAN = "the reference counts a null as one: then the Map fails for its Items, and not by $error"
 DIFFERENT = {
     "10^15": LARGE,
     "states.input.renditions: null": PLAN,
     "states.result: null": NULL,
-    "states.input: null": NULL,
-    "states.input: list of null": NULL,
-    "states.input.0: null": NULL,
+    "renditions: null": NULL,
 }
 
 
