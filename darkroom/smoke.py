@@ -105,7 +105,7 @@ class Smoke:
 
     def clean(self) -> Line:
         """Remove what this made."""
-        return _tried("clean", "no object, row or letter of this is left", self._clean)
+        return _tried("clean", "no object, row, rendition or letter of this is left", self._clean)
 
     def _upload(self) -> str:
         ended = self._put_and_follow("photo.jpg", photo(600, 400))
@@ -268,6 +268,8 @@ class Smoke:
         seen = f"{len(left)} versions and {thrown} letters removed, and the rows"
         if late:
             raise UnexpectedError(f"{seen}; not DELETED after {self._patience:g} s: {', '.join(sorted(late)[:3])}")
+        if self._answers:
+            self._wait(lambda: not self._renditions(), lambda: f"{seen}; {len(self._renditions())} renditions left")
         return seen
 
     def _not_deleted(self, keys: set[str]) -> set[str]:
@@ -362,8 +364,9 @@ class Smoke:
             raise UnexpectedError(_said(row))
         return _said(row)
 
-    def _renditions(self, name: str) -> set[str]:
-        folder = self._key(name).removeprefix(self._target.upload_prefix) + "/"
+    def _renditions(self, name: str = "") -> set[str]:
+        """Of that picture; without one, of all that this made."""
+        folder = self._key(f"{name}/" if name else "").removeprefix(self._target.upload_prefix)
         bucket = self._target.output("RenditionsBucketName")
         pages = self._target.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder)
         return {one["Key"] for page in pages for one in page.get("Contents", [])}
@@ -407,5 +410,6 @@ def _has_ended(row: Row) -> bool:
 def _said(row: Row | None) -> str:
     if row is None:
         return "no row"
-    words = results.caption_or_error(row) if "error" in row else ""
-    return f"row {row['status']}{': ' if words else ''}{words}"
+    if row["status"] == "SUCCEEDED":
+        return f"row SUCCEEDED, {row['width']}x{row['height']}"
+    return f"row {row['status']}{': ' if 'error' in row else ''}{results.caption_or_error(row)}"
