@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import reduce
-from itertools import islice
+from itertools import count, islice
 from operator import and_
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ CSV_COLUMNS = (
 )
 
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
+USUALLY_LATE_SECONDS = 5
+LOOKS = 10  # one of so many is for the latest rows too: each reads all that it may have missed
 MOST_PAGES = 30  # of a megabyte each, of one status, that are read for one page of what few rows have
 SEARCHED = 2000  # rows, the newest, among which a mistyped key is looked for
 SUGGESTED = 3
@@ -246,9 +248,10 @@ def changes(
     known |= {one["key"]: _state(one) for one in first}
     given = {one["key"] for one in first}
     yield from reversed(first)
-    while True:
+    for look in count(1):
         time.sleep(target.poll_seconds)
-        for one in reversed(list(rows(target, prefix=prefix, since=max(since, _earlier(newest))))):
+        late = LATE_SECONDS if look % LOOKS == 0 else USUALLY_LATE_SECONDS
+        for one in reversed(list(rows(target, prefix=prefix, since=max(since, _earlier(newest, late))))):
             newest = max(newest, one["updated_at"])
             if _state(one) != known.get(one["key"]):
                 known[one["key"]] = _state(one)
@@ -372,11 +375,11 @@ def _state(found: Row) -> tuple[str, str]:
     return found["status"], found["updated_at"]
 
 
-def _earlier(updated: str) -> str:
+def _earlier(updated: str, seconds: int = LATE_SECONDS) -> str:
     """From when on a change may not have been seen, after a row of that time was."""
     if not updated:
         return ""
-    return (datetime.fromisoformat(updated) - timedelta(seconds=LATE_SECONDS)).strftime("%Y-%m-%dT%H:%M:%S")
+    return (datetime.fromisoformat(updated) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _token(after: Mapping[str, Row]) -> str:

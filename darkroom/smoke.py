@@ -259,28 +259,30 @@ class Smoke:
                 answer = self._target.s3.delete_objects(Bucket=self._bucket, Delete=batch)
                 if answer.get("Errors"):
                     raise UnexpectedError(f"{answer['Errors'][0]} and perhaps more below {self.prefix}")
-        pictures_left = {one["Key"] for one in left} - {self._key(FOLDER)}
-        late = self._not_deleted(pictures_left) if self._answers else set()
+        deleted = {one["Key"] for one in left} - {self._key(FOLDER)}
+        undone = self._undone(deleted) if self._answers else ""
         with self._target.results.batch_writer() as batch:
             for key in self._keys:
                 batch.delete_item(Key={"key": key})
         thrown = letters.forget(self._target, lambda key: key.startswith(self.prefix))
         seen = f"{len(left)} versions and {thrown} letters removed, and the rows"
-        if late:
-            raise UnexpectedError(f"{seen}; not DELETED after {self._patience:g} s: {', '.join(sorted(late)[:3])}")
-        if self._answers:
-            self._wait(lambda: not self._renditions(), lambda: f"{seen}; {len(self._renditions())} renditions left")
+        if undone:
+            raise UnexpectedError(f"{seen}; {undone}")
         return seen
 
-    def _not_deleted(self, keys: set[str]) -> set[str]:
-        """The keys whose rows do not say DELETED when the patience is at its end: those may be written once more."""
+    def _undone(self, deleted: set[str]) -> str:
+        """What the workflow has not done, when the patience is at its end, about these objects that were deleted. Its
+        cleanup looks at their rows, which so must stay until then."""
 
-        def late() -> set[str]:
-            return keys - {row["key"] for row in results.of(self._target, sorted(keys)) if row["status"] == "DELETED"}
+        def rest() -> str:
+            gone = {row["key"] for row in results.of(self._target, sorted(deleted)) if row["status"] == "DELETED"}
+            late, renditions = sorted(deleted - gone), self._renditions()
+            said = [f"not DELETED: {', '.join(late[:3])}"] if late else []
+            return "; ".join([*said, *([f"{len(renditions)} renditions are left"] if renditions else [])])
 
         with suppress(UnexpectedError):
-            self._wait(lambda: not late(), str)
-        return late()
+            self._wait(lambda: not rest(), str)
+        return rest()
 
     def _objects(self) -> list[Any]:
         """Every version and delete marker of this."""

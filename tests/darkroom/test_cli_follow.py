@@ -119,3 +119,17 @@ def test_executions_are_followed_on_a_pipe(target: Target, monkeypatch: pytest.M
     result = darkroom("--aws", "executions", "--follow")
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()][:2] == ["raw/a.jpg", "raw/b.jpg"]
+
+
+def test_only_some_looks_read_back_as_far_as_a_late_row_may_be(target: Target, monkeypatch: pytest.MonkeyPatch):
+    """At a hundred pictures a second the rows of a minute are megabytes, and nearly all of them are known."""
+    put(target, "new.jpg", "SUCCEEDED", 5)
+    happenings = Time(lambda: put(target, "late.jpg", "SUCCEEDED", 4), lambda: None, lambda: None)
+    read_since: list[str] = []
+    rows = results.rows
+    monkeypatch.setattr(results, "rows", lambda *a, **k: (read_since.append(k.get("since", "")), rows(*a, **k))[1])
+    monkeypatch.setattr(results, "LOOKS", 3)
+    monkeypatch.setattr(results.time, "sleep", happenings.sleep)
+    shown = darkroom("--aws", "results", "--follow", "--json").stdout
+    assert [json.loads(line)["key"] for line in shown.splitlines()] == ["raw/new.jpg", "raw/late.jpg"]
+    assert read_since[-3:] == ["2024-05-01T10:04:55", "2024-05-01T10:04:55", "2024-05-01T10:04:00"]
