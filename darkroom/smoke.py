@@ -1,7 +1,7 @@
 """Whether a deployed stack does what it should, tried from outside with pictures of its own: `darkroom smoke`.
 
 Everything it makes is under a new folder of the upload prefix, and is removed at the end: objects, rows and letters.
-Executions stay for as long as Step Functions keeps them.
+Executions stay for as long as Step Functions keeps them, and of those that ended badly the rows, which say DELETED.
 """
 
 import json
@@ -79,6 +79,7 @@ class Smoke:
         self._target, self._burst, self._patience = target, burst, patience
         self._bucket = target.output("UploadsBucketName")
         self._keys: set[str] = set()  # of all that was uploaded
+        self._stopped_keys: set[str] = set()
         self._answers = False  # whether an upload has got a row
         self._first: Row = {}
 
@@ -105,7 +106,7 @@ class Smoke:
 
     def clean(self) -> Line:
         """Remove what this made."""
-        return _tried("clean", "no object, row, rendition or letter of this is left", self._clean)
+        return _tried("clean", "nothing is left but a row DELETED for each execution that ended badly", self._clean)
 
     def _upload(self) -> str:
         ended = self._put_and_follow("photo.jpg", photo(600, 400))
@@ -227,6 +228,7 @@ class Smoke:
         for number in range(STOPS):
             name = f"aborted-{number}.jpg"
             arn = self._claimed(self._put(name, photo(3000, 2000)))["execution"]
+            self._stopped_keys.add(self._key(name))
             if self._stop(arn):
                 return name, arn
         raise UnexpectedError(f"{STOPS} executions ended before they could be stopped")
@@ -252,6 +254,8 @@ class Smoke:
     def _clean(self) -> str:
         """The newest version of each key goes last: the deletion of an older one then makes none current again."""
         left = self._objects()
+        failed = {row["key"] for row in results.of(self._target, sorted(self._keys)) if row["status"] == "FAILED"}
+        kept = self._stopped_keys | failed  # the sweep looks at their executions for hours: no row is unfinished work
         for newest in (False, True):
             some = [{name: one[name] for name in ("Key", "VersionId")} for one in left if one["IsLatest"] is newest]
             for start in range(0, len(some), DELETED_AT_ONCE):
@@ -262,10 +266,10 @@ class Smoke:
         deleted = {one["Key"] for one in left} - {self._key(FOLDER)}
         undone = self._undone(deleted) if self._answers else ""
         with self._target.results.batch_writer() as batch:
-            for key in self._keys:
+            for key in self._keys - kept:
                 batch.delete_item(Key={"key": key})
         thrown = letters.forget(self._target, lambda key: key.startswith(self.prefix))
-        seen = f"{len(left)} versions and {thrown} letters removed, and the rows"
+        seen = f"{len(left)} versions and {thrown} letters removed, and the rows but {len(kept)}"
         if undone:
             raise UnexpectedError(f"{seen}; {undone}")
         return seen
