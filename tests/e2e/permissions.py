@@ -54,14 +54,14 @@ class Act(NamedTuple):
     harmless: str | None = None
 
 
-def acts_on_executions(of: str, machine: str, execution: str, starts: str) -> Iterator[Act]:
-    """`starts` is the role whose work it is to start them."""
+def acts_on_executions(of: str, machine: str, execution: str, starts: set[str]) -> Iterator[Act]:
+    """`starts` are the roles whose work it is to start them."""
     service = "stepfunctions"
     yield Act(
         f"start an execution of {of}",
         service,
         lambda aws: aws.start_execution(stateMachineArn=machine, input="no JSON"),
-        {starts},
+        starts,
         harmless="InvalidExecutionInput",
     )
     yield Act(
@@ -106,6 +106,12 @@ def acts(stack: "Stack") -> list[Act]:
         Act("read an original", "s3", lambda aws: aws.get_object(**picture), {VALIDATE}),
         Act("read a version of an original", "s3", lambda aws: aws.get_object(**old), {VALIDATE, RESIZE, CAPTION}),
         Act("list the originals", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.uploads), {VALIDATE}),
+        Act(
+            "list the versions of the originals",
+            "s3",
+            lambda aws: aws.list_object_versions(Bucket=stack.uploads),
+            {VALIDATE, DELETIONS},
+        ),
         Act(
             "read uploads outside the prefix",
             "s3",
@@ -159,8 +165,8 @@ def acts(stack: "Stack") -> list[Act]:
             "lambda",
             lambda aws: aws.update_function_configuration(FunctionName=stack.function("resize"), Timeout=59),
         ),
-        *acts_on_executions("a picture", stack.machine("ImagePipeline"), stack.execution, UPLOADED),
-        *acts_on_executions("a deletion", stack.machine("Deletion"), stack.deletion, DELETED),
+        *acts_on_executions("a picture", stack.machine("ImagePipeline"), stack.execution, {UPLOADED, DELETIONS}),
+        *acts_on_executions("a deletion", stack.machine("Deletion"), stack.deletion, {DELETED}),
         Act(
             "ask the model",
             "bedrock-runtime",
@@ -366,6 +372,7 @@ class Without:
         by_machine = self.deletion_ended if "Deletion" in resource else self.image_ended
         return {
             ("Validate", "s3:ListBucket"): self.event_of_nothing,
+            ("Validate", "s3:ListBucketVersions"): self.event_of_nothing,
             ("Validate", "s3:GetObject"): self.upload,
             ("Validate", "s3:GetObjectVersion"): self.versioned_event,
             ("Resize", "s3:GetObjectVersion"): self.upload,
@@ -391,7 +398,10 @@ class Without:
 
 # The local S3 tells everybody that an object is not there; AWS's tells only who may list, and refuses the others:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-NOT_AS_ON_AWS = {("Validate", "s3:ListBucket"): ('"code": "gone"', "`gone` all the same: the local S3 hides nothing")}
+NOT_AS_ON_AWS = {
+    ("Validate", action): ('"code": "gone"', "`gone` all the same: the local S3 hides nothing")
+    for action in ("s3:ListBucket", "s3:ListBucketVersions")
+}
 
 
 def removals(deployed: Deployed) -> list[Removal]:

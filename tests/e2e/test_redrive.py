@@ -129,3 +129,16 @@ def test_a_caption_that_failed_is_made_again_and_nothing_else(deployed: Deployed
     assert after["caption"]["status"] == "OK"
     assert {**after, "caption": before["caption"]} == before
     assert redrive(deployed, key, "--caption-failed")[0]["problem"] == "its row is SUCCEEDED, its caption OK"
+
+
+def test_an_archived_picture_is_redriven_after_its_restore(deployed: Deployed):
+    """Until then S3 refuses it again."""
+    key = "raw/restored.jpg"
+    row = deployed.settled(key, deployed.upload(key, photo(64, 48), StorageClass="GLACIER"))
+    assert row["error"]["code"] == "unreadable"
+    redrive(deployed, key, "--include-rejected")
+    assert deployed.row(key)["error"]["code"] == "unreadable"
+    bucket = deployed.aws.output("UploadsBucketName")
+    deployed.aws.s3.restore_object(Bucket=bucket, Key=key, RestoreRequest={"Days": 1})
+    redrive(deployed, key, "--include-rejected")
+    assert deployed.row(key)["status"] == "SUCCEEDED"
