@@ -41,8 +41,8 @@ USUAL_PORT = 4566  # MiniStack's own
 # refuses a command that goes there by mistake.
 ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
-START_SECONDS = 60  # 2 on two idle cores
-STOP_SECONDS = 60  # 1 with a few hundred pictures: it writes its data on the way out
+START_SECONDS = 180  # 2 on two idle cores
+STOP_SECONDS = 180  # 1 with a few hundred pictures: it writes its data on the way out
 
 # What the emulator, and with it every function, gets of the caller's environment: no more, or a function might
 # work here only by a variable of somebody's shell.

@@ -142,10 +142,11 @@ class _Body(FileIO):
     def __init__(self, path: Path, sending: Sending) -> None:
         super().__init__(path)
         self._sending = sending
+        self._size = path.stat().st_size
         self._told = 0
 
     def read(self, size: int | None = -1, /) -> Any:
-        if self._sending.stopped:
+        if self._sending.stopped and self.tell() < self._size:  # at its end S3 may have all of it
             raise StoppedError
         part = super().read(-1 if size is None else size)
         self._sending.told(self.tell() - self._told)

@@ -64,7 +64,7 @@ def console(home: Path, *options: str) -> Iterator[Served]:
         yield Served(address, process.pid)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 def serious_violations(page: Any) -> list[str]:

@@ -28,7 +28,7 @@ def test_the_browser_is_opened_on_the_running_page_and_not_told_the_secret(
             seen["file"] = file = Path(urlsplit(argument).path)
             seen["mode"] = stat.S_IMODE(file.stat().st_mode)
             seen["address"] = re.findall(r"url=([^\"]*)", file.read_text())[0]
-            seen["script"] = urlopen(seen["address"].partition("?")[0] + "static/console.js", timeout=10).status
+            seen["script"] = urlopen(seen["address"].partition("?")[0] + "static/console.js", timeout=120).status
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -262,7 +262,7 @@ def test_a_letter_that_somebody_else_replayed_is_said(page: TestClient):
 
 def ended(page: TestClient, path: str) -> str:
     """The page of a replay, once that has ended."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         html = page.get(path).text
         if "/stop" not in html:

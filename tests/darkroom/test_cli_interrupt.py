@@ -6,8 +6,6 @@ The stack's outputs, table and queue are on a local cloud of its own; S3 is a se
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +18,7 @@ import pytest
 from darkroom import cloud, deploy
 from darkroom.cloud import Cloud
 from darkroom.target import local
+from tests.commands import started
 from tests.darkroom.conftest import darkroom
 
 TABLE = {
@@ -94,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _wait(self) -> None:
         self.server.waits.set()
-        assert self.server.go_on.wait(60)
+        assert self.server.go_on.wait(300)
 
     def _read(self, count: int) -> bytes:
         with suppress(OSError):
@@ -125,12 +124,9 @@ def interrupted(stack: Cloud, s3: S3, *arguments: object) -> tuple[int, str, str
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3.server_port}",
         "PYTHONUNBUFFERED": "1",
     }
-    command = [str(Path(sys.executable).with_name("darkroom")), "upload", *map(str, arguments)]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = started("upload", *map(str, arguments), environment=environment)
     try:
-        assert s3.waits.wait(60), process.communicate()
+        assert s3.waits.wait(300), process.communicate()
         process.send_signal(signal.SIGINT)
         said = []
         for line in process.stderr:
@@ -138,7 +134,7 @@ def interrupted(stack: Cloud, s3: S3, *arguments: object) -> tuple[int, str, str
             if "no other upload begins" in line:
                 s3.go_on.set()
         stdout = process.stdout.read()
-        return process.wait(60), stdout, "".join(said)
+        return process.wait(300), stdout, "".join(said)
     finally:
         s3.go_on.set()
         process.kill()
@@ -148,7 +144,7 @@ def interrupted(stack: Cloud, s3: S3, *arguments: object) -> tuple[int, str, str
 def test_an_upload_that_s3_has_half_of_is_given_up_and_said_to_be_missing(stack: Cloud, album: Path):
     s3 = S3(halfway="raw/c.jpg")
     code, stdout, stderr = interrupted(stack, s3, album)
-    assert s3.over.wait(60)
+    assert s3.over.wait(300)
     assert (code, stdout) == (130, "")
     assert s3.cut == {"raw/c.jpg"}
     in_s3, missing = said(stderr)

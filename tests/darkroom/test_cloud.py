@@ -50,7 +50,7 @@ def kill(running: Cloud) -> None:
 
 
 def wait_for_end(running: Cloud) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while cloud.running(running.home) is not None:
         assert time.monotonic() < deadline, "it lives on"
         time.sleep(0.02)
@@ -183,7 +183,7 @@ def test_down_frees_the_port_soon_though_a_client_holds_a_connection(started: Cl
     s3.list_buckets()
     before = time.monotonic()
     assert darkroom("down").exit_code == 0
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30  # seconds, for which Python would wait for each client
     socket.create_server(("127.0.0.1", started.port)).close()
     assert s3 is not None  # until here its connections were open
 

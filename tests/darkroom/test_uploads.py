@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -172,14 +173,14 @@ def test_pictures_are_followed_while_others_are_still_sent(
     put = target.s3.put_object
 
     def put_and_end(**request: Any) -> Any:
-        assert request["Key"] != "raw/c.jpg" or released.wait(20)
+        assert request["Key"] != "raw/c.jpg" or released.wait(120)
         answer = put(**request)
         row = {"key": request["Key"], "status": "SUCCEEDED", "version_id": answer["VersionId"]}
         target.results.put_item(Item=row)
         return answer
 
     monkeypatch.setattr(target.s3, "put_object", put_and_end)
-    following = uploads.send_and_follow(target, files, timeout=20)
+    following = uploads.send_and_follow(target, files, timeout=120)
     first = [next(following).upload.key, next(following).upload.key]
     released.set()
     assert [*first, *(end.upload.key for end in following)] == ["raw/a.jpg", "raw/b.jpg", "raw/c.jpg"]
@@ -215,6 +216,19 @@ def test_the_line_of_an_upload_names_its_renditions_and_what_was_said_of_it():
     )
 
 
+@pytest.mark.parametrize(("read", "given_up"), [(3, True), (7, False)])
+def test_a_file_that_is_sent_to_its_last_byte_is_not_given_up(tmp_path: Path, read: int, given_up: bool):
+    """S3 may have all of it already: its answer says so."""
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(b"picture")
+    sending = uploads.Sending({"raw/cat.jpg": path})
+    with uploads._Body(path, sending) as body:
+        body.read(read)
+        sending.stopped = True
+        with pytest.raises(uploads.StoppedError) if given_up else nullcontext():
+            assert body.read(read) == b""
+
+
 def test_an_upload_that_fails_ends_the_command_and_begins_no_other(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -230,7 +244,7 @@ def test_an_upload_that_fails_ends_the_command_and_begins_no_other(
     def refuse(**request: Any) -> Any:
         begun.append(request["Key"])
         if len(begun) > 1:
-            left.wait(20)
+            left.wait(120)
         raise RuntimeError("refused")
 
     monkeypatch.setattr(uploads, "AT_ONCE", 1)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -18,8 +17,9 @@ from darkroom.cloud import Cloud
 from darkroom.deploy import deploy
 from darkroom.executions import picture_key
 from darkroom.target import Target, local
+from tests.commands import started
 
-PATIENCE = 60  # seconds until a wait is a failure; a picture takes one or two
+PATIENCE = 300  # seconds until a wait is a failure; a picture takes one or two on two idle cores
 
 
 def eventually(look: Callable[[], Any], what: str, *, patience: float = PATIENCE) -> Any:
@@ -148,10 +148,9 @@ class Deployed:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The real command in a process of its own, on this cloud by its home, as a person's is."""
-        command = [str(Path(sys.executable).with_name("darkroom")), *arguments]
-        theirs = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COLUMNS"))}
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment = {**theirs, "DARKROOM_HOME": str(self.cloud.home)}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return started(*arguments, environment=environment)
 
     def log_lines(self, step: str) -> list[str]:
         """All that the function of a step has logged so far."""

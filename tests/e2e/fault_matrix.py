@@ -25,7 +25,7 @@ from tests.statemachine.fault_matrix import PAGE, lines_of_the_page
 
 FOLDER = "raw/faults/"
 AT_ONCE = 3  # beside those that only wait; each function at once is one more process that starts
-PATIENCE = 300  # seconds, for three times SECONDS on a busy machine
+PATIENCE = 600  # seconds, for three times SECONDS on a busy machine
 FUNCTIONS = {
     "Validate": "validate",
     "Resize": "resize",

@@ -13,11 +13,12 @@ from darkroom.pictures import photo
 from tests.browser import Served, chromium, console, serious_violations
 from tests.e2e.conftest import PATIENCE, Deployed, eventually
 
-SECONDS = PATIENCE * 1000
+MILLISECONDS = PATIENCE * 1000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=MILLISECONDS)  # 5 seconds, otherwise
     with chromium() as browser:
         yield browser
 
@@ -32,7 +33,7 @@ def served(deployed: Deployed) -> Iterator[Served]:
 def context(browser: Browser, served: Served) -> Iterator[BrowserContext]:
     """Logged in by the address with the secret. A page that says anything in the browser's console fails its test."""
     context = browser.new_context(base_url=served.at("/"))
-    context.set_default_timeout(SECONDS)
+    context.set_default_timeout(MILLISECONDS)
     said: list[str] = []
     context.on("console", lambda message: said.append(message.text))
     context.on("weberror", lambda error: said.append(str(error.error)))
@@ -70,7 +71,7 @@ def test_a_picture_is_followed_to_its_row_without_reloading(page: Page, deployed
     picture = {"name": "cat & dog.jpg", "mimeType": "image/jpeg", "buffer": photo(1200, 800)}
     page.get_by_label("Drop pictures here").set_input_files(picture)
     way = page.locator('li.way[data-key="raw/light table/cat & dog.jpg"]')
-    expect(way).to_have_attribute("data-status", "SUCCEEDED", timeout=SECONDS)
+    expect(way).to_have_attribute("data-status", "SUCCEEDED")
     expect(way.get_by_role("list", name="Steps so far")).to_contain_text("Record")
     assert page.evaluate("window.neverReloaded")
 
@@ -122,8 +123,8 @@ def test_an_open_page_sees_what_others_upload(page: Page, deployed: Deployed):
     page.evaluate("window.neverReloaded = true")
     deployed.picture("raw/elsewhere.jpg", b"only words")
     first = page.locator("tbody tr").first
-    expect(first).to_contain_text("raw/elsewhere.jpg", timeout=SECONDS)
-    expect(first).to_contain_text("REJECTED", timeout=SECONDS)
+    expect(first).to_contain_text("raw/elsewhere.jpg")
+    expect(first).to_contain_text("REJECTED")
     assert page.evaluate("window.neverReloaded")
     page.goto("/results")
     deployed.picture("raw/elsewhere again.jpg", b"only words")
@@ -136,7 +137,7 @@ def test_a_broken_picture_is_found_among_the_dead_letters_and_replayed(page: Pag
     with without_grant("resize", "s3:PutObject"):
         upload(page, "broken.jpg", photo(600, 400))
         way = page.locator('li.way[data-key="raw/broken.jpg"]')
-        expect(way).to_have_attribute("data-status", "FAILED", timeout=SECONDS)
+        expect(way).to_have_attribute("data-status", "FAILED")
         eventually(deployed.letters, "the dead letter")
     way.get_by_role("link", name="execution").click()
     drawn = page.get_by_role("group", name="The workflow")
@@ -158,7 +159,7 @@ def test_a_broken_picture_is_found_among_the_dead_letters_and_replayed(page: Pag
     assert deployed.row("raw/broken.jpg")["status"] == "FAILED"  # said before, and not yet done
     page.get_by_role("button", name="Replay 1 letter").click()
     expect(page.locator("main")).to_contain_text("1 of 1 started")
-    expect(page.locator("tbody tr")).to_contain_text("SUCCEEDED", timeout=SECONDS)
+    expect(page.locator("tbody tr")).to_contain_text("SUCCEEDED")
     assert serious_violations(page) == []
     assert deployed.row("raw/broken.jpg")["status"] == "SUCCEEDED"
     assert deployed.letters() == []
@@ -197,10 +198,10 @@ def test_an_open_page_says_what_is_wrong_until_it_is_right_again(page: Page):
     wrong = '<p class="trouble">No local cloud is running: <code>darkroom up</code> starts it</p>'
     page.goto("/executions")
     page.route("**/executions*", lambda route: route.fulfill(status=503, content_type="text/html", body=wrong))
-    expect(page.get_by_role("alert")).to_contain_text("darkroom up starts it", timeout=SECONDS)
+    expect(page.get_by_role("alert")).to_contain_text("darkroom up starts it")
     expect(page.locator("tbody tr").first).to_be_visible()  # what was there stays
     page.unroute("**/executions*")
-    expect(page.get_by_role("alert")).to_be_empty(timeout=SECONDS)
+    expect(page.get_by_role("alert")).to_be_empty()
 
 
 def test_it_says_when_its_server_was_stopped(browser: Browser, deployed: Deployed):
@@ -209,7 +210,7 @@ def test_it_says_when_its_server_was_stopped(browser: Browser, deployed: Deploye
         page = browser.new_page()
         page.goto(served.address)
         page.goto(served.at("/executions"))
-    expect(page.get_by_role("alert")).to_contain_text("Run `darkroom console` again", timeout=SECONDS)
+    expect(page.get_by_role("alert")).to_contain_text("Run `darkroom console` again")
     page.close()
 
 

@@ -7,7 +7,7 @@ from tests.e2e.fault_matrix import CASES, Case, Cell, Matrix, Observed, on_the_p
 from tests.statemachine.fault_matrix import ENGINE_ONLY, lines_of_the_page
 
 # One cloud, in one process; seconds for all cases together, on a machine that is busy with something else as well.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

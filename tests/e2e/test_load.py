@@ -6,7 +6,7 @@ from tests.e2e.conftest import Deployed
 from tests.e2e.load import PERIOD, Load, letters
 
 
-@pytest.mark.timeout(600)  # half a minute of two cores, which may be shared
+@pytest.mark.timeout(1800)  # half a minute of two cores, which may be shared
 def test_nothing_is_lost_and_nothing_twice_under_load(deployed: Deployed):
     """Every count is what was worked out beforehand, with every function broken; then `darkroom redrive` brings every
     failed picture to SUCCEEDED, the queue is empty, and no file is left that no row names."""

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_layers_built_at_once_do_not_mix(tmp_path, monkeypatch):
     """Two for one machine and one for another: each folder holds only what was installed for it."""
-    together = Barrier(3, timeout=20)
+    together = Barrier(3, timeout=120)
 
     def install(command: list[str], **_: object) -> subprocess.CompletedProcess:
         target = Path(command[command.index("--target") + 1])

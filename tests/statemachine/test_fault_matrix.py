@@ -6,7 +6,7 @@ from tests.statemachine.fault_matrix import PAGE, local_column, observations, pa
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
-@pytest.mark.timeout(400)  # seconds, for some 150 executions and their sweeps
+@pytest.mark.timeout(1800)  # seconds, for some 150 executions and their sweeps: 30 on an idle core
 def test_the_page_is_what_is_observed(monkeypatch):
     """Stale: `make faults` writes it anew. No line is lost. What the local cloud shows is tested there."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "faults")

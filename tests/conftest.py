@@ -1,0 +1,15 @@
+"""The same shell for every test, whichever the tests were started from."""
+
+import os
+import time
+
+# What a program shows, and whom it talks to, by the variables of a shell. A test that is about one of them sets it.
+OF_A_PROGRAM = ("AWS_", "CDK_", "CLICOLOR", "DARKROOM_", "LC_", "MINISTACK_", "POWERTOOLS_", "SFN_")
+OF_A_TERMINAL = {"BROWSER", "COLUMNS", "FORCE_COLOR", "LANG", "LANGUAGE", "LINES", "NO_COLOR", "PAGER", "TERM", "TZ"}
+
+# As this file is imported, before any other: Powertools and Rich read some of them when they are imported themselves.
+for _name in list(os.environ):
+    if _name.startswith(OF_A_PROGRAM) or _name in OF_A_TERMINAL:
+        del os.environ[_name]
+time.tzset()
+os.umask(0o022)
