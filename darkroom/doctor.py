@@ -27,6 +27,7 @@ PYTHONS = ((3, 11), (3, 14))
 NODE = 20
 LEAST_FREE = 1024**3  # bytes: a layer, its copy for each function at work, the cloud's data
 BOOTSTRAP = 6  # the version that the CDK's own synthesiser asks for
+PLACES = 1_000  # what AWS gives an account that it knows
 NAMED = 5  # of many, so many are named
 
 
@@ -61,7 +62,11 @@ class Doctor:
             ("shell", self._shell),
         ]
         if self._aws:
-            looks += [("credentials and region", self._account), ("CDK bootstrap", self._bootstrap)]
+            looks += [
+                ("credentials and region", self._account),
+                ("CDK bootstrap", self._bootstrap),
+                ("functions at once", self._places),
+            ]
         else:
             looks += [("port", self._port), ("local cloud", self._cloud)]
         looks += [("stack", self._deployed), ("stack's version", self._version), ("model for captions", self._model)]
@@ -204,6 +209,23 @@ class Doctor:
 
     def _account(self) -> Any:
         return "ok", self._target.name, None
+
+    def _places(self) -> Any:
+        """How many functions the account may run at the same time, for all of its stacks together."""
+        if not self._reached:
+            return "skipped", "there is no account to ask", None
+        from botocore.exceptions import ClientError
+
+        try:
+            places = self._target.functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+        except ClientError as error:
+            if "AccessDenied" not in error.response["Error"]["Code"]:
+                raise
+            return "note", "not known", "have lambda:GetAccountSettings allowed, or see Service Quotas"
+        if places < PLACES:
+            fix = 'ask for more in Service Quotas, "Concurrent executions" of AWS Lambda: docs/scale.md'
+            return "note", f"{places:,}: some {max(1, places // 2):,} pictures a second, and bursts take long", fix
+        return "ok", f"{places:,}", None
 
     def _bootstrap(self) -> Any:
         if not self._reached:

@@ -74,6 +74,10 @@ class Target:
         return self.session.client("cloudformation", **self._options)
 
     @cached_property
+    def functions(self) -> Any:
+        return self.session.client("lambda", **self._options)
+
+    @cached_property
     def logs(self) -> Any:
         return self.session.client("logs", **self._options)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,52 +21,87 @@ if TYPE_CHECKING:
 # Those first that cannot have sent their letter themselves: a sweep may run out of time.
 BADLY: Sequence[ExecutionStatusType] = ("TIMED_OUT", "ABORTED", "FAILED")
 
+# What a sweep leaves to others of the questions that Step Functions answers in an account: 15 a second about one
+# execution and 5 listings, outside the largest regions 10 and 2.
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+SECONDS_A_QUESTION = 0.2
+SECONDS_A_PAGE = 0.5
+PAGES = 200  # of 1,000 executions, in one listing
+
+# The error of an execution whose letter could not be sent; its cause begins with the error that began it. The two
+# others are of an execution that no Catch sees.
+UNSENT = "LetterNotSent"
+SENT_NOTHING = {UNSENT, "States.Runtime", "States.DataLimitExceeded"}
+
 LONGEST_MESSAGE = 1024  # characters, as the state machine keeps of an error
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An execution that is over. `how`: FAILED, TIMED_OUT, ABORTED, or STALLED where it should have settled its row."""
+    """An execution that is over. `how`: FAILED, TIMED_OUT, ABORTED, or STALLED where it should have settled its row.
+
+    `sent_nothing`: certainly no letter; else its history knows. `stopped` is None where nobody knows when.
+    """
 
     arn: str
     how: str
     event: dict[str, Any]
     error: dict[str, str]
-    has_sent_its_letter: bool
+    sent_nothing: bool = False
+    stopped: datetime | None = None
 
 
 class Executions:
-    def __init__(self, states: SFNClient, machines: Sequence[str]) -> None:
+    def __init__(
+        self, states: SFNClient, machines: Sequence[str], rest: Callable[[float], object] = time.sleep
+    ) -> None:
         self._states = states
         self._machines = machines
+        self._rest = rest
 
-    def ended_badly(self, started_since: datetime) -> Iterator[str]:
-        """By status, of every machine, each the newest first, as Step Functions lists them."""
+    def ended_badly(self, stopped_since: datetime, started_since: datetime) -> Iterator[str]:
+        """By status, of every machine, each the newest first, as Step Functions lists them: by their start."""
         for status in BADLY:
             for machine in self._machines:
-                pages = self._states.get_paginator("list_executions").paginate(
-                    stateMachineArn=machine, statusFilter=status, PaginationConfig={"PageSize": 1000}
-                )
-                found = (execution for page in pages for execution in page["executions"])
-                for execution in takewhile(lambda one: one["startDate"] >= started_since, found):
-                    yield execution["executionArn"]
+                listed = (execution for page in self._pages(machine, status) for execution in page["executions"])
+                for execution in takewhile(lambda one: one["startDate"] >= started_since, listed):
+                    if execution.get("stopDate", stopped_since) >= stopped_since:
+                        yield execution["executionArn"]
+
+    def running(self) -> Iterator[str]:
+        """Of every machine. Raises LookupError if one runs more than are listed: then nobody knows of the others."""
+        for machine in self._machines:
+            page: Any = {}
+            for page in self._pages(machine, "RUNNING"):
+                yield from (execution["executionArn"] for execution in page["executions"])
+            if "nextToken" in page:
+                raise LookupError(f"{machine} runs more than {PAGES * 1000:,} executions")
+
+    def _pages(self, machine: str, status: ExecutionStatusType) -> Iterator[Any]:
+        pages = self._states.get_paginator("list_executions").paginate(
+            stateMachineArn=machine, statusFilter=status, PaginationConfig={"PageSize": 1000}
+        )
+        for page in islice(pages, PAGES):
+            yield page
+            self._rest(SECONDS_A_PAGE)
 
     def ended(self, arn: str) -> Ended | None:
         """None while it runs. Raises LookupError if it is not known: Step Functions forgets one after 90 days."""
+        self._rest(SECONDS_A_QUESTION)
         try:
             found = self._states.describe_execution(executionArn=arn)
         except self._states.exceptions.ExecutionDoesNotExist:
             raise LookupError(arn) from None
-        if found["status"] == "RUNNING":
-            return None
-        how = "STALLED" if found["status"] == "SUCCEEDED" else found["status"]
-        error = {
-            "code": found.get("error") or how,
-            "message": (found.get("cause") or f"the execution ended as {found['status']}")[:LONGEST_MESSAGE],
-        }
-        return Ended(arn, how, json.loads(found["input"]), error, self._has_sent_its_letter(arn))
+        return None if found["status"] == "RUNNING" else _ended(found, found.get("stopDate"))
 
-    def _has_sent_its_letter(self, arn: str) -> bool:
+    def told(self, detail: Mapping[str, Any]) -> Ended | None:
+        """By Step Functions' own event, which asks nobody. Without the input, as it comes where that is longer than
+        some 248 KB, it is asked for."""
+        if not detail.get("input"):
+            return self.ended(detail["executionArn"])
+        return _ended(detail, datetime.fromtimestamp(detail["stopDate"] / 1000, UTC))
+
+    def has_sent_its_letter(self, arn: str) -> bool:
         """Whether it came out of the state DeadLetter other than by its Catch."""
         pages = self._states.get_paginator("get_execution_history").paginate(
             executionArn=arn, reverseOrder=True, includeExecutionData=False
@@ -77,6 +113,18 @@ class Executions:
             elif event["type"] == "TaskStateEntered":
                 return sent and event["stateEnteredEventDetails"]["name"] == "DeadLetter"
         return False
+
+
+def _ended(found: Mapping[str, Any], stopped: datetime | None) -> Ended:
+    """What Step Functions describes, and what its event tells, in the same words."""
+    how = "STALLED" if found["status"] == "SUCCEEDED" else found["status"]
+    code = found.get("error") or how
+    message = found.get("cause") or f"the execution ended as {found['status']}"
+    sent_nothing = how == "FAILED" and code in SENT_NOTHING
+    if code == UNSENT:
+        code, _, message = message.partition(": ")
+    error = {"code": code, "message": message[:LONGEST_MESSAGE]}
+    return Ended(found["executionArn"], how, json.loads(found["input"]), error, sent_nothing, stopped)
 
 
 @cache

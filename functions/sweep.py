@@ -1,25 +1,28 @@
 """Finish what an execution left unfinished where no Catch could: its row is settled, and one letter is sent.
 
-Called by Step Functions' own event that an execution failed, timed out or was aborted, which AWS delivers at best
-effort; and on a schedule, which asks nobody: it looks at the rows that are PROCESSING for longer than an execution may
-last, and at every execution that ended badly in the last hours. Each may so be looked at many times, and is finished
-once: the row remembers.
+Called by Step Functions' own event that an execution timed out, was aborted or died without its letter, which AWS
+delivers at best effort; it asks nobody about it. And on a schedule: then it looks at the rows that are PROCESSING while
+no execution is at them, and at every execution that ended badly in the last hours. Of these calls one is at work at a
+time; what it has looked at it remembers, and what it has no time for the next one looks at. An execution that is looked
+at twice all the same is finished once: its row remembers.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from functions.executions import Ended, Executions, executions
 from functions.keys import LONGEST_KEY
+from functions.memory import Memory, mark, memory
 from functions.results import Results, results
 from functions.telemetry import LambdaContext, MetricUnit, logger, metrics
 
@@ -31,8 +34,14 @@ IDENTITY = {"Object Created": {"key", "etag", "sequencer"}, "Object Deleted": {"
 
 LARGEST_NUMBER = 10**38  # DynamoDB keeps 38 digits
 
-# How long an execution that ended badly is looked at again: longer than queue and table are away together.
+# How long after its end an execution that ended badly is looked for: longer than queue and table are away together.
 LOOKS_BACK = timedelta(hours=3)
+
+# A sweep begins nothing when it has less time left: longer than one execution takes, even where calls are slow.
+SPARE_SECONDS = 60
+
+# A row whose execution ended longer ago has been missed by the event and by two sweeps.
+STALLED_AFTER = timedelta(minutes=30)
 FORGOTTEN = {"code": "STALLED", "message": "the row was left PROCESSING, and its execution is not known any more"}
 
 
@@ -41,11 +50,21 @@ class Services:
     executions: Executions
     results: Results
     letters: SQSClient
+    memory: Memory
 
 
 @cache
 def services() -> Services:
-    return Services(executions(), results(), boto3.client("sqs"))
+    return Services(executions(), results(), boto3.client("sqs"), memory())
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An execution that may have left something unfinished. `look` asks what became of it."""
+
+    arn: str
+    look: Callable[[], Ended | None]
+    left_a_row: bool = False
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -54,39 +73,84 @@ def handler(event: dict[str, Any], context: LambdaContext, using: Services | Non
     """What became of each execution that was looked at."""
     using = using or services()
     if event["source"] == "aws.states":
-        execution = event["detail"]["executionArn"]
-        ended = using.executions.ended(execution)
-        if ended is None:  # an answer may be older than the event; after an error Lambda calls again
-            raise RuntimeError(f"{execution} has ended, and Step Functions still says RUNNING")
-        return {execution: _finish(using, ended, told=True)}
+        ended = using.executions.told(event["detail"])
+        return {event["detail"]["executionArn"]: _finish(using, ended, told=True)}
+    now = datetime.now(UTC)
+    looked_at = using.memory.begin(now, now + timedelta(milliseconds=context.get_remaining_time_in_millis()))
+    if looked_at is None:
+        logger.warning("another sweep is at work: this one leaves")
+        return {}
+    return _sweep(using, context, looked_at)
+
+
+def _sweep(using: Services, context: LambdaContext, looked_at: Set[bytes]) -> dict[str, str]:
     became: dict[str, str] = {}
     problems: list[Exception] = []
+    found, done, all_found, stalled = set[bytes](), set[bytes](), False, 0
     try:
-        for execution, look in _suspects(using):
-            logger.append_keys(key=None, execution=execution)
+        for suspect in _suspects(using):
+            found.add(mark(suspect.arn))
+            if mark(suspect.arn) in looked_at and not suspect.left_a_row:
+                continue
+            if context.get_remaining_time_in_millis() < SPARE_SECONDS * 1000:
+                logger.warning("no time for the rest: the next sweep goes on")
+                break
+            logger.append_keys(key=None, execution=suspect.arn)
             try:
-                became[execution] = _finish(using, look(), told=False)
+                ended = suspect.look()
+                stalled += suspect.left_a_row and _is_long_over(ended)
+                became[suspect.arn] = _finish(using, ended, told=False)
+                if ended:
+                    done.add(mark(suspect.arn))
             except Exception as problem:  # one that cannot be finished does not keep the others waiting
                 logger.exception("not finished")
                 problems.append(problem)
+        else:
+            all_found = True
     except Exception as problem:  # what was listed until then is finished
         logger.append_keys(key=None, execution=None)
         logger.exception("not listed")
         problems.append(problem)
+    metrics.add_metric("Stalled", MetricUnit.Count, stalled)  # also none: an alarm of it clears by that
+    # What Step Functions does not list any more need not be remembered.
+    using.memory.end((looked_at & found if all_found else looked_at) | done)
     if problems:
         raise ExceptionGroup("not finished: the next sweep tries again", problems)
     return became
 
 
-def _suspects(using: Services) -> Iterator[tuple[str, Callable[[], Ended | None]]]:
-    """The ARN of each execution, with how to ask what became of it: first those of rows, which ask for no listing."""
-    since = datetime.now(UTC) - timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
-    rows = {row["execution"]["S"]: partial(_ended, using, row) for row in using.results.at_work_since(since)}
-    metrics.add_metric("Stalled", MetricUnit.Count, len(rows))  # also none: an alarm of it clears by that
-    yield from rows.items()
-    for arn in using.executions.ended_badly(since - LOOKS_BACK):
-        if arn not in rows:
-            yield arn, partial(using.executions.ended, arn)
+def _suspects(using: Services) -> Iterator[Suspect]:
+    """First those of rows."""
+    now = datetime.now(UTC)
+    of_rows = set()
+    for row in _left_rows(using, now - timedelta(seconds=int(os.environ["SECONDS_LEFT_ALONE"]))):
+        arn = row["execution"]["S"]
+        of_rows.add(arn)
+        yield Suspect(arn, partial(_ended, using, row), left_a_row=True)
+    stopped_since = now - LOOKS_BACK
+    started_since = stopped_since - timedelta(seconds=int(os.environ["LONGEST_EXECUTION_SECONDS"]))
+    for arn in using.executions.ended_badly(stopped_since, started_since):
+        if arn not in of_rows:
+            yield Suspect(arn, partial(using.executions.ended, arn))
+
+
+def _left_rows(using: Services, before: datetime) -> Iterator[dict[str, Any]]:
+    """The rows that are PROCESSING since before that time, and no execution is at them. All that run are listed once,
+    because a burst has thousands at work for hours, and a question about each would take them all from others."""
+    rows = using.results.at_work_since(before)
+    first = next(rows, None)
+    if first is None:
+        return
+    try:
+        running = {mark(arn) for arn in using.executions.running()}
+    except LookupError as too_many:
+        logger.warning("rows are looked at when fewer executions run", extra={"because": str(too_many)})
+        return
+    yield from (row for row in chain([first], rows) if mark(row["execution"]["S"]) not in running)
+
+
+def _is_long_over(ended: Ended | None) -> bool:
+    return ended is not None and (ended.stopped is None or ended.stopped < datetime.now(UTC) - STALLED_AFTER)
 
 
 def _ended(using: Services, row: Mapping[str, Any]) -> Ended | None:
@@ -95,7 +159,7 @@ def _ended(using: Services, row: Mapping[str, Any]) -> Ended | None:
     try:
         return using.executions.ended(arn)
     except LookupError:
-        return Ended(arn, "STALLED", _event(row), FORGOTTEN, has_sent_its_letter=False)
+        return Ended(arn, "STALLED", _event(row), FORGOTTEN, sent_nothing=True)
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,8 +182,12 @@ def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
         return "RUNNING"
     logger.append_keys(key=_told_of(ended.event, "object", "key"), execution=ended.arn)
     has_row, now = _has_row(ended.event), datetime.now(UTC)
-    owed = not ended.has_sent_its_letter
-    mine = using.results.take(ended.event, ended.arn, now, letter_owed=owed) if has_row else told and owed
+    take = partial(using.results.take, ended.event, ended.arn, now)
+    # Aborted or out of time at work, it never came to its letter: that is so where its row is not final, and asks
+    # Step Functions nothing.
+    at_work = has_row and ended.how in {"ABORTED", "TIMED_OUT"} and take(letter_owed=False)
+    owed = at_work or ended.sent_nothing or not using.executions.has_sent_its_letter(ended.arn)
+    mine = at_work or (take(letter_owed=owed) if has_row else told and owed)
     if not mine:
         return "SETTLED"
     if owed:

@@ -63,7 +63,7 @@ class Alarms(Construct):
         )
         self._alarm(
             "StalledRows",
-            "Rows were PROCESSING longer than an execution may last. The sweep finishes them: see that it did.",
+            "Rows were PROCESSING half an hour after their execution's end. The sweep finishes them: see that it did.",
             cloudwatch.Metric(
                 namespace="Darkroom",
                 metric_name="Stalled",

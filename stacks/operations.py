@@ -1,20 +1,24 @@
 """What watches over the pipeline: the sweep behind every execution that died."""
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws, Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
-from stacks.grants import allow
+from stacks.grants import accept, allow
 from stacks.rules import rule_of
 from stacks.steps import Steps
+from stacks.storage import Storage
 from stacks.workflow import Workflow
 
 SWEEPS_EVERY = Duration.minutes(15)
 
 
 class Operations(Construct):
-    def __init__(self, scope: Construct, construct_id: str, *, steps: Steps, workflow: Workflow) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, storage: Storage, steps: Steps, workflow: Workflow
+    ) -> None:
         super().__init__(scope, construct_id)
         machines = [workflow.images, workflow.deletions]
         sweep = targets.LambdaFunction(steps.sweep.invoked)
@@ -37,6 +41,22 @@ class Operations(Construct):
             targets=[sweep],
         )
         self.rules = [ended, sweeps]
+        # A call that failed is followed by the next scheduled one, which finds whatever it left. By default Lambda
+        # would call again twice, also after a sweep that ran out of time, while thousands wait.
+        steps.sweep.invoked.configure_async_invoke(retry_attempts=0)
+
+        memory = dynamodb.Table(
+            self,
+            "Memory",
+            partition_key=dynamodb.Attribute(name="name", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=storage.encryption,
+            encryption_key=storage.key,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        accept(memory, "AwsSolutions-DDB3", because="what it forgets, the next sweep looks at once more")
+        steps.sweep.function.add_environment("SWEEPS_TABLE", memory.table_name)
+        allow(steps.sweep.role, "dynamodb:UpdateItem", on=[memory.table_arn])
         steps.sweep.function.add_environment(
             "STATE_MACHINES", ",".join(machine.state_machine_arn for machine in machines)
         )

@@ -25,7 +25,7 @@ class Pipeline(Stack):
         steps = Steps(self, "Steps", settings=settings, storage=storage)
         workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
         intake = Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
-        operations = Operations(self, "Operations", steps=steps, workflow=workflow)
+        operations = Operations(self, "Operations", storage=storage, steps=steps, workflow=workflow)
         Alarms(
             self,
             "Alarms",

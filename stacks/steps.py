@@ -20,9 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # Longer than the largest picture takes to decode and encode; the state machine's tasks wait 90 s for it.
 TIMEOUT = Duration.seconds(60)
 
-# Step Functions answers some 15 questions a second about executions that failed, and there may be thousands. Shorter
-# than the time between two scheduled ones: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+# There may be thousands of executions to ask about, a few a second. Shorter than the time between two scheduled ones.
 TIMEOUT_OF_THE_SWEEP = Duration.minutes(14)
+
+# Seconds after its last write in which a row that is PROCESSING is nobody's business but its execution's.
+LEFT_ALONE = 300
 
 
 class Step(Construct):
@@ -169,6 +171,7 @@ class Steps(Construct):
                 "RESULTS_TABLE": storage.results.table_name,
                 "DEAD_LETTER_QUEUE": storage.dead_letters.queue_url,
                 "LONGEST_EXECUTION_SECONDS": str(longest_execution()),
+                "SECONDS_LEFT_ALONE": str(LEFT_ALONE),
             },
             timeout=TIMEOUT_OF_THE_SWEEP,
         )

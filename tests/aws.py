@@ -1,4 +1,4 @@
-"""What every folder of tests makes of AWS alike: the results table, and the letters of a queue."""
+"""What every folder of tests makes of AWS alike: the tables, and the letters of a queue."""
 
 import json
 from typing import Any
@@ -14,6 +14,16 @@ def create_results_table(dynamodb: Any, name: str) -> None:
         GlobalSecondaryIndexes=[
             {"IndexName": "by-status", "KeySchema": by_status, "Projection": {"ProjectionType": "ALL"}}
         ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def create_sweeps_table(dynamodb: Any, name: str) -> None:
+    """What the sweep remembers."""
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
 

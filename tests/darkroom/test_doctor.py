@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -31,7 +32,19 @@ def healthy(target: Target, account: Stacks, monkeypatch: pytest.MonkeyPatch) ->
     account.deployed["CDKToolkit"] = {"BootstrapVersion": "33"}
     account.templates["Darkroom"] = TEMPLATE
     monkeypatch.setattr(deploy, "template", lambda *_: TEMPLATE)
+    monkeypatch.setattr(Target, "functions", places(1_000))
     return account
+
+
+def places(limit: int | None) -> SimpleNamespace:
+    """Lambda in an account with so many, which moto does not tell; None where nobody may ask."""
+
+    def get_account_settings() -> dict[str, Any]:
+        if limit is None:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetAccountSettings")
+        return {"AccountLimit": {"ConcurrentExecutions": limit}}
+
+    return SimpleNamespace(get_account_settings=get_account_settings)
 
 
 def look(*, aws: bool = True) -> dict[str, dict[str, Any]]:
@@ -156,6 +169,20 @@ def test_an_account_that_is_not_bootstrapped_enough(version: str | None, said: s
     if version:
         healthy.deployed["CDKToolkit"] = {"BootstrapVersion": version}
     assert_missing(look()["CDK bootstrap"], said, "npx cdk bootstrap")
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(
+    ("limit", "found", "fix"),
+    [(10, "10: some 5 pictures a second", "Service Quotas"), (None, "not known", "lambda:GetAccountSettings")],
+)
+def test_an_account_with_few_places_is_told_so_and_is_not_ill(limit, found, fix, monkeypatch: pytest.MonkeyPatch):
+    """A burst takes longer there; nothing is missing."""
+    monkeypatch.setattr(Target, "functions", places(limit))
+    check = look()["functions at once"]
+    assert check["state"] == "note"
+    assert found in check["found"]
+    assert fix in check["fix"]
 
 
 def test_no_stack(healthy: Stacks):

@@ -157,7 +157,7 @@ class Load:
         changes = {
             "validate": short,
             "resize": short,
-            "sweep": {"Environment": {"LONGEST_EXECUTION_SECONDS": "0"}},  # as if an hour and a half had passed
+            "sweep": {"Environment": {"SECONDS_LEFT_ALONE": "0"}},  # as if five minutes had passed
         }
         sweep = self.deployed.function("sweep")["FunctionName"]
         with faulty(self.deployed, self.plans(), changes=changes) as broken:

@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "RESULTS_TABLE": "results",
     "UPLOADS_BUCKET": UPLOADS,
     "LONGEST_EXECUTION_SECONDS": "5400",
+    "SECONDS_LEFT_ALONE": "300",
     "CAPTIONS": json.dumps({"model_id": "a.model-v1:0", "prompt": "Say what you see.", "max_tokens": 50, "top_p": 0.9}),
 }
 
@@ -57,6 +58,10 @@ class Context:
     memory_limit_in_mb: int = 1769
     invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:function"
     aws_request_id: str = "request"
+    seconds_left: float = 840
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(self.seconds_left * 1000)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Sweep: what an execution left unfinished becomes a row FAILED and one letter, whoever looks and however often."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +10,11 @@ import pytest
 from botocore.stub import Stubber
 
 from functions import sweep
-from functions.executions import Ended, Executions
+from functions.executions import PAGES, SECONDS_A_PAGE, SECONDS_A_QUESTION, Ended, Executions
+from functions.memory import BYTES_OF_A_MARK, MOST, Memory
 from functions.results import Results
 from functions.sweep import Services
-from tests.aws import letters
+from tests.aws import create_sweeps_table, letters
 from tests.functions.conftest import ENVIRONMENT, Context
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
@@ -27,8 +29,9 @@ def event(sequencer: str = "0A", **more: Any) -> dict[str, Any]:
     return {"detail-type": "Object Created", "detail": {"bucket": {"name": "uploads"}, "object": picture}, **more}
 
 
-def ended(how: str = "ABORTED", *, arn: str = ARN, letter: bool = False, of: Any = None) -> Ended:
-    return Ended(arn, how, event() if of is None else of, ERROR, letter)
+def ended(how: str = "ABORTED", *, arn: str = ARN, of: Any = None, minutes_ago: float = 0) -> Ended:
+    stopped = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    return Ended(arn, how, event() if of is None else of, ERROR, stopped=stopped)
 
 
 def deletion(*, version: str = "v1", marker: bool = True, sequencer: str = "0D") -> dict[str, Any]:
@@ -43,31 +46,54 @@ def status_change(arn: str = ARN) -> dict[str, Any]:
 
 
 class Known(Executions):
-    """Step Functions with these executions."""
+    """Step Functions with these executions, and what it was asked. `letter`: those that ended have sent theirs."""
 
-    def __init__(self, *ended: Ended, running: tuple[str, ...] = ()) -> None:
+    def __init__(self, *ended: Ended, running: tuple[str, ...] = (), letter: bool = False) -> None:
         self._known: dict[str, Ended | None] = {one.arn: one for one in ended} | dict.fromkeys(running)
+        self._letter = letter
+        self.asked: list[str] = []
 
     def ended(self, arn: str) -> Ended | None:
+        self.asked.append(f"describe {arn}")
         if arn not in self._known:
             raise LookupError(arn)
         return self._known[arn]
 
-    def ended_badly(self, _: datetime) -> Iterator[str]:
+    def told(self, detail: Any) -> Ended | None:
+        return self._known[detail["executionArn"]]
+
+    def has_sent_its_letter(self, arn: str) -> bool:
+        self.asked.append(f"history of {arn}")
+        return self._letter
+
+    def running(self) -> Iterator[str]:
+        self.asked.append("running")
+        yield from (arn for arn, one in self._known.items() if one is None)
+
+    def ended_badly(self, stopped_since: datetime, started_since: datetime) -> Iterator[str]:
+        assert stopped_since > started_since
         yield from (arn for arn, one in self._known.items() if one and one.how != "STALLED")
 
 
 class Swept:
-    """The table and the queue, and the sweep over them."""
+    """The tables and the queue, and the sweep over them."""
 
     def __init__(self, dynamodb: Any) -> None:
         self.dynamodb, self.sqs = dynamodb, boto3.client("sqs")
         self.table = ENVIRONMENT["RESULTS_TABLE"]
         self.queue = self.sqs.create_queue(QueueName="letters")["QueueUrl"]
+        create_sweeps_table(dynamodb, "sweeps")
+        self.memory = Memory(dynamodb, "sweeps")
 
-    def __call__(self, happened: dict[str, Any], *known: Ended, running: tuple[str, ...] = ()) -> dict[str, str]:
-        services = Services(Known(*known, running=running), Results(self.dynamodb, self.table), self.sqs)
-        return sweep.handler(happened, Context(), services)
+    def services(self, known: Executions, letters: Any = None, results: Results | None = None) -> Services:
+        return Services(known, results or Results(self.dynamodb, self.table), letters or self.sqs, self.memory)
+
+    def __call__(
+        self, happened: dict[str, Any], *known: Ended, running: tuple[str, ...] = (), letter: bool = False
+    ) -> dict[str, str]:
+        """As it is without a memory of earlier sweeps."""
+        self.memory.end(set())
+        return sweep.handler(happened, Context(), self.services(Known(*known, running=running, letter=letter)))
 
     def put(
         self,
@@ -137,7 +163,7 @@ def test_sweeping_twice_sends_one_letter(swept: Swept, status):
 def test_sweeping_at_once_sends_one_letter(swept: Swept):
     """The second finds the row taken."""
     swept.put("PROCESSING")
-    services = Services(Known(ended()), Results(swept.dynamodb, swept.table), swept.sqs)
+    services = swept.services(Known(ended()))
     inner: list[dict[str, str]] = []
     send = swept.sqs.send_message
 
@@ -146,17 +172,52 @@ def test_sweeping_at_once_sends_one_letter(swept: Swept):
             inner.append(sweep.handler(status_change(), Context(), services))
             send(**message)
 
-    sweep.handler(status_change(), Context(), Services(Known(ended()), services.results, Slow()))  # type: ignore[arg-type]
+    sweep.handler(status_change(), Context(), swept.services(Known(ended()), Slow()))
     assert inner == [{ARN: "SETTLED"}]
     assert len(swept.letters()) == 1
 
 
-def test_an_event_that_comes_before_step_functions_own_answer_is_asked_about_again(swept: Swept):
-    """DescribeExecution may still say RUNNING. Lambda calls again after an error, and after a success does not."""
-    swept.put("PROCESSING")
-    with pytest.raises(RuntimeError, match=ARN):
-        swept(status_change(), running=(ARN,))
-    assert (swept.row()["status"], swept.letters()) == ({"S": "PROCESSING"}, [])
+def test_an_event_without_its_input_is_asked_about(swept: Swept):
+    """DescribeExecution may still say RUNNING then: the schedule follows, and nobody is told of an error."""
+    states = boto3.client("stepfunctions")
+    described = {"executionArn": ARN, "stateMachineArn": "arn:machine", "startDate": 0, "status": "RUNNING"}
+    with Stubber(states) as stub:
+        stub.add_response("describe_execution", described)
+        services = swept.services(Executions(states, [], rest=lambda _: None))
+        assert sweep.handler(status_change(), Context(), services) == {ARN: "RUNNING"}
+    assert swept.letters() == []
+
+
+def told(status: str, **more: Any) -> dict[str, Any]:
+    """The whole event of Step Functions."""
+    happened = status_change()
+    happened["detail"] |= {"status": status, "input": json.dumps(event()), "stopDate": 1_764_000_000_000} | more
+    return happened
+
+
+@pytest.mark.parametrize(
+    ("happened", "error"),
+    [
+        (told("ABORTED", error=None, cause=None), ERROR),
+        (told("TIMED_OUT"), {"code": "TIMED_OUT", "message": "the execution ended as TIMED_OUT"}),
+        (told("FAILED", error="States.Runtime", cause="no"), {"code": "States.Runtime", "message": "no"}),
+        (
+            told("FAILED", error="LetterNotSent", cause="RuntimeError: no: room"),
+            {"code": "RuntimeError", "message": "no: room"},
+        ),
+    ],
+    ids=["aborted", "timed out", "runtime", "letter not sent"],
+)
+def test_what_step_functions_tells_it_is_not_asked(swept: Swept, happened, error):
+    """After a mass failure thousands are told of at once. A stub without an answer refuses every call."""
+    swept.put("FAILED" if error["code"] == "RuntimeError" else "PROCESSING")
+    states = boto3.client("stepfunctions")
+    with Stubber(states):
+        how = sweep.handler(happened, Context(), swept.services(Executions(states, ["arn:a"])))
+    assert how == {ARN: happened["detail"]["status"]}
+    [letter] = swept.letters()
+    assert (letter["error"], letter["event"]) == (error, event())
+    assert swept.row()["error"]["M"]["code"] == {"S": error["code"]}
 
 
 def test_a_success_that_was_recorded_meanwhile_stays(swept: Swept):
@@ -175,8 +236,7 @@ def test_a_success_that_was_recorded_meanwhile_stays(swept: Swept):
             )
             send(**message)
 
-    results = Results(swept.dynamodb, swept.table)
-    sweep.handler(status_change(), Context(), Services(Known(ended()), results, Slow()))  # type: ignore[arg-type]
+    sweep.handler(status_change(), Context(), swept.services(Known(ended()), Slow()))
     assert (swept.row()["status"], "error" in swept.row()) == ({"S": "SUCCEEDED"}, False)
 
 
@@ -198,7 +258,7 @@ def test_a_sweep_that_died_is_followed_by_another(swept: Swept, monkeypatch):
 def test_a_letter_that_was_sent_is_not_sent_again(swept: Swept):
     """Only the row could not be written."""
     swept.put("PROCESSING")
-    swept(status_change(), ended("FAILED", letter=True))
+    swept(status_change(), ended("FAILED"), letter=True)
     assert (swept.row()["status"], swept.letters()) == ({"S": "FAILED"}, [])
 
 
@@ -210,10 +270,10 @@ def test_a_letter_that_could_not_be_sent_is_sent_now(swept: Swept):
 
 
 def test_a_failure_that_was_recorded_and_sent_is_left_alone(swept: Swept):
-    """The usual one: the event tells of it all the same."""
+    """The usual one: only the schedule looks at it."""
     swept.put("FAILED")
     row = swept.row()
-    assert swept(status_change(), ended("FAILED", letter=True)) == {ARN: "SETTLED"}
+    assert swept(status_change(), ended("FAILED"), letter=True) == {ARN: "SETTLED"}
     assert (swept.row(), swept.letters()) == (row, [])
 
 
@@ -248,21 +308,146 @@ def test_the_schedule_finds_what_nobody_told_of(swept: Swept):
     assert len(swept.letters()) == 1
 
 
-@pytest.mark.parametrize(("minutes_ago", "stalled"), [(91, 1.0), (89, 0.0)])
+@pytest.mark.parametrize(("minutes_ago", "stalled"), [(31, 1.0), (29, 0.0)])
 def test_the_schedule_says_how_many_rows_are_stalled(swept: Swept, log_lines, minutes_ago, stalled):
-    """An alarm hangs on it, and clears by the next sweep that finds none."""
-    swept.put("PROCESSING", minutes_ago=minutes_ago)
-    swept(SCHEDULED, ended())
+    """By the end of their execution, not by their age: a picture may wait its turn for hours. An alarm hangs on it, and
+    clears by the next sweep that finds none."""
+    swept.put("PROCESSING", minutes_ago=300)
+    swept(SCHEDULED, ended(minutes_ago=minutes_ago))
     assert [line["Stalled"] for line in log_lines() if "Stalled" in line] == [[stalled]]
 
 
 def test_the_schedule_leaves_the_young_and_the_slow_alone(swept: Swept):
-    """Younger than an execution may last it is not even asked for; older, it may still be running."""
-    swept.put("PROCESSING", minutes_ago=89)
-    assert swept(SCHEDULED) == {}
-    swept.put("PROCESSING", minutes_ago=91)
-    assert swept(SCHEDULED, running=(ARN,)) == {ARN: "RUNNING"}
+    """A young row is nobody's business but its execution's; of an old one it is seen in one listing that it runs."""
+    known = Known(running=(ARN,))
+    swept.put("PROCESSING", minutes_ago=4)
+    assert sweep.handler(SCHEDULED, Context(), swept.services(known)) == {}
+    assert known.asked == []
+    swept.put("PROCESSING", minutes_ago=600)
+    assert sweep.handler(SCHEDULED, Context(), swept.services(known)) == {}
+    assert known.asked == ["running"]
     assert (swept.row()["status"], swept.letters()) == ({"S": "PROCESSING"}, [])
+
+
+def test_a_row_whose_execution_died_is_found_within_minutes(swept: Swept):
+    """However long an execution may last: none is at it any more."""
+    swept.put("PROCESSING", minutes_ago=6)
+    known = Known(ended("TIMED_OUT"), running=("arn:other",))
+    assert sweep.handler(SCHEDULED, Context(), swept.services(known)) == {ARN: "TIMED_OUT"}
+    assert known.asked == ["running", f"describe {ARN}"]
+
+
+def test_one_that_runs_again_by_the_time_it_is_asked_about_is_left_alone(swept: Swept):
+    """A listing is older than an answer."""
+    swept.put("PROCESSING", minutes_ago=6)
+
+    class Unlisted(Known):
+        def running(self) -> Iterator[str]:
+            yield from ()
+
+    assert sweep.handler(SCHEDULED, Context(), swept.services(Unlisted(running=(ARN,)))) == {ARN: "RUNNING"}
+    assert swept.row()["status"] == {"S": "PROCESSING"}
+
+
+def test_rows_wait_where_more_run_than_can_be_listed(swept: Swept):
+    """Nobody can say then which of them are dead; what ended badly is finished all the same."""
+    swept.put("PROCESSING", minutes_ago=6, execution="arn:other")
+
+    class Crowded(Known):
+        def running(self) -> Iterator[str]:
+            raise LookupError("more than one knows")
+            yield
+
+    assert sweep.handler(SCHEDULED, Context(), swept.services(Crowded(ended("FAILED")))) == {ARN: "SETTLED"}
+    assert swept.row()["status"] == {"S": "PROCESSING"}
+
+
+def test_what_was_looked_at_is_not_asked_about_again(swept: Swept):
+    """Not by the next sweep, and not by the one after it; what came since is."""
+    known = Known(ended("FAILED"), letter=True)
+    for _ in range(3):
+        sweep.handler(SCHEDULED, Context(), swept.services(known))
+    assert known.asked == [f"describe {ARN}", f"history of {ARN}"]
+    more = Known(ended("FAILED"), ended("FAILED", arn="arn:new"), letter=True)
+    assert sweep.handler(SCHEDULED, Context(), swept.services(more)) == {"arn:new": "SETTLED"}
+
+
+def test_what_could_not_be_finished_is_looked_at_again(swept: Swept, monkeypatch):
+    """Only what is done is remembered."""
+    swept.put("PROCESSING")
+    with monkeypatch.context() as away:
+        away.setattr(Results, "take", lambda *_, **__: 1 / 0)
+        with pytest.raises(ExceptionGroup):
+            sweep.handler(SCHEDULED, Context(), swept.services(Known(ended())))
+    assert sweep.handler(SCHEDULED, Context(), swept.services(Known(ended()))) == {ARN: "ABORTED"}
+
+
+def test_a_row_left_processing_is_looked_at_whatever_is_remembered(swept: Swept):
+    """Another call had it when its execution was looked at, and died."""
+    swept.put("SUCCEEDED")
+    assert sweep.handler(SCHEDULED, Context(), swept.services(Known(ended()))) == {ARN: "SETTLED"}
+    swept.put("PROCESSING", minutes_ago=6)
+    assert sweep.handler(SCHEDULED, Context(), swept.services(Known(ended()))) == {ARN: "ABORTED"}
+
+
+def test_what_is_not_listed_any_more_is_forgotten(swept: Swept):
+    """Else the memory would grow for ever."""
+    sweep.handler(SCHEDULED, Context(), swept.services(Known(ended("FAILED"), letter=True)))
+    sweep.handler(SCHEDULED, Context(), swept.services(Known()))
+    [item] = swept.dynamodb.scan(TableName="sweeps")["Items"]
+    assert item["looked_at"] == {"B": b""}
+
+
+def test_a_memory_that_is_full_still_fits_into_its_item(swept: Swept):
+    """DynamoDB takes 400 KB; what is left out is looked at once more."""
+    swept.memory.end({number.to_bytes(BYTES_OF_A_MARK) for number in range(MOST + 9)})
+    now = datetime.now(UTC)
+    remembered = swept.memory.begin(now, now)
+    assert remembered is not None
+    assert len(remembered) == MOST
+
+
+def test_a_sweep_beside_another_does_nothing(swept: Swept):
+    """Neither a slow one and the next, nor one that Lambda calls late."""
+    beside: list[dict[str, str]] = []
+
+    class Slow(Known):
+        def ended(self, arn: str) -> Ended | None:
+            other = Known(ended(arn="arn:other"))
+            beside.append(sweep.handler(SCHEDULED, Context(), swept.services(other)))
+            beside.append({"asked": str(other.asked)})
+            return super().ended(arn)
+
+    assert sweep.handler(SCHEDULED, Context(), swept.services(Slow(ended()))) == {ARN: "ABORTED"}
+    assert beside == [{}, {"asked": "[]"}]
+    assert sweep.handler(SCHEDULED, Context(), swept.services(Known(ended(arn="arn:other")))).keys() == {"arn:other"}
+
+
+def test_a_sweep_that_was_killed_is_in_the_way_until_its_time_is_up(swept: Swept, monkeypatch):
+    """Lambda ends it then at the latest, and the next scheduled one comes after that."""
+    with monkeypatch.context() as killed:
+        killed.setattr(Memory, "end", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sweep.handler(SCHEDULED, Context(seconds_left=840), swept.services(Known()))
+    assert swept.memory.begin(datetime.now(UTC) + timedelta(seconds=820), datetime.now(UTC)) is None
+    assert swept.memory.begin(datetime.now(UTC) + timedelta(seconds=840), datetime.now(UTC)) == set()
+
+
+def test_a_sweep_that_has_no_time_left_is_followed_by_the_next(swept: Swept):
+    """It ends by itself, as a success: nobody is told of an error, and Lambda calls nobody again."""
+    every = [ended("FAILED", arn=f"arn:{number}") for number in range(5)]
+
+    became = []
+    for _ in range(3):
+        context = Context(seconds_left=400)
+
+        class Slow(Known):
+            def ended(self, arn: str) -> Ended | None:
+                context.seconds_left -= 200  # noqa: B023
+                return super().ended(arn)
+
+        became.append(sweep.handler(SCHEDULED, context, swept.services(Slow(*every, letter=True))))
+    assert [list(one) for one in became] == [["arn:0", "arn:1"], ["arn:2", "arn:3"], ["arn:4"]]
 
 
 def test_an_execution_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
@@ -364,7 +549,7 @@ def test_a_deletion_whose_letter_was_sent_is_left_alone(swept: Swept):
     """The usual one: it could not clean up, and said so itself."""
     swept.put("DELETED", sequencer="0D")
     row = swept.row()
-    assert swept(status_change(), ended("FAILED", letter=True, of=deletion())) == {ARN: "SETTLED"}
+    assert swept(status_change(), ended("FAILED", of=deletion()), letter=True) == {ARN: "SETTLED"}
     assert (swept.row(), swept.letters()) == (row, [])
 
 
@@ -397,7 +582,7 @@ def test_one_that_cannot_be_finished_does_not_keep_the_others_waiting(swept: Swe
 
     known = Unanswered(ended(arn="arn:unanswered"), ended())
     with pytest.raises(ExceptionGroup, match="the next sweep tries again"):
-        sweep.handler(SCHEDULED, Context(), Services(known, Results(swept.dynamodb, swept.table), swept.sqs))
+        sweep.handler(SCHEDULED, Context(), swept.services(known))
     assert (swept.row()["status"], len(swept.letters())) == ({"S": "FAILED"}, 1)
 
 
@@ -407,13 +592,12 @@ def test_a_listing_that_fails_does_not_keep_the_rows_waiting(swept: Swept):
     when_listed = []
 
     class Unlisted(Known):
-        def ended_badly(self, _: datetime) -> Iterator[str]:
+        def ended_badly(self, *_: datetime) -> Iterator[str]:
             when_listed.append(swept.row()["status"])
             raise RuntimeError("Step Functions did not list")
 
-    services = Services(Unlisted(ended()), Results(swept.dynamodb, swept.table), swept.sqs)
     with pytest.raises(ExceptionGroup, match="the next sweep tries again") as failed:
-        sweep.handler(SCHEDULED, Context(), services)
+        sweep.handler(SCHEDULED, Context(), swept.services(Unlisted(ended())))
     assert [str(problem) for problem in failed.value.exceptions] == ["Step Functions did not list"]
     assert when_listed == [{"S": "FAILED"}]
     assert len(swept.letters()) == 1
@@ -459,31 +643,68 @@ ELSEWHERE = [("ExecutionAborted", None), ("TaskSucceeded", None), ("TaskStateEnt
 def test_the_history_says_whether_the_letter_was_sent(events, sent):
     """The last task that was entered is DeadLetter, and it succeeded."""
     states = boto3.client("stepfunctions")
-    described = {"executionArn": ARN, "stateMachineArn": "arn:machine", "name": "one", "startDate": 0}
     with Stubber(states) as stub:
-        stub.add_response("describe_execution", {**described, "status": "FAILED", "input": "{}", "error": "E"})
         stub.add_response("get_execution_history", history(*events))
-        found = Executions(states, []).ended(ARN)
-    assert found == Ended(ARN, "FAILED", {}, {"code": "E", "message": "the execution ended as FAILED"}, sent)
+        assert Executions(states, []).has_sent_its_letter(ARN) is sent
+
+
+def test_an_execution_is_described_as_its_event_tells_of_it():
+    """Whoever looks, the same is found; and Step Functions is not asked faster than a few times a second."""
+    states, rests = boto3.client("stepfunctions"), list[float]()
+    stopped = datetime.fromtimestamp(1_764_000_000, UTC)
+    described = {"executionArn": ARN, "stateMachineArn": "arn:machine", "name": "one", "startDate": 0}
+    described |= {"status": "FAILED", "input": json.dumps(event()), "error": "LetterNotSent", "cause": "E: m"}
+    with Stubber(states) as stub:
+        stub.add_response("describe_execution", described | {"stopDate": stopped})
+        found = Executions(states, [], rest=rests.append).ended(ARN)
+        happened = described | {"stopDate": 1_764_000_000_000}
+        assert Executions(states, []).told(happened) == found
+    assert found == Ended(ARN, "FAILED", event(), {"code": "E", "message": "m"}, sent_nothing=True, stopped=stopped)
+    assert rests == [SECONDS_A_QUESTION]
 
 
 def test_of_what_ended_badly_only_the_newer_is_looked_at():
-    """Step Functions lists the newest first, so that what is older is not even asked for. Those that FAILED, most of
-    which have sent their letter themselves, come last, whichever machine's."""
+    """Step Functions lists by start, the newest first, so that what is older is not even asked for; an execution that
+    ran for long may have ended just now. Those that FAILED, most of which have sent their letter themselves, come last,
+    whichever machine's."""
     states = boto3.client("stepfunctions")
     now = datetime.now(UTC)
     listings = [(status, machine) for status in ("TIMED_OUT", "ABORTED", "FAILED") for machine in ("arn:a", "arn:b")]
 
-    def listed(machine: str, status: str, hours_ago: int) -> dict[str, Any]:
-        name, started = f"{status}-{hours_ago}", now - timedelta(hours=hours_ago)
-        described = {"executionArn": f"{machine}:{name}", "stateMachineArn": machine, "name": name}
-        return {**described, "status": status, "startDate": started}
+    def listed(machine: str, status: str, hours: tuple[int, int]) -> dict[str, Any]:
+        started, stopped = (now - timedelta(hours=ago) for ago in hours)
+        described = {"executionArn": f"{machine}:{status}-{hours[0]}", "stateMachineArn": machine, "name": "one"}
+        return {**described, "status": status, "startDate": started, "stopDate": stopped}
 
     with Stubber(states) as stub:
         for status, machine in listings:
-            found = [listed(machine, status, hours) for hours in (1, 2, 5)]
+            found = [listed(machine, status, hours) for hours in ((1, 0), (2, 2), (5, 4), (8, 1), (30, 1))]
             asked = {"stateMachineArn": machine, "statusFilter": status, "maxResults": 1000}
             stub.add_response("list_executions", {"executions": found, "nextToken": "older"}, asked)
-        bad = list(Executions(states, ["arn:a", "arn:b"]).ended_badly(now - timedelta(hours=4)))
+        executions = Executions(states, ["arn:a", "arn:b"], rest=lambda _: None)
+        bad = list(executions.ended_badly(now - timedelta(hours=3), now - timedelta(hours=24)))
         stub.assert_no_pending_responses()
-    assert bad == [f"{machine}:{status}-{hours}" for status, machine in listings for hours in (1, 2)]
+    assert bad == [f"{machine}:{status}-{hours}" for status, machine in listings for hours in (1, 2, 8)]
+
+
+class Endless:
+    """A Step Functions in which there is always one page more."""
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: Any) -> Iterator[Any]:
+        now = datetime.now(UTC)
+        while True:
+            yield {"executions": [{"executionArn": ARN, "startDate": now, "stopDate": now}], "nextToken": "more"}
+
+
+def test_a_listing_is_bounded_and_leaves_room_for_others():
+    """However many executions there are; after each page it rests."""
+    rests: list[float] = []
+    executions = Executions(Endless(), ["arn:a"], rest=rests.append)  # type: ignore[arg-type]
+    ever = datetime.min.replace(tzinfo=UTC)
+    assert len(list(executions.ended_badly(ever, ever))) == 3 * PAGES
+    with pytest.raises(LookupError, match="arn:a runs more than 200,000 executions"):
+        list(executions.running())
+    assert rests == [SECONDS_A_PAGE] * 4 * PAGES

@@ -47,6 +47,7 @@ GRANTS = {
         f"states:GetExecutionHistory on {EXECUTIONS}:WorkflowDeletionMachine:*",
         "dynamodb:Query on StorageResults/index/by-status",
         "dynamodb:UpdateItem on StorageResults",
+        "dynamodb:UpdateItem on OperationsMemory",
         "sqs:SendMessage on StorageDeadLetters",
     },
     "WorkflowImagePipelineRole": {

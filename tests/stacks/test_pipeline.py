@@ -142,8 +142,8 @@ def test_the_sweep_hears_of_every_execution_that_died(template):
     assert [one["ScheduleExpression"] for one in rules if "ScheduleExpression" in one] == ["rate(15 minutes)"]
 
 
-def test_a_row_is_stalled_only_after_its_execution_was_ended(template):
-    """The sweep waits as long as the state machine's own time limit."""
+def test_the_sweep_knows_how_long_an_execution_may_last(template):
+    """One that began so long ago may have ended just now."""
     [sweep] = [
         one["Properties"]
         for one in resources(template, "AWS::Lambda::Function")
@@ -151,6 +151,28 @@ def test_a_row_is_stalled_only_after_its_execution_was_ended(template):
     ]
     limit = json.loads((ROOT / "statemachine/image_pipeline.asl.json").read_text())["TimeoutSeconds"]
     assert int(sweep["Environment"]["Variables"]["LONGEST_EXECUTION_SECONDS"]) >= limit
+
+
+@pytest.mark.parametrize("provisioned", [None, 1])
+def test_lambda_does_not_call_the_sweep_again(synth, provisioned):
+    """Whichever of its versions is called: the next scheduled call does what one left."""
+    template = synth(functions={"sweep": {"provisioned_concurrency": provisioned}} if provisioned else {})
+    [once] = resources(template, "AWS::Lambda::EventInvokeConfig")
+    assert once["Properties"]["MaximumRetryAttempts"] == 0
+    called = {
+        json.dumps(target["Arn"])
+        for rule in resources(template, "AWS::Events::Rule")
+        for target in rule["Properties"]["Targets"]
+        if "Sweep" in json.dumps(target["Arn"])
+    }
+    assert len(called) == 1
+    assert (once["Properties"]["Qualifier"] == "$LATEST") is (provisioned is None)
+
+
+def test_no_function_reserves_concurrency_by_itself(template):
+    """A new account has ten places, of which none can be reserved: its deployment would fail."""
+    functions = resources(template, "AWS::Lambda::Function")
+    assert not [one for one in functions if "ReservedConcurrentExecutions" in one["Properties"]]
 
 
 def test_buckets_are_closed(template):
@@ -172,8 +194,8 @@ def test_buckets_are_closed(template):
 
 def test_rows_and_letters_are_encrypted_at_rest(template):
     """The table by a key that AWS manages, the queue by SQS's own."""
-    [table] = resources(template, "AWS::DynamoDB::Table")
-    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+    for table in resources(template, "AWS::DynamoDB::Table"):
+        assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
     [queue] = resources(template, "AWS::SQS::Queue")
     assert queue["Properties"]["SqsManagedSseEnabled"] is True
 
@@ -217,10 +239,11 @@ def test_old_uploads_are_kept_for_a_while(synth):
 
 @pytest.mark.parametrize(("policy", "deletion"), [("retain", "RetainExceptOnCreate"), ("destroy", "Delete")])
 def test_data_outlives_the_stack_unless_told_otherwise(synth, policy, deletion):
-    """`removal_policy` rules over buckets, table and queue."""
+    """`removal_policy` rules over buckets, results and queue. What the sweep remembers is no data."""
     template = synth(removal_policy=policy)
     for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SQS::Queue"):
-        assert {one["DeletionPolicy"] for one in resources(template, kind)} == {deletion}
+        found = template.find_resources(kind).items()
+        assert {one["DeletionPolicy"] for name, one in found if name.startswith("Storage")} == {deletion}
 
 
 def test_the_index_by_status_is_the_contracts(template):

@@ -6,17 +6,18 @@ The last column of the page is the local cloud's: `tests/e2e/fault_matrix.py` wr
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from moto.events.models import EventPattern
 
 from functions import results, sweep, telemetry
-from functions.sweep import Services
 from tests.statemachine import engine
 from tests.statemachine.engine import DELETION, IMAGES, Pipeline, Run, deletion, event, rejects
 
@@ -25,10 +26,12 @@ INTRODUCTION = """# What becomes of a picture when something breaks
 
 Written by `make faults` from what was observed. `make test` fails when this page is stale or a line of it is lost.
 Each step was broken for good, on every attempt, and what follows the end of an execution was let run: Step Functions'
-own event, and after it the sweep's schedule, several times.
+own event, where the deployed rule lets it through (an execution that sent its letter itself calls nobody), and after it
+the sweep's schedule, several times.
 
 - on the **engine** (the deployed ASL file on moto's interpreter, with the real sweep behind it) the functions are
-  fakes, so of memory and time only the error that Step Functions sees is the real one
+  fakes, so of memory and time only the error that Step Functions sees is the real one; a throttled call is tried
+  three times more there and not sixty
 - on the **local cloud** (the deployed stack with IAM on) the deployed functions break: they raise, leave, are killed,
   sleep beyond their time, answer nonsense; `throttled` is a function of which none may run; `refused` a function,
   table or queue that is not there. **same** is what the engine shows, seen there too; **engine only** is what the local
@@ -81,7 +84,11 @@ ENDINGS = {
 FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
 ENGINE_ONLY = "engine only"
 CONTEXT = SimpleNamespace(
-    function_name="sweep", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="request"
+    function_name="sweep",
+    memory_limit_in_mb=1,
+    invoked_function_arn="arn",
+    aws_request_id="request",
+    get_remaining_time_in_millis=lambda: 840_000,
 )
 
 
@@ -132,7 +139,7 @@ def _observed(machine: str, step: str, fault: str) -> Observed:
             task.fails_with(FUNCTION.get(fault) or CODES[kind or ""][SERVICE.index(fault)])
         run = pipeline.run(deletion() if machine == DELETION else event(), machine=machine)
         assert task.calls, f"{step} was never called"
-        swept = _sweep(pipeline, run, told="undelivered" not in fault)
+        swept = _sweep(pipeline, told=[] if "undelivered" in fault else _told(pipeline, run))
         return _after(pipeline, name, fault, run, swept)
 
 
@@ -143,17 +150,14 @@ def _swept(fault: str) -> Observed:
         run = pipeline.run(event())
         real = pipeline.services()
         broken = (
-            Services(real.executions, real.results, SimpleNamespace(send_message=_raises))  # type: ignore[arg-type]
+            replace(real, letters=SimpleNamespace(send_message=_raises))  # type: ignore[arg-type]
             if fault == "raises before its letter"
-            else Services(
-                real.executions,
-                SimpleNamespace(take=real.results.take, settle=_raises, at_work_since=lambda _: []),
-                real.letters,  # type: ignore[arg-type]
-            )
+            else replace(real, results=SimpleNamespace(take=real.results.take, settle=_raises))  # type: ignore[arg-type]
         )
+        [told] = _told(pipeline, run)
         with pytest.raises(RuntimeError):
-            sweep.handler(_told(run), CONTEXT, broken)  # type: ignore[arg-type]
-        return _after(pipeline, "Sweep", fault, run, _sweep(pipeline, run, told=False))
+            sweep.handler(told, CONTEXT, broken)  # type: ignore[arg-type]
+        return _after(pipeline, "Sweep", fault, run, _sweep(pipeline))
 
 
 def _without_table_and_queue() -> Observed:
@@ -165,25 +169,28 @@ def _without_table_and_queue() -> Observed:
         run = pipeline.run(event())
         real = pipeline.services()
         away = SimpleNamespace(take=_raises, at_work_since=real.results.at_work_since)
-        broken = Services(real.executions, away, SimpleNamespace(send_message=_raises))  # type: ignore[arg-type]
-        for happened in (_told(run), {"source": "aws.events"}, {"source": "aws.events"}):
+        broken = replace(real, results=away, letters=SimpleNamespace(send_message=_raises))  # type: ignore[arg-type]
+        for happened in (*_told(pipeline, run), {"source": "aws.events"}, {"source": "aws.events"}):
             with pytest.raises((RuntimeError, ExceptionGroup)):
                 sweep.handler(happened, CONTEXT, broken)  # type: ignore[arg-type]
-        return _after(pipeline, "all", "table and queue away", run, _sweep(pipeline, run, told=False))
+        return _after(pipeline, "all", "table and queue away", run, _sweep(pipeline))
 
 
 def _raises(*_: Any, **__: Any) -> None:
     raise RuntimeError("it died")
 
 
-def _told(run: Run) -> dict[str, Any]:
-    return {"source": "aws.states", "detail": {"executionArn": run.arn}}
+def _told(pipeline: Pipeline, run: Run) -> list[dict[str, Any]]:
+    """Step Functions' own event of the end, if the deployed rule lets it through to the sweep."""
+    happened = pipeline.tells(run)
+    of = happened["detail"]["stateMachineArn"]
+    pattern = (engine.FILES / "ended_rule.json").read_text().replace("${ImagePipeline}", of).replace("${Deletion}", of)
+    return [happened] if EventPattern.load(pattern).matches_event(happened) else []
 
 
-def _sweep(pipeline: Pipeline, run: Run, *, told: bool) -> bool:
-    """What follows the end of an execution: Step Functions tells of it, and the schedule looks twice, long after."""
-    calls = [_told(run)] if told and run.status != "SUCCEEDED" else []
-    calls += [{"source": "aws.events"}] * 2
+def _sweep(pipeline: Pipeline, *, told: Sequence[dict[str, Any]] = ()) -> bool:
+    """What follows the end of an execution: what Step Functions tells of it, and twice the schedule, long after."""
+    calls = [*told, {"source": "aws.events"}, {"source": "aws.events"}]
     answers = [sweep.handler(one, CONTEXT, pipeline.services()) for one in calls]  # type: ignore[arg-type]
     return any(how not in {"SETTLED", "RUNNING"} for answer in answers for how in answer.values())
 
@@ -220,10 +227,12 @@ class _account:
         self._patch = pytest.MonkeyPatch()
         self._pipelines = engine.start(self._patch)
         pipeline = next(self._pipelines)
+        pipeline.patient = False
         variables = {
             "DEAD_LETTER_QUEUE": pipeline.queue,
             "UPLOADS_BUCKET": "uploads",
-            "LONGEST_EXECUTION_SECONDS": "-1",
+            "SECONDS_LEFT_ALONE": "-1",
+            "LONGEST_EXECUTION_SECONDS": "604800",
         }
         for name, value in variables.items():
             self._patch.setenv(name, value)

@@ -220,11 +220,12 @@ def test_a_failure_that_cannot_be_recorded_still_sends_its_letter(pipeline):
 
 
 def test_a_letter_that_cannot_be_sent_still_ends_in_a_failure(pipeline):
-    """The row says FAILED, and the execution fails with the first error."""
+    """The row says FAILED, and the execution's error that the letter is owed, with the first error behind it: by that
+    the sweep is called."""
     pipeline.tasks["Resize"].fails_with("RuntimeError")
     pipeline.tasks["DeadLetter"].fails_with("SQS.AmazonSQSException")
     run = pipeline.run(event())
-    assert (run.status, run.error, run.cause) == ("FAILED", "RuntimeError", "it said RuntimeError")
+    assert (run.status, run.error, run.cause) == ("FAILED", "LetterNotSent", "RuntimeError: it said RuntimeError")
     assert pipeline.row()["status"] == {"S": "FAILED"}
     assert pipeline.letters() == []
 
