@@ -28,10 +28,11 @@ SECONDS_A_QUESTION = 0.2
 SECONDS_A_PAGE = 0.5
 PAGES = 200  # of 1,000 executions, in one listing
 
-# The error of an execution whose letter could not be sent; its cause begins with the error that began it. The two
-# others are of an execution that no Catch sees.
+# The error of an execution whose letter could not be sent; its cause begins with the error that began it.
 UNSENT = "LetterNotSent"
-SENT_NOTHING = {UNSENT, "States.Runtime", "States.DataLimitExceeded"}
+
+# The errors that no Catch sees.
+UNCAUGHT = {"States.Runtime", "States.DataLimitExceeded"}
 
 LONGEST_MESSAGE = 1024  # characters, as the state machine keeps of an error
 
@@ -49,6 +50,11 @@ class Ended:
     error: dict[str, str]
     sent_nothing: bool = False
     stopped: datetime | None = None
+
+    @property
+    def was_cut_off(self) -> bool:
+        """In whichever state it was."""
+        return self.how in {"TIMED_OUT", "ABORTED"} or self.error["code"] in UNCAUGHT
 
 
 class Executions:
@@ -120,8 +126,8 @@ def _ended(found: Mapping[str, Any], stopped: datetime | None) -> Ended:
     how = "STALLED" if found["status"] == "SUCCEEDED" else found["status"]
     code = found.get("error") or how
     message = found.get("cause") or f"the execution ended as {found['status']}"
-    sent_nothing = how == "FAILED" and code in SENT_NOTHING
-    if code == UNSENT:
+    sent_nothing = code == UNSENT
+    if sent_nothing:
         code, _, message = message.partition(": ")
     error = {"code": code, "message": message[:LONGEST_MESSAGE]}
     return Ended(found["executionArn"], how, json.loads(found["input"]), error, sent_nothing, stopped)

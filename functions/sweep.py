@@ -183,9 +183,8 @@ def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
     logger.append_keys(key=_told_of(ended.event, "object", "key"), execution=ended.arn)
     has_row, now = _has_row(ended.event), datetime.now(UTC)
     take = partial(using.results.take, ended.event, ended.arn, now)
-    # Aborted or out of time at work, it never came to its letter: that is so where its row is not final, and asks
-    # Step Functions nothing.
-    at_work = has_row and ended.how in {"ABORTED", "TIMED_OUT"} and take(letter_owed=False)
+    # Cut off while its row was not final, it never came to its letter: Step Functions is asked nothing.
+    at_work = has_row and ended.was_cut_off and take(letter_owed=False)
     owed = at_work or ended.sent_nothing or not using.executions.has_sent_its_letter(ended.arn)
     mine = at_work or (take(letter_owed=owed) if has_row else told and owed)
     if not mine:
