@@ -11,7 +11,7 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageFile
 
-from functions.imaging import gif, isobmff, jpeg, png, tags, webp
+from functions.imaging import gif, jpeg, png, tags, webp
 from functions.imaging.color import bundled_profile, differs
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
@@ -115,6 +115,8 @@ def _left_over(data: bytes) -> str:
 def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
     """Of a format whose decoder refuses a size, or makes room for it, before it tells it, or that `guarded` decodes."""
     if name in ("avif", "heic"):
+        from functions.imaging import isobmff  # 4 ms that only these two formats pay
+
         return isobmff.size(isobmff.properties(data))
     if name == "jpeg":
         return jpeg.frame(data)[1]
@@ -137,6 +139,8 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     if parts:
         _add_what_stands_beside_the_pixels(picture, parts)
     elif name in ("avif", "heic") and "icc_profile" not in picture.info:
+        from functions.imaging import isobmff
+
         picture.info["icc_profile"] = _named_profile(isobmff.code_points(isobmff.properties(data)), None)
     return cast(ImageFile.ImageFile, picture)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
 WIDTH, HEIGHT, ORIENTATION, ARTIST, COPYRIGHT = 0x0100, 0x0101, 0x0112, 0x013B, 0x8298
 TILE_WIDTH, TILE_HEIGHT = 0x0142, 0x0143
@@ -28,13 +27,11 @@ _BYTES = {1, 2, 7}  # BYTE, ASCII, UNDEFINED
 _NUMBERS = _INTEGERS | {1: "B", 6: "b", 8: "h", 9: "l", 11: "f", 12: "d", 13: "L", 18: "Q"}
 
 
-class _Format(NamedTuple):
+class _Format:
     """How a file writes its numbers: 42 behind the byte order is TIFF, 43 BigTIFF."""
 
-    order: str
-    offset: str
-    counter: str
-    first: int
+    def __init__(self, order: str, offset: str, counter: str, first: int) -> None:  # a NamedTuple takes 1 ms to define
+        self.order, self.offset, self.counter, self.first = order, offset, counter, first
 
     @classmethod
     def of(cls, data: bytes) -> _Format | None:
@@ -45,13 +42,13 @@ class _Format(NamedTuple):
         return cls(order, "Q", "Q", 8) if big else cls(order, "L", "H", 4)
 
 
-class _Entry(NamedTuple):
+class _Entry:
     """`at` is where its value lies, which may be in the entry itself."""
 
-    tag: int
-    kind: int
-    values: int
-    at: int
+    __slots__ = ("at", "kind", "tag", "values")
+
+    def __init__(self, tag: int, kind: int, values: int, at: int) -> None:
+        self.tag, self.kind, self.values, self.at = tag, kind, values, at
 
 
 def first_directory(block: bytes, wanted: Collection[int]) -> Tags:
@@ -122,13 +119,13 @@ def _unit(form: _Format, kind: int) -> int:
 def _value(data: bytes, form: _Format, entry: _Entry) -> int | bytes | None:
     if entry.kind in _BYTES:
         return data[entry.at : entry.at + entry.values]
-    numbers = _numbers(data, form, entry._replace(values=min(entry.values, 1))) if entry.kind in _INTEGERS else ()
+    numbers = _numbers(data, form, entry, most=1) if entry.kind in _INTEGERS else ()
     return int(numbers[0]) if numbers else None
 
 
-def _numbers(data: bytes, form: _Format, entry: _Entry) -> tuple[float, ...] | None:
+def _numbers(data: bytes, form: _Format, entry: _Entry, most: int = NUMBERS_READ) -> tuple[float, ...] | None:
     """None where they are of no known kind, or lie outside of the data."""
-    count = min(entry.values, NUMBERS_READ)
+    count = min(entry.values, most)
     if entry.kind not in _NUMBERS or entry.at + count * _unit(form, entry.kind) > len(data):
         return None
     return struct.unpack_from(f"{form.order}{count}{_NUMBERS[entry.kind]}", data, entry.at)
