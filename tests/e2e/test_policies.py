@@ -112,9 +112,9 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
     with FunctionRole(deployed, "caption").without("bedrock:Converse"):
         speechless = deployed.picture("raw/policies/speechless.jpg", photo(64, 48))
     assert speechless["caption"]["status"] == "FAILED"
+    send_letter(deployed, row)
     with person(deployed, "viewer", "operator") as used:
         assert [one["status"] for one in said("upload", tmp_path)] == ["SUCCEEDED"]
-        send_letter(deployed, row)
         [redriven] = said("redrive")
         deployed.execution(redriven["execution"])
         [recaptioned] = said("redrive", "--caption-failed", speechless["key"])
