@@ -129,7 +129,7 @@ class Smoke:
         if not states or any(state["exited"] is None for state in states):
             raise UnexpectedError(f"not every state was left: {seen}")
         if any(state["unknown_inside"] for state in states):
-            return f"{seen}; this cloud records nothing inside a Parallel or Map"
+            return f"{seen}; this cloud records nothing inside a Map"
         if visits["Resize"] != len(self._first["renditions"]):
             raise UnexpectedError(seen)
         return seen
