@@ -334,11 +334,11 @@ def _no_answer(code: str, said: str) -> tuple[Literal["missing", "note"], str]:
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
     """
     other = (
-        "set captions.model_id to a model or inference profile of this region, which"
-        " `aws bedrock list-inference-profiles` and `aws bedrock list-foundation-models` name; or leave it out"
+        "set captions.model_id to a model or inference profile of this region, or remove that setting: see"
+        " `aws bedrock list-inference-profiles` and `aws bedrock list-foundation-models`"
     )
     if code == "AccessDeniedException" and "not authorized to perform" in said:
-        return "note", "Caption has a grant of its own; to ask yourself you need bedrock:InvokeModel on the model"
+        return "note", "captions are not affected; to ask the model yourself you need bedrock:InvokeModel on it"
     if code == "AccessDeniedException":
         return "missing", "ask for the model in the Bedrock console, Model access; or -c captions.enabled=false"
     if code in ("ValidationException", "ResourceNotFoundException"):
@@ -348,4 +348,4 @@ def _no_answer(code: str, said: str) -> tuple[Literal["missing", "note"], str]:
             "note",
             "ask again; if it stays so, raise the model's requests a minute in Service Quotas, Amazon Bedrock",
         )
-    return "note", "ask again: captions are tried again for minutes, and `darkroom redrive --caption-failed` after that"
+    return "note", "ask again; captions that failed meanwhile are made by `darkroom redrive --caption-failed`"

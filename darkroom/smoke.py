@@ -43,7 +43,7 @@ DELETED_AT_ONCE = 1000  # objects, by one request to S3
 FOLDER = "folder/"  # a console's marker for one
 NEVER_HEARD = (
     "S3 sends EventBridge no events in the first five minutes or so after a deployment. "
-    "If this stack is older, look whether its rule for uploads is enabled"
+    "If this stack is older, check that its rule for uploads is enabled"
 )
 
 
@@ -96,7 +96,7 @@ class Smoke:
             ("undelete", "without its delete marker the picture is back", self._undelete),
             ("version deleted", "without its newest version the older one is back", self._delete_newest),
             ("version gone", "row REJECTED with gone: the version was deleted before it was read", self._gone),
-            ("lifecycle", "the rule for deletions takes a person's and no expiry", self._lifecycle),
+            ("lifecycle", "the rule takes a person's deletions, and no expiry", self._lifecycle),
             ("abort", "row FAILED and one letter; the redrive succeeds and takes the letter", self._abort),
             ("folder marker", "no row", self._marker),
         ]

@@ -117,7 +117,7 @@ class Alarms(Construct):
         if settings.captions.enabled:
             self._alarm(
                 "FailedCaptions",
-                f"Of the captions more than {settings.captions.alarm_share:.0%} fail. Ask the model with"
+                f"More than {settings.captions.alarm_share:.0%} of the captions fail. Ask the model with"
                 " `darkroom doctor`, then caption again with `darkroom redrive --caption-failed`.",
                 of_captions_that_fail(),
                 over=settings.captions.alarm_share,

@@ -65,10 +65,10 @@ def redrive(
     ] = False,
     caption_failed: Annotated[
         bool,
-        typer.Option("--caption-failed", help="Instead: caption again the pictures that have all but their caption."),
+        typer.Option("--caption-failed", help="Instead of letters: only caption again pictures whose caption failed."),
     ] = False,
     caption_off: Annotated[
-        bool, typer.Option("--caption-off", help="Instead, or too: those made while captions were off.")
+        bool, typer.Option("--caption-off", help="The same for pictures made while captions were off.")
     ] = False,
     rate: Annotated[
         float, typer.Option(metavar="NUMBER", min=0.1, help="How many are started a second, at most.")
@@ -78,7 +78,7 @@ def redrive(
 ) -> None:
     """Start again the pictures in the dead letters: each from its original event. Ctrl-C leaves the rest there.
 
-    With --caption-failed it looks at no letters: it has pictures that succeeded captioned again, and nothing else.
+    With --caption-failed or --caption-off it leaves the letters alone, and only captions pictures that succeeded.
     """
     from darkroom import letters, results
 

@@ -26,7 +26,7 @@ def smoke(
     timeout: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=0, help="How long anything is waited for; a burst gets 3 s a picture more."
+            metavar="SECONDS", min=0, help="The longest wait in each check; the burst gets 3 s more for each picture."
         ),
     ] = 300,
     as_json: Json = False,
