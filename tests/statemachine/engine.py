@@ -390,7 +390,7 @@ def _prepare_the_interpreter(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline
     # moto leaves the JSONata evaluator to whoever has one, and would give it the variables as text: a character beyond
     # the first 65,536 as two, a quotation mark as the end of its string, and all of it to be parsed each time.
     monkeypatch.setattr(StringJSONata, "_eval_body", _expression)
-    monkeypatch.setattr(StateTaskServiceDynamoDB, "_from_error", _keeping_query_errors(StateTaskServiceDynamoDB))
+    monkeypatch.setattr(StateTaskServiceDynamoDB, "_from_error", _keeping_the_names(StateTaskServiceDynamoDB))
     # moto lets no error named States.* out of a Map or a Parallel, nor through a Fail state.
     monkeypatch.setattr(custom_error_name, "ILLEGAL_CUSTOM_ERROR_PREFIX", "moto")
 
@@ -525,13 +525,16 @@ def _with_null(value: Json) -> Json:
     return Utils.NULL_VALUE if value is None else value
 
 
-def _keeping_query_errors(service: Any) -> Callable[..., Any]:
-    """moto calls everything that is no answer of DynamoDB's a DynamoDB exception, an expression's failure too."""
+def _keeping_the_names(service: Any) -> Callable[..., Any]:
+    """moto calls everything that is no answer of DynamoDB's a DynamoDB exception, an expression's failure and a time
+    limit too."""
     original = service._from_error
 
     def named(state: Any, env: Any, ex: Exception) -> Any:
         if isinstance(ex, FailureEventException):
             return ex.failure_event
+        if isinstance(ex, EvalTimeoutError):
+            return super(service, state)._from_error(env=env, ex=ex)
         return original(state, env=env, ex=ex)
 
     return named
