@@ -76,16 +76,6 @@ def directories(
         yield tags
 
 
-def with_number(data: bytes, tag: int, number: int) -> bytes:
-    """The same file, where that tag of the first directory has another number (a SHORT)."""
-    form = _Format.of(data)
-    changed = bytearray(data)
-    for entry in next(_directories(data, form, None), []) if form else []:
-        if form and entry.tag == tag and entry.kind == 3:
-            struct.pack_into(form.order + "H", changed, entry.at, number)
-    return bytes(changed)
-
-
 def _directories(data: bytes, form: _Format, position: int | None) -> Iterator[list[_Entry]]:
     seen: set[int] = set()
     offset, counter = form.order + form.offset, form.order + form.counter

@@ -156,8 +156,6 @@ class Tiff(ImageFile.ImageFile):
         layout, apart = self._layout()
         self._mode, raw = self._taken(layout, apart)
         self._size = size
-        if apart and self.mode not in _IN_PLANES:  # one sample is one plane, and libtiff need not know of planes
-            data = tags.with_number(data, PLANES, 1)
         self.fp = BytesIO(data)
         self.decodermaxblock = len(data)  # libtiff needs all of it at once
         self.tile = [ImageFile._Tile("libtiff", (0, 0, *size), 0, (raw, False, 0))]
@@ -202,8 +200,9 @@ class Tiff(ImageFile.ImageFile):
         kind = int(formats.pop())
         extra = tuple(map(int, self._list(EXTRA)))
         apart = self._number(PLANES, 1) == APART
-        if apart and not any(extra):  # planes that nobody knows the meaning of are not read
-            samples, extra = samples - len(extra), ()
+        if apart:  # the last planes, if nobody knows their meaning, are not read
+            known = max((count for count, meaning in enumerate(extra, 1) if meaning), default=0)
+            samples, extra = samples - len(extra) + known, extra[:known]
         return (photometric, UNSIGNED if kind == UNDEFINED else kind, int(bits[0]), samples, extra), apart
 
     def _taken(self, layout: tuple[int, int, int, int, tuple[int, ...]], apart: bool) -> tuple[str, str]:
@@ -236,18 +235,17 @@ class Tiff(ImageFile.ImageFile):
 
     def _from_words(self) -> Image.Image:
         """Grey and alpha of 16 bits, read as four bytes: the upper one of each is the second."""
-        _, grey, _, alpha = self.split()
-        extra = self._list(EXTRA)
-        return grey if extra == (0,) else Image.merge("La" if extra == (1,) else "LA", (grey, alpha)).convert("LA")
+        extra, grey = self._list(EXTRA), self.getchannel(1)
+        return grey if extra == (0,) else Image.merge("La" if extra == (1,) else "LA", (grey, self.getchannel(3)))
 
     def _from_four(self) -> Image.Image:
         """Planes of which nobody says what the fourth is: of an RGBA Pillow would take them for multiplied by it."""
         return Image.merge("RGBA", self.split())
 
     def _from_lab(self) -> Image.Image:
-        """a* and b* have a sign, which Pillow has as 128 more."""
-        light, *others = self.split()
-        return Image.merge("LAB", [light, *(other.point([value ^ 128 for value in range(256)]) for other in others)])
+        """a* and b* have a sign, which Pillow has as 128 more. One at a time: at 100 megapixels each takes 100 MB."""
+        signs = [value ^ 128 for value in range(256)]
+        return Image.merge("LAB", [self.getchannel(0), *(self.getchannel(at).point(signs) for at in (1, 2))])
 
     def _from_numbers(self) -> Image.Image:
         """Grey of 8 bits. Where there is nothing, not a number or the one that says so, it is transparent."""

@@ -150,6 +150,23 @@ def test_grey_and_alpha(bits, extra):
         same(shown(data), expected, within=8 if extra == (1,) else 1)
 
 
+@pytest.mark.parametrize("bits", [1, 4, 8, 16, 32])
+def test_a_plane_beside_grey_that_nobody_knows_the_meaning_of_is_left_out(bits):
+    most = 2**bits - 1
+    drawn = [[pixel[0] * min(most, 15) // 15 for pixel in row] for row in DRAWN]
+    rows = [[(value * most // min(most, 15), most - value) for value in row] for row in drawn]
+    expected = [[(value * 255 // min(most, 15),) * 3 + (255,) for value in row] for row in drawn]
+    same(shown(tiff(rows, bits=bits, apart=True, tags=[(EXTRA, SHORT, [0])])), expected)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_plane_behind_alpha_that_nobody_knows_the_meaning_of_is_left_out(bits):
+    scale = 17 if bits == 8 else 4369
+    rows = [[(*(value * scale for value in pixel), 7) for pixel in row] for row in DRAWN]
+    tags = [(PHOTOMETRIC, SHORT, [RGB]), (EXTRA, SHORT, [2, 0])]
+    same(shown(tiff(rows, bits=bits, apart=True, tags=tags)), RGBA_DRAWN)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("depth", [8, 16], ids=["palette of 8 bits", "palette of 16"])
 def test_palettes(bits, depth):
