@@ -18,7 +18,7 @@ from darkroom.terminal import as_json
 
 ON_A_WALL = 48
 COUNTED = 1000  # rows of each status, and then it is only said that there are more
-STUCK = timedelta(minutes=10)  # a picture takes seconds; one whose steps are tried again and again takes minutes
+STUCK = timedelta(minutes=20)  # a picture takes seconds; one whose caption waits for a busy model takes 17 minutes more
 LARGEST_PREVIEW = 4 * 1024 * 1024  # bytes of an original on the wall, where there is no rendition
 SHOWN_BY_BROWSERS = ("jpeg", "png", "gif", "webp", "avif", "bmp")
 EXAMPLE_HOST = "https://images.example.com/"
@@ -56,6 +56,7 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
         counts=counts,
         total=results.Count(sum(one.number for one in counts.values()), all(one.complete for one in counts.values())),
         stuck=stuck(target),
+        stuck_minutes=int(STUCK.total_seconds() // 60),
         older=older,
         asked={"status": status, "prefix": prefix, "key": text},
         first="older" not in asked,
@@ -75,7 +76,7 @@ def news(pages: Pages, request: Request, target: Target) -> Response:
 
 
 def stuck(target: Target, most: int = 20) -> list[Row]:
-    """Rows that are PROCESSING for longer than any picture should, the oldest last."""
+    """Rows that are PROCESSING for longer than any picture should that is not throttled, the oldest last."""
     long_ago = results.written(datetime.now(UTC) - STUCK)
     return list(islice(results.rows(target, "PROCESSING", until=long_ago, at_once=most), most))
 

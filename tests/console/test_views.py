@@ -271,14 +271,18 @@ def ended(page: TestClient, path: str) -> str:
 
 
 def test_what_is_stuck_says_so(target: Target, page: TestClient):
-    """PROCESSING for long, on the wall and on Health; not what has just begun."""
+    """PROCESSING for long, on the wall and on Health; not what has just begun, nor what waits for a busy model."""
     execution = run(target, "raw/slow.jpg")
     row(target, "raw/slow.jpg", "PROCESSING", ago=45, execution=execution)
     row(target, "raw/quick.jpg", "PROCESSING", ago=1, execution=execution)
+    row(target, "raw/captioned.jpg", "PROCESSING", ago=18, execution=execution)
     wall = page.get("/results").text
     assert "1 is stuck" in plain(wall)
     assert wall.count('<li class="stuck">') == 1
-    assert "raw/slow.jpg" in page.get("/health").text
+    needs = page.get("/health").text
+    assert "raw/slow.jpg" in needs
+    assert "raw/captioned.jpg" not in needs
+    assert "goes on by itself" in needs
 
 
 def test_health_counts_what_there_is(target: Target, page: TestClient):
