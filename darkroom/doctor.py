@@ -338,7 +338,10 @@ def _no_answer(code: str, said: str) -> tuple[Literal["missing", "note"], str]:
         " `aws bedrock list-inference-profiles` and `aws bedrock list-foundation-models`"
     )
     if code == "AccessDeniedException" and "not authorized to perform" in said:
-        return "note", "Caption has its own grant, which this does not try; to ask yourself you need bedrock:InvokeModel"
+        return (
+            "note",
+            "Caption has its own grant, which this does not try; to ask yourself you need bedrock:InvokeModel",
+        )
     if code == "AccessDeniedException":
         return "missing", "ask for the model in the Bedrock console, Model access; or -c captions.enabled=false"
     if code in ("ValidationException", "ResourceNotFoundException"):
