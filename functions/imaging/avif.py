@@ -13,7 +13,6 @@ from functions.imaging.errors import Rejected
 # libavif's default, AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT, which Pillow keeps.
 LONGEST_SIDE = 32768
 
-
 _TAKEN = {b"av01", b"grid"}
 
 

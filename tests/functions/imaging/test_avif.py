@@ -168,6 +168,12 @@ def test_a_picture_that_is_made_of_others_is_named_and_not_called_corrupt(kind):
     assert (code, message) == ("unsupported_format", f"AVIF whose picture is an item of the kind `{kind.decode()}`")
 
 
+@pytest.mark.parametrize("box", [b"meta", b"pitm", b"iinf", b"iprp", b"ipco", b"ipma"])
+def test_without_one_of_its_boxes_it_is_corrupt_in_the_words_of_the_decoder(box):
+    with pytest.raises(Rejected, match="^corrupt: AVIF that cannot be decoded: Failed to decode image"):
+        examine(avif(landscape(40, 24)).replace(box, b"free"), LIMITS)
+
+
 def test_the_clean_aperture_of_a_sequence_counts():
     """It stands in the description of the track's samples: 14496-12, 8.5.2."""
     frames = [framed(8, 12, 88, 52), framed(0, 0, 96, 64)]
