@@ -43,7 +43,7 @@ class Parts:
 
 
 class _Chunk:
-    """`length` is that of its body as it is named, though the file may end before; `whole` is all that there is of it."""
+    """`length` is what it says of its body, though the file may end before; `whole` is all that there is of it."""
 
     __slots__ = ("length", "name", "whole")
 

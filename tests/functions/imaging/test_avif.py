@@ -170,7 +170,7 @@ def test_a_picture_that_is_made_of_others_is_named_and_not_called_corrupt(kind):
 
 @pytest.mark.parametrize("box", [b"meta", b"pitm", b"iinf", b"iprp", b"ipco", b"ipma"])
 def test_without_one_of_its_boxes_it_is_corrupt_in_the_words_of_the_decoder(box):
-    with pytest.raises(Rejected, match="^corrupt: AVIF that cannot be decoded: Failed to decode image"):
+    with pytest.raises(Rejected, match="corrupt: AVIF that cannot be decoded: Failed to decode image"):
         examine(avif(landscape(40, 24)).replace(box, b"free"), LIMITS)
 
 
