@@ -126,13 +126,13 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
 
 def _inside(data: bytes, box: Box | None, *names: bytes) -> Box:
     """The first box of that name, and in it the first of the next. Raises IndexError if there is none."""
-    start, end = (box.body, box.end) if box else (0, len(data))
+    inside = box or Box(b"", 0, 0, len(data))
     for name in names:
-        found = next((inner for inner in boxes(data, start, end) if inner.name == name), None)
+        found = next((inner for inner in boxes(data, inside.body, inside.end) if inner.name == name), None)
         if found is None:
             raise IndexError(f"no box `{name.decode('latin-1')}`")
-        start, end = found.body, found.end
-    return found
+        inside = found
+    return inside
 
 
 def _meta(data: bytes) -> Box:
