@@ -13,6 +13,7 @@ from functions.imaging.errors import Rejected
 # libavif's default, AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT, which Pillow keeps.
 LONGEST_SIDE = 32768
 
+# The kinds of items that libavif makes a picture of: coded pixels, and a grid of such items.
 _TAKEN = {b"av01", b"grid"}
 
 

@@ -100,7 +100,7 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
 
 
 def _part_to_look_at(width: int, height: int) -> int:
-    """The least of it that is still enough for the glance, of 8 rows and columns one."""
+    """8, 4, 2 or 1: a JPEG is decoded at one part of that, as small as leaves GLANCE rows and columns."""
     return next((part for part in (8, 4, 2) if min(width, height) >= part * GLANCE), 1)
 
 

@@ -82,7 +82,10 @@ def _brand(data: bytes) -> str | None:
 
 
 def guarded(data: bytes, name: str) -> bytes:
-    """What Validate has decoded instead. Raises ValueError for what a decoder would not notice, or choke on."""
+    """What Validate decodes in place of the file, so that the decoder notices missing pixels. Resize takes the file.
+
+    Raises ValueError where scans are missing, and for so many pieces that a decoder would take minutes or gigabytes.
+    """
     if name == "gif":
         gif.frames(data)
     if name != "jpeg":
@@ -113,7 +116,8 @@ def _left_over(data: bytes) -> str:
 
 
 def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
-    """Of a format whose decoder refuses a size, or makes room for it, before it tells it, or that `guarded` decodes."""
+    """The size that the header says, for the limit: of AVIF, HEIC and WebP, whose decoders refuse a large picture or
+    make room for it before they tell its size, and of JPEG, which `guarded` may decode. None for the others."""
     if name in ("avif", "heic"):
         from functions.imaging import isobmff  # 4 ms that only these two formats pay
 
