@@ -108,9 +108,7 @@ def redrive(
     for row in rows:
         found.add(row["key"])
         if row["execution"] not in run.redriven:
-            name = _name(target, target.output("StateMachineArn"), row["execution"])
-            execution = run.start(results.event(target, row), row["execution"], name)
-            yield _done(row["key"], row["status"], row["error"], execution)
+            yield _done(row["key"], row["status"], row["error"], None if dry_run else _again(target, run, row))
     for key in keys:
         if not {key, target.upload_prefix + key} & found:
             yield {"key": key, "redriven": False, "problem": _why_not(target, key)}
@@ -141,13 +139,20 @@ def recaption(
             yield _recaptioned(target, run, row)
 
 
+def _again(target: Target, run: "_Run", row: results.Row) -> str | None:
+    """A picture without a letter, by its row."""
+    name = _name(target, target.output("StateMachineArn"), row["execution"])
+    return run.start(results.event(target, row), row["execution"], name)
+
+
 def _recaptioned(target: Target, run: "_Run", row: results.Row) -> Done:
     """The new execution may write the caption where the row still is of the execution that it names."""
-    machine, of = target.output("RecaptionStateMachineArn"), row["execution"]
-    source = {name: row[name] for name in ("key", "version_id", "etag")}
-    work = {"source": {"bucket": target.output("UploadsBucketName"), **source}, "recaptions": of}
-    execution = run.begin(machine, _name(target, machine, of), work)
-    caption = row["caption"]
+    caption, execution = row["caption"], None
+    if not run.dry:
+        machine, of = target.output("RecaptionStateMachineArn"), row["execution"]
+        source = {name: row[name] for name in ("key", "version_id", "etag")}
+        work = {"source": {"bucket": target.output("UploadsBucketName"), **source}, "recaptions": of}
+        execution = run.begin(machine, _name(target, machine, of), work)
     error = {"code": caption["status"], "message": caption.get("reason", "captions were off")}
     return _done(row["key"], "CAPTION", error, execution)
 
@@ -320,10 +325,11 @@ class _Queue:
 
 
 class _Run:
-    """Starts executions, so many a second at most, and remembers them; a dry one only says what it would."""
+    """Starts executions, so many a second at most, and remembers them; a dry one only says what it would, and asks
+    Step Functions nothing: of a thousand pictures that would take the account's quota away from the sweep."""
 
     def __init__(self, target: Target, rate: float, *, dry_run: bool) -> None:
-        self._target, self._turns, self._dry = target, _turns(rate), dry_run
+        self._target, self._turns, self.dry = target, _turns(rate), dry_run
         self.started: set[str] = set()  # a letter that one of these sends is for the next run
         self.redriven: set[str] = set()
 
@@ -338,7 +344,7 @@ class _Run:
 
     def begin(self, machine: str, name: str, given: dict[str, Any]) -> str | None:
         """That execution, or the one that has the name already."""
-        if self._dry:
+        if self.dry:
             return None
         next(self._turns)
         states = self._target.states

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.letters import count, redrive, redrive_letters
+from darkroom.letters import count, recaption, redrive, redrive_letters
 from darkroom.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -257,6 +257,15 @@ def test_a_dry_run_starts_nothing_and_leaves_every_letter_visible(target: Target
     assert not any(one["redriven"] or one["execution"] for one in done)
     assert redriven(target) == []
     assert {*left(target), *left(target)} == letters
+
+
+def test_a_dry_run_asks_step_functions_nothing(target: Target, monkeypatch: pytest.MonkeyPatch):
+    """Of thousands of rows it would take the account's quota away from the sweep."""
+    put_row(target, "raw/cat.jpg", "FAILED")
+    put_row(target, "raw/dog.jpg", "SUCCEEDED", caption={"status": "FAILED", "reason": "busy"})
+    monkeypatch.setattr(target, "states", None)
+    assert [one["key"] for one in redrive(target, failed=True, dry_run=True)] == ["raw/cat.jpg"]
+    assert [one["key"] for one in recaption(target, captions=["FAILED"], dry_run=True)] == ["raw/dog.jpg"]
 
 
 def test_executions_are_started_at_a_bounded_rate(target: Target, monkeypatch: pytest.MonkeyPatch):
