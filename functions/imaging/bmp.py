@@ -161,7 +161,11 @@ def unpacked(data: bytes, at: int, size: tuple[int, int], bits: int) -> bytes:
     while y < height:
         before = x, y
         painted = b""
-        if found := _RUNS.match(data, at, at + _AT_A_TIME):
+        first = data[at : at + 3]
+        if len(first) == 3 and first[0] and not first[2]:  # a run by itself, as they stand between literals
+            painted = runs[first[1]][: first[0]]
+            at += 2
+        elif found := _RUNS.match(data, at, at + _AT_A_TIME):
             counts, values = data[at : found.end() : 2], data[at + 1 : found.end() : 2]
             at = found.end()
             if x < width:

@@ -277,7 +277,8 @@ def test_any_code_paints_what_the_specification_says(bits, seed):
             literal = dice.randbytes(count if bits == 8 else (count + 1) // 2)
             code += bytes([0, count]) + literal + bytes(len(literal) % 2)
         else:
-            code += b"".join(bytes([dice.randrange(1, 256 if kind == 5 else 9), dice.randrange(256)]) for _ in range(3))
+            runs = range(dice.choice([1, 3]))
+            code += b"".join(bytes([dice.randrange(1, 256 if kind == 5 else 9), dice.randrange(256)]) for _ in runs)
     same(
         shown(rle((width, height), code + END, bits=bits), width, height),
         painted(slowly(code + END, width, height, bits)),
