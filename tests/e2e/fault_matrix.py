@@ -143,6 +143,8 @@ class Matrix:
             deployed.upload(case.key, b"no picture" if case.step == "Reject" else self._picture)
 
         def owner() -> Any:
+            if case.state == "MarkDeleted":  # what it could not write, the schedule writes
+                self._schedule()
             now = deployed.row(case.key).get("execution")
             return now if now != before else None
 
