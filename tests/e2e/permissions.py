@@ -109,7 +109,7 @@ def acts(stack: "Stack") -> list[Act]:
         Act(
             "list the versions of the originals",
             "s3",
-            lambda aws: aws.list_object_versions(Bucket=stack.uploads),
+            lambda aws: aws.list_object_versions(Bucket=stack.uploads, Prefix=picture["Key"]),
             {VALIDATE, DELETIONS},
         ),
         Act(

@@ -50,7 +50,7 @@ def test_an_interrupted_redrive_leaves_the_rest_in_the_queue(deployed: Deployed)
     keys = {f"raw/interrupted/{number}.jpg" for number in range(4)}
     with failed(deployed, *keys):
         before = {key: deployed.row(key)["execution"] for key in keys}
-    command = deployed.start("redrive", "--json", "--rate", "0.02")  # a second comes within 50 s at the earliest
+    command = deployed.start("redrive", "--json", "--rate", "0.1")  # a second comes within 10 s at the earliest
     eventually(lambda: any(deployed.row(key)["execution"] != before[key] for key in keys), "the first to be started")
     command.send_signal(signal.SIGINT)
     said, _ = command.communicate(timeout=300)

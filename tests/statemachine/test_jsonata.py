@@ -126,6 +126,9 @@ def recorded(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> dict[str, l
     pipeline.run(deletion("raw/redriven.jpg", version="v1", marker=False), machine=DELETION)
     pipeline.tasks["MarkDeleted"].fails_with("DynamoDB.InternalServerError", times=6)
     pipeline.run(deletion("raw/unversioned.jpg"), machine=DELETION)
+    pipeline.tasks["MarkDeleted"].fails_with("DynamoDB.InternalServerError", times=6)
+    pipeline.tasks["DeadLetter"].fails_with("SQS.AmazonSQSException")
+    pipeline.run(deletion("raw/no letter.jpg"), machine=DELETION)
     return given
 
 
