@@ -435,6 +435,7 @@ def _short(arn: str) -> str:
     name = arn
     for storage, known in {"uploads": "uploads", "renditions": "renditions"}.items():
         name = re.sub(rf"^arn:aws:s3:::darkroom-storage{storage}[0-9a-f]+-[0-9a-f]+", known, name)
+    name = re.sub(r"^.*:table/[\w-]*OperationsMemory.*", "the sweep's memory", name)
     name = re.sub(r"^.*:table/[\w-]+?(?=/|$)", "results", name)
     name = re.sub(r"^arn:aws:sqs:.*", "the dead letters", name)
     return name.rpartition("foundation-model/")[2]
