@@ -102,7 +102,10 @@ def shoot(browser: Browser, served: Served, deployed: Deployed, folder: Path) ->
     page.goto(served.address)
     page.goto(served.at("/letters/replay?all=yes"))
     page.get_by_role("button", name="Replay 3 letters").click()
-    eventually(lambda: page.locator("#replay").get_by_text("Done.").is_visible() or page.wait_for_timeout(200), "the end of the replay")
+    eventually(
+        lambda: page.locator("#replay").get_by_text("Done.").is_visible() or page.wait_for_timeout(200),
+        "the end of the replay",
+    )
     keep(page, folder / "replayed-light-wide.png")
     page.close()
 

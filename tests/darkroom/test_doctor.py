@@ -267,7 +267,7 @@ def test_a_model_that_answers(bedrock: Stubber):
             "AccessDeniedException",
             "You are not authorized to perform: bedrock:InvokeModel",
             "note",
-            "grant of its own",
+            "has its own grant",
         ),
         ("ValidationException", "with on-demand throughput isn't supported", "missing", "list-inference-profiles"),
         ("ResourceNotFoundException", "This model version has reached its end", "missing", "captions.model_id"),

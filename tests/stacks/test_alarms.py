@@ -95,7 +95,7 @@ def test_captions_that_fail_are_an_alarm_by_their_share(synth):
     assert alarm["Dimensions"] == [{"Name": "service", "Value": "caption"}]
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0.35, "GreaterThanThreshold")
     assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (300, 12, 3)
-    assert "more than 35% fail" in alarm["AlarmDescription"]
+    assert "More than 35% of the captions fail" in alarm["AlarmDescription"]
     assert "FailedCaptions" not in alarms(synth())
 
 
