@@ -54,7 +54,7 @@ FATES = {
     3: Fate("FAILED", "validate", ("out of memory",) * ALWAYS),
     5: Fate("SUCCEEDED", "resize", ("exits after",)),
     6: Fate("FAILED", "resize", ("raises",) * ALWAYS),
-    7: Fate("SUCCEEDED", "resize", ("out of time",)),
+    7: Fate("FAILED", "resize", ("out of time",)),
     10: Fate("REJECTED", data=b"only words"),
     12: Fate("SUCCEEDED", "caption", ("exits",)),
     13: Fate("SUCCEEDED", "caption", ("raises",) * ALWAYS, caption="FAILED"),

@@ -194,7 +194,7 @@ def _fault(error: str, cause: str | None = None) -> Exception:
     service, _, code = error.partition(".")
     if error == "States.Timeout":
         return EvalTimeoutError()
-    if not code:
+    if not code or service in {"Sandbox", "Runtime"}:  # those two are in the answer of a function as well
         uncaught = {"errorMessage": f"it said {error}", "errorType": error, "stackTrace": []}
         return LambdaFunctionErrorException("Unhandled", cause or json.dumps(uncaught))
     told = {"HTTPStatusCode": 500, "RequestId": "0"}

@@ -29,7 +29,8 @@ THROTTLED = {
         "DynamoDB.RequestLimitExceededException",
     ],
 }
-OTHER_ERRORS = ["RuntimeError", "Lambda.Unknown", "States.Timeout"]
+OTHER_ERRORS = ["RuntimeError", "Lambda.Unknown"]
+OUT_OF_TIME = ["Sandbox.Timedout", "States.Timeout"]
 STORE_ERRORS = {
     "dynamodb": ["DynamoDB.InternalServerError", "States.Timeout"],
     "sqs": ["SQS.AmazonSQSException", "States.Timeout"],
@@ -92,6 +93,16 @@ def test_a_function_that_failed_is_tried_twice_more(pipeline, task, error):
     pipeline.run(event())
     assert len(pipeline.tasks[task].calls) == 1 + 2
     assert pipeline.waits == [1, 2]
+
+
+@pytest.mark.parametrize("task", FUNCTIONS)
+@pytest.mark.parametrize("error", OUT_OF_TIME)
+def test_a_picture_that_takes_too_long_is_not_tried_again(pipeline, task, error):
+    """It would take as long. Cleanup decodes nothing: what it found slow may be fast the next time."""
+    reach(pipeline, task)
+    pipeline.tasks[task].fails_with(error)
+    pipeline.run(event())
+    assert len(pipeline.tasks[task].calls) == (1 + 2 if task == "Cleanup" else 1)
 
 
 @pytest.mark.parametrize(("task", "error"), EVERY_STORE_AND_ERROR)
