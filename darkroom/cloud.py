@@ -27,7 +27,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from darkroom.errors import CloudError
 
@@ -302,40 +301,14 @@ def _until(seconds: float) -> Iterator[None]:
         time.sleep(0.1)
 
 
-def _list_versions_for_workflows() -> None:
-    """Let a state machine ask S3 for `listObjectVersions`, and answer as AWS names and types it.
-
-    MiniStack's own table of what a workflow may ask of S3 lacks it.
-    """
-    from ministack.services import stepfunctions
-
-    ask = stepfunctions._dispatch_aws_sdk_rest_xml
-    stepfunctions._S3_OP_SPECS["ListObjectVersions"] = {
-        "method": "GET",
-        "path": "/{Bucket}",
-        "static_query": (("versions", ""),),
-        "query_params": {"Prefix": "prefix", "MaxKeys": "max-keys"},
-        "list_fields": ("Version", "DeleteMarker"),
-    }
-
-    def asked(service: Any, name: str, action: str, arguments: Any) -> Any:
-        answer = ask(service, name, action, arguments)
-        if action == "listObjectVersions":
-            answer["Versions"] = [
-                {**one, "Size": int(one["Size"]), "IsLatest": one["IsLatest"] == "true"}
-                for one in answer.pop("Version", [])
-            ]
-        return answer
-
-    stepfunctions._dispatch_aws_sdk_rest_xml = asked
-
-
 def _serve(home: Path, listening: int) -> None:
     """What the process does. Not `python -m ministack`, which would listen on port 443 as well."""
     from hypercorn.config import Config
     from hypercorn.run import run
 
-    _list_versions_for_workflows()
+    from darkroom.ministack import add_to_ministack
+
+    add_to_ministack()
     # seconds for a client to say farewell; with Python's own 30, each connection kept open would delay the end so long
     asyncio.constants.SSL_SHUTDOWN_TIMEOUT = 1
     config = Config()

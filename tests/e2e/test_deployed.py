@@ -296,6 +296,13 @@ def test_every_log_line_names_the_picture_and_the_execution(deployed: Deployed):
     assert {"RenderTime", "BytesOut"} <= metrics
 
 
+def test_all_processes_of_the_functions_share_one_unpacked_layer(deployed: Deployed):
+    deployed.picture("raw/layer.jpg", photo(300, 200))
+    found = list((deployed.cloud.home / "tmp").glob("ministack-lambda-*/layer_0/python"))
+    assert len(found) > 1
+    assert len({one.resolve() for one in found}) == 1
+
+
 def test_captions_off_asks_no_model(deployed: Deployed):
     """The setting, through another real deployment: the row says OFF, and the stack goes on working."""
     deploy(deployed.cloud, {"captions.enabled": "false"})

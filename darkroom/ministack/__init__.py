@@ -1,0 +1,24 @@
+"""What AWS has and MiniStack lacks, and what it does more slowly than it need: added to it as the cloud starts.
+
+Each part is a module of its own, named after what it adds. They replace private names, so that they are added to the
+one version that they were written for.
+"""
+
+import logging
+from importlib.metadata import version
+
+WRITTEN_FOR = "1.5.33"
+
+
+def add_to_ministack() -> None:
+    """Must come before MiniStack's own start. With another version of it the cloud runs without, and says so."""
+    if version("ministack") != WRITTEN_FOR:
+        logging.getLogger(__name__).warning(
+            "MiniStack is %s, not %s: nothing is added to it", version("ministack"), WRITTEN_FOR
+        )
+        return
+    from darkroom.ministack import layers, processes, workflow_calls
+
+    workflow_calls.add()
+    layers.add()
+    processes.add()

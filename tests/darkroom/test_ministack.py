@@ -1,0 +1,109 @@
+"""What is added to MiniStack. That state machines can list versions is shown by undelete, in tests/e2e."""
+
+import importlib.metadata
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
+
+from darkroom import ministack
+from darkroom.cloud import ACCOUNT, REGION
+from darkroom.ministack import layers, processes
+
+PATIENCE = 60  # seconds
+
+
+def test_it_is_written_for_the_version_that_is_locked():
+    """With another one every part has to be looked at: MiniStack may have it by then."""
+    assert importlib.metadata.version("ministack") == ministack.WRITTEN_FOR
+
+
+def test_another_version_gets_nothing_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ministack, "version", lambda _: "2.0")
+    before = lambda_svc.acquire_worker
+    ministack.add_to_ministack()
+    assert lambda_svc.acquire_worker is before
+    assert caplog.messages == [f"MiniStack is 2.0, not {ministack.WRITTEN_FOR}: nothing is added to it"]
+
+
+@pytest.fixture
+def _layers_added(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(lambda_runtime, "zipfile", zipfile)
+    layers.add()
+
+
+@pytest.mark.usefixtures("_layers_added")
+def test_a_layer_is_unpacked_once(tmp_path: Path):
+    archive = tmp_path / "layer.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("python/pillow/__init__.py", "made = 1")
+        file.writestr("LICENSE", "MIT")
+    unpacked = []
+    for process in ("one", "another"):
+        folder = tmp_path / process
+        folder.mkdir()
+        with lambda_runtime.zipfile.ZipFile(archive) as file:
+            file.extractall(folder)
+        assert (folder / "python" / "pillow" / "__init__.py").read_text() == "made = 1"
+        assert (folder / "LICENSE").read_text() == "MIT"
+        unpacked.append((folder / "python").resolve())
+    assert unpacked[0] == unpacked[1] != tmp_path / "one" / "python"
+
+
+@pytest.mark.usefixtures("_layers_added")
+def test_a_bad_archive_is_an_error_that_ministack_catches(tmp_path: Path):
+    (tmp_path / "layer.zip").write_bytes(b"no archive")
+    names = lambda_runtime.zipfile
+    with pytest.raises((names.BadZipFile, names.LargeFileError)):
+        names.ZipFile(tmp_path / "layer.zip")
+
+
+@pytest.fixture
+def _two_processes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambda_runtime, "_workers", {})
+    for name in ("acquire_worker", "release_worker"):
+        monkeypatch.setattr(lambda_svc, name, getattr(lambda_svc, name))
+    monkeypatch.setattr(processes, "AT_ONCE", 2)
+    processes.add()
+
+
+def acquired(name: str = "resize") -> tuple[Any, str]:
+    config = {"FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}", "Runtime": "python3.11"}
+    found: tuple[Any, str] = lambda_svc.acquire_worker(name, config, b"")
+    return found
+
+
+@pytest.mark.usefixtures("_two_processes_at_once")
+def test_a_call_more_than_there_are_processes_waits_for_one():
+    one, another = acquired()[0], acquired()[0]
+    assert one is not another
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(acquired)
+        lambda_svc.release_worker(another)
+        assert waiting.result(PATIENCE) == (another, "reused")
+    assert len(lambda_runtime._workers) == 1
+    [workers] = lambda_runtime._workers.values()
+    assert workers == [one, another]
+
+
+@pytest.mark.usefixtures("_two_processes_at_once")
+def test_a_call_that_lasts_gives_its_place_up():
+    """A function may call itself, and wait for that call."""
+    for worker in (acquired()[0], acquired()[0]):
+        worker.last_used = time.time() - processes.LONG - 1
+    assert acquired()[1] == "spawn"
+
+
+@pytest.mark.usefixtures("_two_processes_at_once")
+def test_another_function_waits_for_none():
+    acquired()
+    acquired()
+    assert acquired("caption")[1] == "spawn"
