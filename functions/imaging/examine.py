@@ -48,7 +48,7 @@ def examine(data: bytes, limits: Limits) -> Facts:
     with _decoding(name):
         if declared := declared_size(data, name):
             _check_pixels(*declared, limits)
-        picture = open_picture(guarded(data, name), name)
+        picture = open_picture(guarded(data, name, limits.max_pixels), name)
         _check_pixels(*picture.size, limits)
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)

@@ -54,6 +54,8 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 # are unsaid.
 _P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
 
+MAX_PICTURES = 100  # of an MPO; real ones have two or three
+
 TRANSPARENT_OF_16_BITS = "transparent, of 16 bits"  # in a picture's `info`, beside Pillow's own names
 
 
@@ -81,17 +83,20 @@ def _brand(data: bytes) -> str | None:
     return None
 
 
-def guarded(data: bytes, name: str) -> bytes:
+def guarded(data: bytes, name: str, max_pixels: int) -> bytes:
     """What Validate decodes in place of the file, so that the decoder notices missing pixels. Resize takes the file.
 
-    Raises ValueError where scans are missing, and for so many pieces that a decoder would take minutes or gigabytes.
+    Raises ValueError where scans are missing, and for so many pieces that a decoder would take minutes or gigabytes;
+    Rejected for scans that would take too long.
     """
     if name == "gif":
         gif.frames(data)
     if name != "jpeg":
         return data
-    light = jpeg.open_ended(data)
-    return jpeg.closed(data) if light is data and _is_whole_without_its_end_mark(data) else light
+    light = jpeg.open_ended(data, max_pixels)
+    if light is not data or jpeg.frame(data)[0] == jpeg.LOSSLESS:
+        return light
+    return jpeg.closed(data) if _is_whole_without_its_end_mark(data) else data
 
 
 def _is_whole_without_its_end_mark(data: bytes) -> bool:
@@ -131,6 +136,9 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Read the header; no pixel is decoded yet. Raises whatever the decoder raises."""
     module, decoder = _DECODERS[name]
     parts = png.apart(data) if name == "png" else None
+    said = {}
+    if name == "jpeg":
+        data, said = jpeg.apart(data)
     opened = getattr(importlib.import_module(module), decoder)
     try:
         picture = opened(BytesIO(parts.pixels if parts else data))
@@ -140,6 +148,7 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
         picture = opened(BytesIO(webp.mended(data)))
     if name == "jpeg":  # libjpeg gets the file in one piece: with 64 KiB pieces it starts rows twice
         picture.decodermaxblock = len(data)
+        picture.info |= said
     if parts:
         _add_what_stands_beside_the_pixels(picture, parts)
     elif name in ("avif", "heic") and "icc_profile" not in picture.info:
@@ -290,6 +299,8 @@ def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[
     if not isinstance(entries, bytes):
         return
     order = "<" if index[:2] == b"II" else ">"
+    if len(entries) > 16 * MAX_PICTURES:
+        raise ValueError(f"an index of {len(entries) // 16:,} pictures, limit {MAX_PICTURES}")
     places = set()
     for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
         length, offset = struct.unpack_from(order + "LL", entries, at + 4)

@@ -1,22 +1,36 @@
-"""What a JPEG says of itself before it is decoded (ITU T.81): its frame, its scans, and where its pixels end."""
+"""Takes a JPEG apart before it is decoded (ITU T.81): its frame, its scans, and where its pixels end.
+
+Pillow gets the segments that pixels are made of. What is said about the picture is read here, at a bounded cost: Pillow
+adds up, copies and parses whatever number of blocks, resources and comments there is, and steps through junk by bytes.
+"""
 
 from __future__ import annotations
 
 import re
 import struct
 from collections.abc import Iterator
+from typing import Any
+
+from functions.imaging.errors import Rejected
 
 # The markers that start a frame (table B.1); C4, C8 and CC between them are tables.
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL, LOSSLESS, SCAN, END = {0xC0, 0xC1}, 0xC3, 0xDA, 0xD9
-PROGRESSIVE = {0xC2, 0xCA}
+PROGRESSIVE, ARITHMETIC = {0xC2, 0xCA}, {0xC9, 0xCA}
 
-# A progressive JPEG paints the picture again with each scan; 10 are usual. A small file can ask for thousands,
-# each as dear as a whole picture.
+# A progressive JPEG paints the picture again with each scan; 10 are usual. A small file can ask for thousands.
 MAX_SCANS = 100
 
-# A profile or an index in 64 KiB pieces makes hundreds; 50 MB can hold 12 million, of which Pillow would keep a list.
-MAX_SEGMENTS = 10_000
+# And how often a picture with as many pixels as are taken may be painted, each component of a scan by itself: 2.8 s
+# where there is nothing to paint. The usual 10 scans of a colour picture are 14 components, mozjpeg's are up to 20,
+# those of CMYK 24. Arithmetic code takes up to 8 times as long as Huffman's.
+MAX_PAINTED, ARITHMETIC_COST = 32, 8
+
+# A profile or an index in 64 KiB pieces makes hundreds; 50 MB can hold 12 million. Between them stands little junk.
+MAX_SEGMENTS, JUNK_PER_SEGMENT = 10_000, 100
+
+# Bytes of tables and other segments that stay before the first scan. Real ones have hundreds.
+MAX_HEAD = 1 << 18
 
 # Ones, which no Huffman code consists of, with the zero that each must be followed by. libjpeg reads up to 8 bytes
 # ahead (its bit buffer has 64 bits), and these 8 hold no more than two blocks of 8x8.
@@ -27,6 +41,40 @@ _END_MARK = b"\xff\xd9"
 # One with a meaning: not an escaped or a filling 0xFF, a restart, or a beginning (B.1.1.3). What stands between two
 # segments is skipped, as Pillow and libjpeg do.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+
+
+# What is said about the picture: APP0 to APP15, and COM. libjpeg needs of it whether the colours are Y, Cb and Cr.
+_ABOUT, _NEEDED = {*range(0xE0, 0xF0), 0xFE}, ((0xE0, b"JFIF"), (0xEE, b"Adobe"))
+
+
+def apart(data: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The JPEG without what is said about it before its first scan; and of that, under Pillow's names for it, `exif`,
+    `icc_profile`, and `mp`, the index of an MPO, with `mpoffset`, the place from which that counts.
+
+    Raises ValueError for more segments, junk or tables than the limits above.
+    """
+    kept, said = [b"\xff\xd8"], dict[str, Any]()
+    profile = list[bytes]()
+    for marker, place in _segments(data):
+        if marker == SCAN:
+            break
+        body = _body(data, place)
+        if marker not in _ABOUT or any(marker == needed and body.startswith(name) for needed, name in _NEEDED):
+            kept.append(data[place - 4 : place + len(body)])
+        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
+            said.setdefault("exif", body)
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
+            profile.append(body[12:])
+        elif marker == 0xE2 and body.startswith(b"MPF\0"):
+            said |= {"mp": body[4:], "mpoffset": place + 4}
+    else:
+        raise ValueError("it has no scan")
+    if sum(map(len, kept)) > MAX_HEAD:
+        raise ValueError(f"more than {MAX_HEAD:,} bytes of tables")
+    profile.sort()  # by the number of the piece; the next byte is how many there are
+    if profile and len(profile[0]) > 1 and profile[0][1] == len(profile):
+        said["icc_profile"] = b"".join(piece[2:] for piece in profile)
+    return b"".join([*kept, memoryview(data)[place - 4 :]]), said
 
 
 def frame(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> tuple[int, tuple[int, int]]:
@@ -43,7 +91,7 @@ def frame(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> tuple[int, tupl
     return 0, (0, 0)
 
 
-def open_ended(data: bytes) -> bytes:
+def open_ended(data: bytes, max_pixels: int) -> bytes:
     """The same JPEG, in a form in which libjpeg misses what is missing, and does not see what stands behind the pixels.
 
     Where the coded pixels end too early libjpeg paints the rest grey and warns, which Pillow does not pass on. It
@@ -52,7 +100,8 @@ def open_ended(data: bytes) -> bytes:
     scan cut short is not noticed where anything follows. Neither is it in arithmetic code, which may leave out zeros at
     the end. If nothing follows the last scan, the data are returned as they are.
 
-    Raises ValueError for scans that do not add up, and for more scans or segments than the limits above.
+    Raises ValueError for scans that do not add up, and for more scans or segments than the limits above; Rejected for
+    scans that paint too much.
     """
     kind, components, scans, end = _layout(data)
     if kind == LOSSLESS or not scans:
@@ -60,6 +109,8 @@ def open_ended(data: bytes) -> bytes:
     if _is_one_scan(kind, components, scans):
         return b"".join((memoryview(data)[:end], _PADDING))
     _check_scans(scans, components, in_steps=kind in PROGRESSIVE)
+    decodes = 1 if end is not None else 4  # see formats.guarded
+    _check_cost(frame(data)[1], scans, decodes * (ARITHMETIC_COST if kind in ARITHMETIC else 1), max_pixels)
     return data if end is None else data[:end] + _END_MARK
 
 
@@ -95,11 +146,15 @@ def _segments(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> Iterator[tu
 
     An end mark before the first scan only ends tables.
     """
-    scanned = False
+    scanned, junk = False, most * JUNK_PER_SEGMENT
     for _ in range(most):
-        found = _MARKER.search(data, at)
+        found = _MARKER.search(data, at, len(data) if scanned else at + junk)
+        if not found and not scanned and at + junk < len(data):
+            raise ValueError(f"more than {most * JUNK_PER_SEGMENT:,} bytes between segments")
         if not found:
             return
+        if not scanned:
+            junk -= found.start() - at
         at, marker = found.start(), data[found.start() + 1]
         if marker != END or scanned:
             yield marker, at + 4
@@ -112,6 +167,16 @@ def _segments(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> Iterator[tu
 
 def _body(data: bytes, place: int) -> bytes:
     return data[place : place - 2 + int.from_bytes(data[place - 2 : place], "big")]
+
+
+def _check_cost(size: tuple[int, int], scans: list[bytes], each: int, max_pixels: int) -> None:
+    painted = size[0] * size[1] * sum(header[0] for header in scans) * each
+    if painted > MAX_PAINTED * max_pixels:
+        raise Rejected(
+            "too_costly",
+            f"{len(scans)} scans of {size[0]}x{size[1]} paint {painted / 1_000_000:,.6g} MP, "
+            f"limit {MAX_PAINTED * max_pixels / 1_000_000:,.6g} MP",
+        )
 
 
 def _check_scans(scans: list[bytes], components: bytes, *, in_steps: bool) -> None:

@@ -19,7 +19,7 @@ from darkroom.pictures import (
     photo,
     transparent_png,
 )
-from functions.imaging import Limits, Rejected, Target, examine, render
+from functions.imaging import Limits, Rejected, Target, examine, formats, render
 
 LIMITS = Limits(max_bytes=10_000_000, max_pixels=1_000_000)
 
@@ -384,11 +384,83 @@ def test_scans_behind_a_comment_with_an_end_mark_are_counted():
     assert "scans, limit 100" in rejected(bomb)[1]
 
 
+def refined(times, size=(64, 64), mode="L"):
+    """A progressive JPEG with its last scan, which refines, so many times more."""
+    data = encoded(landscape(*size).convert(mode), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * times + data[-2:]
+
+
+def test_scans_cost_by_the_pixels_that_they_paint():
+    """98 scans of nothing over 99 megapixels took 10 s, and are fewer than 100."""
+    limits = Limits(10**6, 64 * 64)
+    assert examine(refined(26), limits).width == 64
+    assert rejected(refined(27), limits) == ("too_costly", "33 scans of 64x64 paint 0.135168 MP, limit 0.131072 MP")
+    assert examine(refined(27), Limits(10**6, 2 * 64 * 64)).width == 64
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_progressive_jpeg_of_as_many_pixels_as_are_taken_is_taken(mode, subsampling):
+    picture = landscape(60, 40).convert(mode)
+    data = encoded(picture, "JPEG", progressive=True, subsampling=subsampling)
+    assert examine(data, Limits(10**6, 60 * 40)).width == 60
+
+
+def test_arithmetic_code_counts_eightfold():
+    """The frame's marker says that it is; what the scans hold is not looked at for this."""
+    data = refined(0)
+    data = data.replace(b"\xff\xc2", b"\xff\xca")
+    assert rejected(data, Limits(10**6, 64 * 64)) == (
+        "too_costly",
+        "6 scans of 64x64 paint 0.196608 MP, limit 0.131072 MP",
+    )
+
+
+def test_without_an_end_mark_a_jpeg_is_decoded_four_times_and_counts_so():
+    assert rejected(refined(3)[:-2], Limits(10**6, 64 * 64))[0] == "too_costly"
+    assert examine(refined(0)[:-2], Limits(10**6, 64 * 64)).width == 64
+
+
+def jpeg_segment(marker, body):
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def test_pillow_gets_nothing_of_a_jpeg_but_what_its_pixels_are_made_of():
+    """It would add up EXIF blocks, and parse resources and tables, however many there are."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encoded(SMALL, "JPEG", exif=exif, icc_profile=profile, comment=b"words")
+    blocks = jpeg_segment(0xE1, b"Exif\0\0" + b"x" * 60_000) + jpeg_segment(0xED, b"Photoshop 3.0\0" + b"8BIM" * 9_000)
+    tables = data.index(b"\xff\xdb")
+    many = data[:2] + bytes(5_000) + data[2:tables] + blocks * 9 + data[tables:]
+    for one in (formats.open_picture(data, "jpeg"), formats.open_picture(many, "jpeg")):
+        assert [name for name, _ in one.applist] == ["APP0"]
+        assert (formats.orientation(one), one.info["icc_profile"]) == (6, profile)
+    cmyk = formats.open_picture(cmyk_jpeg(60, 40), "jpeg")
+    assert [name for name, _ in cmyk.applist] == ["APP14"]
+
+
+def test_the_index_of_an_mpo_has_few_pictures():
+    directory = b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0xB002, 7, 101 * 16, 26, 0) + bytes(101 * 16)
+    data = TAKEN["jpeg"][:2] + jpeg_segment(0xE2, b"MPF\0" + directory) + TAKEN["jpeg"][2:]
+    assert rejected(data) == ("corrupt", "JPEG that cannot be decoded: an index of 101 pictures, limit 100")
+
+
 SCREEN = b"GIF89a\x01\0\x01\0\x80\0\0" + b"\0\0\0\xff\xff\xff"  # one pixel, two colours
 DOT = b",\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0"
 PIECES = {
     "png": (TAKEN["png"][:33] + png_chunk(b"teXt", b"") * 100_001 + TAKEN["png"][33:], "100,000 chunks"),
     "jpeg": (b"\xff\xd8" + b"\xff\xfe\0\2" * 10_001 + TAKEN["jpeg"][2:], "10,000 segments"),
+    "jpeg of junk": (
+        b"\xff\xd8\xff\xfe\0\2" + bytes(1_000_001) + TAKEN["jpeg"][2:],
+        "1,000,000 bytes between segments",
+    ),
+    "jpeg of tables": (
+        b"\xff\xd8" + jpeg_segment(0xDB, (b"\0" + b"\1" * 64) * 900) * 5 + TAKEN["jpeg"][2:],
+        "262,144 bytes of tables",
+    ),
     "jpeg with junk": (b"\xff\xd8\xff\xfe\0\2junk" + b"\xff\xfe\0\2" * 10_001 + TAKEN["jpeg"][2:], "10,000 segments"),
     "gif": (SCREEN + b"!\xfe\x01a\0" * 500_001 + DOT + b";", "1,000,000 blocks"),
 }
