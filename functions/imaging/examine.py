@@ -11,7 +11,17 @@ from PIL import Image
 
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.errors import Rejected
-from functions.imaging.formats import declared_size, frames, guarded, load, open_picture, orientation, recognise, shrink
+from functions.imaging.formats import (
+    check_cost,
+    declared_size,
+    frames,
+    guarded,
+    load,
+    open_picture,
+    orientation,
+    recognise,
+    shrink,
+)
 from functions.imaging.placeholder import dominant_color, thumbhash
 from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
@@ -52,6 +62,7 @@ def examine(data: bytes, limits: Limits) -> Facts:
         _check_pixels(*picture.size, limits)
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)
+        check_cost(data, name, limits.max_pixels)
         width, height = picture.size
         shrunk = shrink(picture, _part_to_look_at(*picture.size))
         decoded = load(picture)

@@ -266,7 +266,9 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
     if name == "gif":
         count, largest = gif.frames(data)
     elif name == "tiff":
-        count, largest = _tiff_pages(data)
+        from functions.imaging import strips  # which TIFF alone pays for
+
+        count, largest = strips.pages(data)
     elif name == "jpeg":
         sizes = list(_jpeg_pictures(data, picture))
         count, largest = len(sizes), max(sizes, key=_area)
@@ -275,20 +277,16 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
     return max(1, count), max(picture.size, largest, key=_area)
 
 
+def check_cost(data: bytes, name: str, max_pixels: int) -> None:
+    """Raises Rejected for what would take a decoder much longer, or more memory, than its pixels should."""
+    if name == "tiff":
+        from functions.imaging import strips
+
+        strips.check(data, max_pixels)
+
+
 def _area(size: tuple[int, int]) -> int:
     return size[0] * size[1]
-
-
-def _tiff_pages(data: bytes) -> tuple[int, tuple[int, int]]:
-    """Thumbnails and masks are no pages. The size is that of a page or of its tiles: a decoder makes room for a whole
-    tile, however small the page is."""
-    pages, largest = 0, (0, 0)
-    for page in tags.directories(data, {tags.WIDTH, tags.HEIGHT, tags.TILE_WIDTH, tags.TILE_HEIGHT, tags.SUBFILE_TYPE}):
-        numbers = {tag: number for tag, number in page.items() if isinstance(number, int)}
-        pages += not numbers.get(tags.SUBFILE_TYPE, 0) & (tags.THUMBNAIL | tags.MASK)
-        for wide, high in ((tags.WIDTH, tags.HEIGHT), (tags.TILE_WIDTH, tags.TILE_HEIGHT)):
-            largest = max(largest, (numbers.get(wide, 0), numbers.get(high, 0)), key=_area)
-    return pages, largest
 
 
 def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:

@@ -120,11 +120,19 @@ def closed(data: bytes) -> bytes:
     return data[:end] + _END_MARK
 
 
-def _layout(data: bytes) -> tuple[int, bytes, list[bytes], int | None]:
+def painted(data: bytes, at: int, end: int, most: int) -> tuple[int, int]:
+    """How many components all scans of the JPEG at that place paint, and how many its frame has."""
+    _, components, scans, _ = _layout(data, at, end, most)
+    return sum(header[0] for header in scans if header), len(components)
+
+
+def _layout(
+    data: bytes, at: int = 0, until: int | None = None, most: int = MAX_SEGMENTS
+) -> tuple[int, bytes, list[bytes], int | None]:
     """The marker of the frame and its components, the headers of the scans, and where the last of them ends, if at a
     marker. Of a JPEG of one scan that is the first marker behind it."""
     kind, components, scans, end = LOSSLESS, b"", list[bytes](), None
-    for marker, place in _segments(data):
+    for marker, place in _segments(data, at, most, until):
         if scans and end is None:
             end = place - 4
             if _is_one_scan(kind, components, scans):
@@ -141,15 +149,15 @@ def _is_one_scan(kind: int, components: bytes, scans: list[bytes]) -> bool:
     return kind in SEQUENTIAL and scans[0][:1] == bytes([len(components)])
 
 
-def _segments(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> Iterator[tuple[int, int]]:
+def _segments(data: bytes, at: int = 0, most: int = MAX_SEGMENTS, end: int | None = None) -> Iterator[tuple[int, int]]:
     """The marker of each segment and where its body begins, 4 bytes behind the marker, up to the end of the picture.
 
     An end mark before the first scan only ends tables.
     """
-    scanned, junk = False, most * JUNK_PER_SEGMENT
+    scanned, junk, end = False, most * JUNK_PER_SEGMENT, len(data) if end is None else min(end, len(data))
     for _ in range(most):
-        found = _MARKER.search(data, at, len(data) if scanned else at + junk)
-        if not found and not scanned and at + junk < len(data):
+        found = _MARKER.search(data, at, end if scanned else min(at + junk, end))
+        if not found and not scanned and at + junk < end:
             raise ValueError(f"more than {most * JUNK_PER_SEGMENT:,} bytes between segments")
         if not found:
             return

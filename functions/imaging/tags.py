@@ -17,7 +17,8 @@ SUBFILE_TYPE, THUMBNAIL, MASK = 0x00FE, 1, 4  # the second and third are bits of
 MP_ENTRIES = 0xB002  # CIPA DC-007: 16 bytes for each picture of a multi-picture file
 
 ENTRIES_READ = 1000  # of one directory; real ones have tens
-DIRECTORIES_READ = 1000  # of one file
+DIRECTORIES_READ, ENTRIES_IN_ALL = 1000, 50_000  # of one file
+BYTES_READ = 1 << 24  # of one tag; the profile of a press has 2.5 MB
 NUMBERS_READ = 3 * 256  # of one tag: as many as a palette has
 
 Tags = dict[int, int | bytes | tuple[float, ...]]
@@ -43,12 +44,12 @@ class _Format:
 
 
 class _Entry:
-    """`at` is where its value lies, which may be in the entry itself."""
+    """`raw` is all of it, as it is stored; `at` is where its value lies, which may be in the entry itself."""
 
-    __slots__ = ("at", "kind", "tag", "values")
+    __slots__ = ("at", "kind", "raw", "tag", "values")
 
-    def __init__(self, tag: int, kind: int, values: int, at: int) -> None:
-        self.tag, self.kind, self.values, self.at = tag, kind, values, at
+    def __init__(self, tag: int, kind: int, values: int, at: int, raw: bytes) -> None:
+        self.tag, self.kind, self.values, self.at, self.raw = tag, kind, values, at, raw
 
 
 def first_directory(block: bytes, wanted: Collection[int]) -> Tags:
@@ -57,11 +58,15 @@ def first_directory(block: bytes, wanted: Collection[int]) -> Tags:
 
 
 def directories(
-    data: bytes, wanted: Collection[int], lists: Collection[int] = (), at: int | None = None
+    data: bytes,
+    wanted: Collection[int],
+    lists: Collection[int] = (),
+    at: int | None = None,
+    most: int = NUMBERS_READ,
 ) -> Iterator[Tags]:
     """One dict per directory of the chain that begins at that place, or with the first.
 
-    Of the wanted tags, a number is its first value, a text the bytes as they are. Of the lists, all numbers count.
+    Of the wanted tags, a number is its first value, a text the bytes as they are. Of the lists, `most` numbers count.
     """
     form = _Format.of(data)
     if form is None:
@@ -69,15 +74,44 @@ def directories(
     for entries in _directories(data, form, at):
         tags: Tags = {}
         for entry in entries:
-            read = _numbers if entry.tag in lists else _value if entry.tag in wanted else None
-            value = read(data, form, entry) if read else None
+            if entry.tag in tags:  # of two of a kind the first counts, as in libtiff
+                continue
+            value: int | bytes | tuple[float, ...] | None = None
+            if entry.tag in lists:
+                value = _numbers(data, form, entry, most)
+            elif entry.tag in wanted:
+                value = _value(data, form, entry)
             if value is not None:
-                tags.setdefault(entry.tag, value)  # of two of a kind the first counts, as in libtiff
+                tags[entry.tag] = value
         yield tags
 
 
+def reduced(data: bytes, numbers: Collection[int], others: Collection[int]) -> bytes:
+    """The same file with a first directory, at its end, of nothing but those tags: numbers as `directories` reads them,
+    and others of any kind. A decoder may take another kind for a number, and what it takes for no tag of its own it
+    may keep in memory.
+    """
+    form = _Format.of(data)
+    entries = next(_directories(data, form, None), []) if form else []
+    if form is None or not entries:
+        return data
+    kept: dict[int, bytes] = {}
+    for entry in entries:
+        if entry.tag in others or (entry.tag in numbers and entry.kind in _INTEGERS):
+            kept.setdefault(entry.tag, entry.raw)
+    padding = bytes(len(data) % 2)
+    counter, offset = struct.Struct(form.order + form.counter), struct.Struct(form.order + form.offset)
+    place = offset.pack(len(data) + len(padding))
+    return b"".join(
+        [
+            *(data[: form.first], place, memoryview(data)[form.first + offset.size :], padding),
+            *(counter.pack(len(kept)), *(kept[tag] for tag in sorted(kept)), offset.pack(0)),
+        ]
+    )
+
+
 def _directories(data: bytes, form: _Format, position: int | None) -> Iterator[list[_Entry]]:
-    seen: set[int] = set()
+    seen, left = set[int](), ENTRIES_IN_ALL
     offset, counter = form.order + form.offset, form.order + form.counter
     head = struct.Struct(form.order + "HH" + form.offset)
     room = struct.calcsize(offset)
@@ -85,17 +119,19 @@ def _directories(data: bytes, form: _Format, position: int | None) -> Iterator[l
     try:
         if position is None:
             (position,) = struct.unpack_from(offset, data, form.first)
-        while position and position not in seen and len(seen) < DIRECTORIES_READ:
+        while position and position not in seen and len(seen) < DIRECTORIES_READ and left:
             seen.add(position)
             (count,) = struct.unpack_from(counter, data, position)
             start = position + struct.calcsize(counter)
             entries = []
-            for at in range(start, start + size * min(count, ENTRIES_READ), size):
+            read = min(count, ENTRIES_READ, left)
+            left -= read
+            for at in range(start, start + size * read, size):
                 tag, kind, values = head.unpack_from(data, at)
                 place = at + head.size
                 if values * _unit(form, kind) > room:
                     (place,) = struct.unpack_from(offset, data, place)
-                entries.append(_Entry(tag, kind, values, place))
+                entries.append(_Entry(tag, kind, values, place, data[at : at + size]))
             yield entries
             (position,) = struct.unpack_from(offset, data, start + size * count)
     except (struct.error, OverflowError):
@@ -108,12 +144,12 @@ def _unit(form: _Format, kind: int) -> int:
 
 def _value(data: bytes, form: _Format, entry: _Entry) -> int | bytes | None:
     if entry.kind in _BYTES:
-        return data[entry.at : entry.at + entry.values]
+        return data[entry.at : entry.at + min(entry.values, BYTES_READ)]
     numbers = _numbers(data, form, entry, most=1) if entry.kind in _INTEGERS else ()
     return int(numbers[0]) if numbers else None
 
 
-def _numbers(data: bytes, form: _Format, entry: _Entry, most: int = NUMBERS_READ) -> tuple[float, ...] | None:
+def _numbers(data: bytes, form: _Format, entry: _Entry, most: int) -> tuple[float, ...] | None:
     """None where they are of no known kind, or lie outside of the data."""
     count = min(entry.values, most)
     if entry.kind not in _NUMBERS or entry.at + count * _unit(form, entry.kind) > len(data):

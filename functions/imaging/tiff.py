@@ -14,12 +14,12 @@ from typing import Any, cast
 
 from PIL import Image, ImageFile, ImageMath, ImagePalette
 
-from functions.imaging import tags
+from functions.imaging import strips, tags
 from functions.imaging.errors import Rejected
+from functions.imaging.strips import APART, BITS, COMPRESSION, JPEG, PLANES, SAMPLES
 from functions.imaging.tags import Tags
 
-BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES = 0x0102, 0x0103, 0x0106, 0x0115, 0x011C
-PALETTE, SUB_DIRECTORIES, INKS, EXTRA, FORMAT = 0x0140, 0x014A, 0x014C, 0x0152, 0x0153
+PHOTOMETRIC, PALETTE, SUB_DIRECTORIES, INKS, EXTRA, FORMAT = 0x0106, 0x0140, 0x014A, 0x014C, 0x0152, 0x0153
 LEAST, MOST = 0x0154, 0x0155  # SMinSampleValue and SMaxSampleValue: black and white, where somebody says so
 PROFILE, NO_DATA, DNG = 0x8773, 0xA481, 0xC612
 
@@ -29,10 +29,22 @@ _SINGLE = {
 }
 _LISTS = {BITS, FORMAT, EXTRA, PALETTE, SUB_DIRECTORIES, LEAST, MOST}
 
+# What libtiff is told: of each other tag it would keep what it says, whose sum has no bound, and ImageDepth would make
+# its tiles larger than ours. First numbers, then lists and what it decides by itself.
+_NUMBERS_FOR_LIBTIFF = {
+    *(tags.WIDTH, tags.HEIGHT, tags.ORIENTATION, tags.TILE_WIDTH, tags.TILE_HEIGHT),
+    *(COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, INKS, strips.ROWS),
+}
+_OTHERS_FOR_LIBTIFF = {
+    *(BITS, FORMAT, EXTRA, strips.OFFSETS, strips.COUNTS, strips.TILE_OFFSETS, strips.TILE_COUNTS),
+    *(0x010A, 0x0124, 0x0125, 0x013D, 0x015B),  # FillOrder, T4Options, T6Options, Predictor, JPEGTables
+    *range(0x0200, 0x020A),  # of JPEG as it was before
+    *range(0x0211, 0x0215),  # YCbCrCoefficients, YCbCrSubSampling, YCbCrPositioning, ReferenceBlackWhite
+}
+
 UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE_COLOURS, CMYK, YCC, LAB = 0, 1, 2, 3, 5, 6, 8
-OLD_JPEG, JPEG = 6, 7
-APART = 2  # PlanarConfiguration: one plane for each sample
+OLD_JPEG = 6
 
 # Those that the libtiff in Pillow's wheel has, but for 32771, which it does not read as it writes it.
 _COMPRESSIONS = {1, 2, 3, 4, 5, OLD_JPEG, JPEG, 8, 32773, 32809, 32946, 34925, 50000}
@@ -156,8 +168,9 @@ class Tiff(ImageFile.ImageFile):
         layout, apart = self._layout()
         self._mode, raw = self._taken(layout, apart)
         self._size = size
-        self.fp = BytesIO(data)
-        self.decodermaxblock = len(data)  # libtiff needs all of it at once
+        needed = tags.reduced(data, _NUMBERS_FOR_LIBTIFF, _OTHERS_FOR_LIBTIFF)
+        self.fp = BytesIO(needed)
+        self.decodermaxblock = len(needed)  # libtiff needs all of it at once
         self.tile = [ImageFile._Tile("libtiff", (0, 0, *size), 0, (raw, False, 0))]
         if self.mode in ("P", "PA"):
             self.palette = self._palette()

@@ -8,10 +8,11 @@ import struct
 import pytest
 from PIL import Image, ImageCms
 
-from functions.imaging import Limits, Rejected, Target, examine, for_caption, render
+from functions.imaging import Limits, Rejected, Target, examine, for_caption, formats, render, tags
 from tests.functions.imaging.tiffs import DOUBLE, FLOAT, LONG, SHORT, SIGNED, SINGLE, TEXT, UNSIGNED, container, tiff
 
 LIMITS = Limits(10**7, 10**6)
+SIGNED_LONG = 9
 PHOTOMETRIC, PLANES, ORIENTATION, PALETTE, INKS, EXTRA, COMPRESSION, SUBFILE = 262, 284, 274, 320, 332, 338, 259, 254
 BITS, FORMAT, SAMPLES_EACH, PROFILE, NO_DATA, LEAST, MOST, DNG = 258, 339, 277, 34675, 42113, 340, 341, 50706
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, IN_PALETTE, CMYK, YCC, LAB = 0, 1, 2, 3, 5, 6, 8
@@ -427,9 +428,9 @@ def test_declared_black_and_white_count(of):
 # Not taken
 
 
-def refused(data):
+def rejected(data, limits=LIMITS):
     with pytest.raises(Rejected) as verdict:
-        examine(data, LIMITS)
+        examine(data, limits)
     return verdict.value.code, verdict.value.message
 
 
@@ -469,7 +470,7 @@ NOT_TAKEN = {
 @pytest.mark.parametrize("name", NOT_TAKEN)
 def test_a_valid_kind_that_is_not_taken_is_named_and_not_called_corrupt(name):
     data, what = NOT_TAKEN[name]
-    code, message = refused(data)
+    code, message = rejected(data)
     assert code == "unsupported_format"
     assert message.startswith("TIFF with ")
     assert what in message
@@ -496,7 +497,7 @@ RAW_FILES = {
 
 @pytest.mark.parametrize("name", RAW_FILES)
 def test_the_thumbnail_of_a_raw_file_is_not_the_picture(name):
-    code, message = refused(RAW_FILES[name])
+    code, message = rejected(RAW_FILES[name])
     assert code == "unsupported_format"
     assert "raw pixels" in message or "is a thumbnail of another" in message
 
@@ -515,7 +516,7 @@ def test_pages_are_counted_and_thumbnails_and_masks_are_not():
 
 
 def test_a_tiff_without_a_size_is_corrupt():
-    assert refused(tiff([[(1,)]], tags=[(256, LONG, [0])])) == (
+    assert rejected(tiff([[(1,)]], tags=[(256, LONG, [0])])) == (
         "corrupt",
         "TIFF that cannot be decoded: its tags say no size: 0x1",
     )
@@ -526,4 +527,126 @@ def test_a_tiff_whose_pixels_end_early_is_corrupt(bits):
     data = tiff([[(1,)] * 64] * 64, bits=bits, tags=[(279, LONG, [100])])
     entries = {256: (LONG, [64]), 257: (LONG, [64]), BITS: (SHORT, [bits]), PHOTOMETRIC: (SHORT, [1])}
     assert examine(data, LIMITS)
-    assert refused(container([(entries, [bytes(100)])]))[0] == "corrupt"
+    assert rejected(container([(entries, [bytes(100)])]))[0] == "corrupt"
+
+
+# What costs more than its pixels should
+
+
+def page(size, pieces, *, tile=None, rows=None, compression=1, bits=8, tags=()):
+    """Grey, with all its strips or tiles in one place if there is only one."""
+    entries = {256: (LONG, [size[0]]), 257: (LONG, [size[1]]), BITS: (SHORT, [bits]), PHOTOMETRIC: (SHORT, [1])}
+    entries |= {COMPRESSION: (SHORT, [compression])} | dict(tags)
+    if tile:
+        entries |= {322: (LONG, [tile[0]]), 323: (LONG, [tile[1]])}
+    if rows:
+        entries |= {278: (LONG, [rows])}
+    return entries, pieces
+
+
+def pointing(entries, count):
+    """So many strips or tiles that are the same ten bytes."""
+    places = (324, 325) if 322 in entries else (273, 279)
+    entries |= dict(zip(places, ((LONG, [8] * count), (LONG, [10] * count)), strict=True))
+    return container([(entries, [])])
+
+
+def test_tiles_that_overhang_count_in_full():
+    """A page one pixel wide, of which each row of tiles unpacks 6,000,000x16."""
+    entries, _ = page((1, 6400), [], tile=(6_000_000, 16))
+    data = pointing(entries, 400)
+    assert rejected(data) == ("too_many_pixels", "6000000x6400 = 38400.0 MP, limit 1 MP")
+    assert rejected(container([directory(16), (entries, [])]))[0] == "too_many_pixels"  # a later page
+
+
+def test_the_tiles_of_an_honest_picture_may_overhang():
+    """70x70 pixels in tiles of 16x16 are 80x80."""
+    data = container([page((70, 70), [bytes(256)] * 25, tile=(16, 16))])
+    assert examine(data, Limits(10**6, 70 * 70)).width == 70
+
+
+def test_a_small_page_in_a_large_tile_is_rejected():
+    entries, _ = page((10, 10), [], tile=(8192, 4096))
+    assert rejected(pointing(entries, 1), Limits(10**7, 10**8)) == (
+        "too_costly",
+        "TIFF of 10x10 pixels whose tiles of 8192x4096 cover 33.6 MP, limit 16.8 MP",
+    )
+
+
+def test_a_kind_of_number_that_is_not_read_here_is_not_read_by_the_decoder():
+    """Tiles whose width has a sign, which libtiff would take."""
+    entries, _ = page((1, 64), [], tile=(6_000_000, 16))
+    entries[322] = (SIGNED_LONG, struct.pack("<i", 6_000_000)[:4])
+    data = pointing(entries, 4)
+    kind = data.index(struct.pack("<HH", 322, SIGNED_LONG)) + 4
+    assert rejected(data[:kind] + struct.pack("<I", 1) + data[kind + 4 :], Limits(10**7, 10**8))[0] == "corrupt"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_strips_are_counted(apart):
+    """For each the decoder begins anew; in planes each has them all."""
+    height = 33_400 if apart else 100_001
+    entries, _ = page((1, height), [], rows=1, tags={SAMPLES_EACH: (SHORT, [3])}.items() if apart else ())
+    if apart:
+        entries |= {PHOTOMETRIC: (SHORT, [RGB]), BITS: (SHORT, [8] * 3), PLANES: (SHORT, [2])}
+    assert rejected(pointing(entries, 9)) == (
+        "too_costly",
+        f"TIFF of {height * (3 if apart else 1):,} strips or tiles, limit 100,000",
+    )
+
+
+def test_a_strip_has_few_bytes_for_each_pixel():
+    """Unpacked it lies beside the picture: 800 MB for 100 megapixels of double precision in one strip."""
+    rows, limits = [[(0.5,)] * 8] * 8, Limits(10**6, 64)
+    assert examine(tiff(rows, kind=FLOAT, bits=64, strip=4), limits).width == 8
+    assert rejected(tiff(rows, kind=FLOAT, bits=64), limits) == (
+        "too_costly",
+        "TIFF with a strip or tile of 0.0 MB, limit 0.000384 MB",
+    )
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_jpeg_of_a_tile_paints_once(counted):
+    """Progressive code costs a whole tile with each scan, and no program writes it there."""
+    entries, _ = page((16, 32), [], rows=16, compression=7)
+    once, often = (jpeg_of(Image.linear_gradient("L").resize((16, 16)), progressive=way) for way in (False, True))
+    strips = container([(entries, [once, once])])
+    assert examine(strips, LIMITS).height == 32
+    bomb = container([(entries, [once, often])])
+    if not counted:
+        bomb = bomb.replace(struct.pack("<HH", 279, LONG), struct.pack("<HH", 280, LONG))
+    assert rejected(bomb) == ("too_costly", "TIFF with a strip or tile that paints 1 components 6 times, limit 1")
+
+
+def jpeg_of(picture, **options):
+    file = io.BytesIO()
+    picture.save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def test_strips_of_jpeg_do_not_overlap():
+    entries, _ = page((16, 160), [], rows=16, compression=7)
+    data = jpeg_of(Image.new("L", (16, 16)))
+    entries |= {273: (LONG, [8 + at for at in range(10)]), 279: (LONG, [len(data)] * 10)}
+    assert rejected(container([(entries, [])])[:8] + data + bytes(10))[0] == "corrupt"  # without its directory
+    body = container([(entries, [])]) + data
+    assert rejected(body)[1] == "TIFF of 10 strips or tiles that overlap"
+
+
+def test_libtiff_gets_only_the_tags_that_pixels_are_made_of():
+    """It would keep what any other says: 50 MB for each, which may all lie in one place."""
+    rows = grey_rows(unsigned(8))
+    for order, big in itertools.product("<>", (False, True)):
+        more = [(60_000 + number, TEXT, b"x" * 100) for number in range(9)]
+        data = tiff(rows, order=order, big=big, tags=more)
+        picture = formats.open_picture(data, "tiff")
+        (left,) = tags.directories(picture.fp.getvalue(), {*range(65536)})
+        assert set(left) == {256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 339}
+        same(shown(data), GREY_DRAWN)
+
+
+def test_a_file_of_a_million_tags_is_read_in_part():
+    """60 directories of 1,000 tags: 50 of them count."""
+    entries, strips = directory(1)
+    full = entries | {number: (SHORT, [0]) for number in range(1000, 2000 - len(entries) - 2)}
+    assert examine(container([(full, strips)] * 60), LIMITS).frames == 50

@@ -1,0 +1,94 @@
+"""What the pixels of a TIFF are cut into, strips or tiles, and whether a decoder can read them at a bounded cost."""
+
+from __future__ import annotations
+
+from functions.imaging import jpeg, tags
+from functions.imaging.errors import Rejected
+from functions.imaging.tags import Tags
+
+BITS, COMPRESSION, OFFSETS, SAMPLES, ROWS, COUNTS, PLANES = 0x0102, 0x0103, 0x0111, 0x0115, 0x0116, 0x0117, 0x011C
+TILE_OFFSETS, TILE_COUNTS = 0x0144, 0x0145
+JPEG = 7
+APART = 2  # PlanarConfiguration: one plane for each sample
+
+_SIDES = ((tags.WIDTH, tags.TILE_WIDTH), (tags.HEIGHT, tags.TILE_HEIGHT))
+
+# The decoder begins anew for each. 10,000 rows in planes, each row a strip, are 30,000.
+MAX_PIECES = 100_000
+
+# Bytes that one of them may have for each pixel that is taken: it is unpacked whole, beside the picture.
+LARGEST_PIECE = 6
+
+# Pixels that tiles may cover, however small the page: one of 4096x4096. Of a larger page four times as many.
+LEAST_COVERED = 4096 * 4096
+
+SEGMENTS_OF_ONE = 50  # of the JPEG in a strip or tile
+
+
+def pages(data: bytes) -> tuple[int, tuple[int, int]]:
+    """How many there are, and the size of the largest, with its tiles in full: each is unpacked whole, however little
+    of it the page shows. Thumbnails and masks are no pages."""
+    count, largest = 0, (0, 0)
+    wanted = {tag for side in _SIDES for tag in side}
+    for page in tags.directories(data, wanted | {tags.SUBFILE_TYPE}):
+        count += not _number(page, tags.SUBFILE_TYPE) & (tags.THUMBNAIL | tags.MASK)
+        width, height = (_in_full(_number(page, whole), _number(page, part)) for whole, part in _SIDES)
+        largest = max(largest, (width, height), key=lambda size: size[0] * size[1])
+    return count, largest
+
+
+def _in_full(side: int, piece: int) -> int:
+    """Up to a quarter more than the page does not count: a picture in tiles has that by right."""
+    covered = -(-max(side, 1) // piece) * piece if piece else side
+    return side if 4 * covered <= 5 * side else covered
+
+
+def check(data: bytes, max_pixels: int) -> None:
+    """Raises Rejected if the first page, which is the one that is decoded, costs far more than its pixels should."""
+    wanted = {tag for side in _SIDES for tag in side} | {COMPRESSION, SAMPLES, ROWS, PLANES}
+    page = next(tags.directories(data, wanted, {BITS}), {})
+    width, height = _number(page, tags.WIDTH), _number(page, tags.HEIGHT)
+    wide, high = _number(page, tags.TILE_WIDTH), _number(page, tags.TILE_HEIGHT)
+    if not (wide and high):
+        wide, high = width, min(_number(page, ROWS) or height, height)
+    across, down, samples = -(-width // wide), -(-height // high), _number(page, SAMPLES, 1)
+    planes = samples if _number(page, PLANES) == APART else 1
+    if across * down * planes > MAX_PIECES:
+        raise Rejected("too_costly", f"TIFF of {across * down * planes:,} strips or tiles, limit {MAX_PIECES:,}")
+    covered, most = across * wide * down * high, max(4 * width * height, LEAST_COVERED)
+    if covered > most:
+        what = f"TIFF of {width}x{height} pixels whose tiles of {wide}x{high} cover {covered / 1e6:.1f} MP"
+        raise Rejected("too_costly", f"{what}, limit {most / 1e6:.1f} MP")
+    bits = page.get(BITS)
+    size = wide * high * int(bits[0] if isinstance(bits, tuple) else 1) * samples // planes // 8
+    if size > LARGEST_PIECE * max_pixels:
+        what = f"TIFF with a strip or tile of {size / 1e6:,.1f} MB"
+        raise Rejected("too_costly", f"{what}, limit {LARGEST_PIECE * max_pixels / 1e6:,g} MB")
+    if _number(page, COMPRESSION) == JPEG:
+        _check_scans(data)
+
+
+def _check_scans(data: bytes) -> None:
+    """JPEG in strips and tiles is sequential (TIFF Technical Note 2): no component is painted twice."""
+    found = next(tags.directories(data, (), {OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS}, most=MAX_PIECES), {})
+    offsets, counts = _list(found, TILE_OFFSETS, OFFSETS), _list(found, TILE_COUNTS, COUNTS)
+    if len(offsets) < 2 or len(counts) < len(offsets):  # libtiff works out the counts that are missing or cannot be
+        counts = (len(data),) * len(offsets)
+    places = set(zip(offsets, counts, strict=False))
+    if sum(min(count, len(data)) for _, count in places) > 2 * len(data) and len(places) > 1:
+        raise Rejected("too_costly", f"TIFF of {len(places):,} strips or tiles that overlap")
+    for offset, count in places:
+        painted, components = jpeg.painted(data, offset, offset + count, SEGMENTS_OF_ONE)
+        if painted > components:
+            what = f"TIFF with a strip or tile that paints {components} components {painted} times"
+            raise Rejected("too_costly", f"{what}, limit {components}")
+
+
+def _number(page: Tags, tag: int, default: int = 0) -> int:
+    number = page.get(tag)
+    return number if isinstance(number, int) else default
+
+
+def _list(page: Tags, *which: int) -> tuple[int, ...]:
+    numbers = next((page[tag] for tag in which if tag in page), ())
+    return tuple(map(int, numbers)) if isinstance(numbers, tuple) else ()
