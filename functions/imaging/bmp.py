@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import cache
 from io import BytesIO
 from typing import Any, cast
 
@@ -38,10 +39,10 @@ _USUAL_MASKS = {16: (0x7C00, 0x3E0, 0x1F), 24: (0xFF0000, 0xFF00, 0xFF), 32: (0x
 
 _EMBEDDED = b"DEBM"  # PROFILE_EMBEDDED is `MBED`, and numbers are stored backwards
 
-# Codes that neither paint nor move. No program writes them, and 50 MB hold 12 million.
-MAX_IDLE_CODES = 10_000
+# What run-length code may cost: its bytes take up to 0.35 s a megabyte, and each row, and each move, 4 microseconds.
+MAX_CODE, MAX_STEPS = 8 << 20, 500_000
 
-_RUNS, _ENDS_OF_LINES = re.compile(rb"(?:[^\0].)+", re.DOTALL), re.compile(rb"(?:\0\0)+")
+_ENDS_OF_LINES = re.compile(rb"(?:\0\0)+")
 _AT_A_TIME = 2 * 4096  # bytes of runs, which make a megabyte at most
 _DIGITS = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
 
@@ -151,25 +152,31 @@ def _field(parts: tuple[Image.Image, ...], mask: int) -> Image.Image:
 def unpacked(data: bytes, at: int, size: tuple[int, int], bits: int) -> bytes:
     """A byte for each pixel, the first row first, of the run-length code that begins there; 0 where nothing is painted.
 
-    Many runs are unpacked at once, so that the cost goes by bytes and pixels. Raises ValueError for code that ends
-    before the last pixel, and for more than MAX_IDLE_CODES.
+    Many runs and literals are unpacked at once. Raises ValueError for code that ends before the last pixel, Rejected
+    for more of it than the limits above.
     """
+    if len(data) - at > MAX_CODE:
+        raise Rejected("too_costly", f"BMP with {len(data) - at:,} bytes of run lengths, limit {MAX_CODE:,}")
     width, height = size
     pixels = bytearray(width * height)
+    one, several = _painting(bits)
     runs = [bytes((value >> 4, value & 15) if bits == 4 else (value, value)) * 128 for value in range(256)]
-    x = y = idle = 0
+
+    def painted(code: bytes) -> bytes:
+        if code[0]:
+            return runs[code[1]][: code[0]]
+        return code[2 : 2 + code[1]] if bits == 8 else code[2:].hex().encode().translate(_DIGITS)[: code[1]]
+
+    x = y = steps = 0
     while y < height:
-        before = x, y
-        painted = b""
-        first = data[at : at + 3]
-        if len(first) == 3 and first[0] and not first[2]:  # a run by itself, as they stand between literals
-            painted = runs[first[1]][: first[0]]
-            at += 2
-        elif found := _RUNS.match(data, at, at + _AT_A_TIME):
-            counts, values = data[at : found.end() : 2], data[at + 1 : found.end() : 2]
-            at = found.end()
+        steps += 1
+        if steps > MAX_STEPS:
+            raise Rejected("too_costly", f"BMP whose run lengths go on in more than {MAX_STEPS:,} places")
+        row = b""
+        if found := several.match(data, at, at + _AT_A_TIME):
             if x < width:
-                painted = b"".join([runs[value][:count] for count, value in zip(counts, values, strict=True)])
+                row = b"".join(map(painted, one.findall(data, at, found.end())))
+            at = found.end()
         elif at + 2 > len(data):
             if (x, y) == (width, height - 1):
                 break  # only the end mark is missing
@@ -183,19 +190,21 @@ def unpacked(data: bytes, at: int, size: tuple[int, int], bits: int) -> bytes:
         elif code == 2:
             right, down = data[at + 2 : at + 4].ljust(2, b"\0")
             x, y, at = min(x + right, width), y + down, at + 4
-        else:
-            length = code if bits == 8 else (code + 1) // 2
-            literal = data[at + 2 : at + 2 + length]
-            painted = literal if bits == 8 else literal.hex().encode().translate(_DIGITS)[:code]
-            at += 2 + length + length % 2
-        painted = painted[: width - x]
+        else:  # the last literal, of which the end is missing, be it only the byte that makes it even
+            row, at = painted(data[at:]), len(data)
+        row = row[: width - x]
         place = y * width + x
-        pixels[place : place + len(painted)] = painted
-        x += len(painted)
-        idle += (x, y) == before
-        if idle > MAX_IDLE_CODES:
-            raise ValueError(f"more than {MAX_IDLE_CODES:,} codes that neither paint nor move")
+        pixels[place : place + len(row)] = row
+        x += len(row)
     return bytes(pixels)
+
+
+@cache
+def _painting(bits: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """One run or literal, and several. A literal has its number of pixels, of 3 or more, and their bytes, made even."""
+    literals = [re.escape(bytes([count])) + b".{%d}" % (-(-count * bits // 16) * 2) for count in range(3, 256)]
+    one = rb"[^\0].|\0(?:" + b"|".join(literals) + rb")"
+    return re.compile(one, re.DOTALL), re.compile(rb"(?:" + one + rb")++", re.DOTALL)
 
 
 def _unsupported(what: str) -> Rejected:

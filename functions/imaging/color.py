@@ -13,6 +13,9 @@ from PIL import Image, ImageChops
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
+# ICC.1:2022, 7.3: behind the header their number, then 12 bytes for each, which begin with its name.
+_TAGS, _MAX_TAGS = 128, 100  # LittleCMS reads no more
+
 # The first four bytes of each are what an ICC header (ICC.1:2022, 7.2.8) says the profile is about.
 _SPACE = slice(16, 20)
 _MODES = {b"RGB ": {"RGB", "RGBA", "RGBX", "YCbCr", "L", "LA"}, b"GRAY": {"L", "LA"}, b"CMYK": {"CMYK"}}
@@ -92,9 +95,20 @@ def _to_srgb_from(profile: bytes, mode: str) -> ImageCmsTransform:
     """Relative colorimetric, as libvips does: what sRGB can show stays exactly as it is."""
     from PIL import ImageCms
 
-    source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    source = ImageCms.ImageCmsProfile(BytesIO(_without_elements(profile)))
     target = ImageCms.createProfile("sRGB")
     return ImageCms.buildTransform(source, target, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC)
+
+
+def _without_elements(profile: bytes) -> bytes:
+    """The same without its tables of processing elements (D2B0 to D2B3), which few programs read, and for which each
+    profile has others in their place. They may be a million, of 8 bytes each, and LittleCMS takes 7 ms for one."""
+    count = min(int.from_bytes(profile[_TAGS : _TAGS + 4], "big"), _MAX_TAGS)
+    named = bytearray(profile)
+    for at in range(_TAGS + 4, _TAGS + 4 + 12 * count, 12):
+        if named[at : at + 3] == b"D2B":
+            named[at : at + 4] = b"none"
+    return bytes(named)
 
 
 @cache

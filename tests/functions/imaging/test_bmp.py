@@ -9,7 +9,6 @@ import pytest
 from PIL import Image, ImageCms
 
 from functions.imaging import Limits, Rejected, Target, examine, for_caption, render
-from functions.imaging.bmp import MAX_IDLE_CODES
 
 LIMITS = Limits(10**7, 10**6)
 HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
@@ -317,12 +316,24 @@ def slowly(code, width, height, bits):
             at += length + length % 2
 
 
-@pytest.mark.parametrize("idle", [b"\0\2\0\0", b"\0\3\1\1\1\0", b"\1\1\0\2\0\0"], ids=["moves", "literals", "runs"])
-def test_code_that_does_nothing_is_refused_before_it_costs(idle):
-    """In a row that is full."""
-    verdict, message = refused(rle((1, 2), b"\1\1" + idle * (MAX_IDLE_CODES + 2) + END))
-    assert verdict == "corrupt"
-    assert message.endswith(f"more than {MAX_IDLE_CODES:,} codes that neither paint nor move")
+@pytest.mark.parametrize("idle", [b"\0\2\0\0", b"\1\1\0\2\0\0", b"\0\0\1\1"], ids=["moves", "runs", "rows"])
+def test_code_goes_on_in_few_places(monkeypatch, idle):
+    """Each move and each row costs the same, painted or not: 50 MB hold 12 million."""
+    monkeypatch.setattr("functions.imaging.bmp.MAX_STEPS", 50)
+    assert examine(rle((1, 100), b"\1\1" + idle * 20 + END), LIMITS).height == 100
+    assert refused(rle((1, 100), b"\1\1" + idle * 60 + END)) == (
+        "too_costly",
+        "BMP whose run lengths go on in more than 50 places",
+    )
+
+
+def test_code_has_few_bytes(monkeypatch):
+    monkeypatch.setattr("functions.imaging.bmp.MAX_CODE", 50)
+    assert examine(rle((100, 1), b"\2\1" * 24 + END), LIMITS).width == 100
+    assert refused(rle((100, 1), b"\2\1" * 25 + END)) == (
+        "too_costly",
+        "BMP with 52 bytes of run lengths, limit 50",
+    )
 
 
 NOT_TAKEN = {

@@ -510,6 +510,22 @@ def test_a_profile_for_other_colours_is_noted():
     assert note == "ICC profile ignored: it does not describe this kind of picture"
 
 
+def test_the_processing_elements_of_a_profile_do_not_count():
+    """A table of one that turns all to white is not read: of any number each would cost 7 ms."""
+    white = b"matf\0\0\0\0" + struct.pack(">HH12f", 3, 3, *[0] * 9, 0.96, 1, 0.82)
+    elements = b"mpet\0\0\0\0" + struct.pack(">HHIII", 3, 3, 1, 24, len(white)) + white
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    (count,) = struct.unpack_from(">I", srgb, 128)
+    end = 132 + 12 * count
+    entries = [struct.unpack_from(">4sII", srgb, 132 + 12 * number) for number in range(count)]
+    moved = b"".join(struct.pack(">4sII", name, at + 12, length) for name, at, length in entries)
+    moved += struct.pack(">4sII", b"D2B1", len(srgb) + 12, len(elements))
+    profile = srgb[8:128] + struct.pack(">I", count + 1) + moved + srgb[end:] + elements
+    profile = struct.pack(">I4s", 8 + len(profile), srgb[4:8]) + profile
+    facts = examine(encoded(Image.new("RGB", (8, 8), (200, 30, 60)), "PNG", icc_profile=profile), LIMITS)
+    assert (facts.color, facts.notes) == ("#c81e3c", ())
+
+
 def test_the_dominant_colour_is_seen_upright_and_in_srgb():
     assert examine(encoded(Image.new("RGB", (50, 50), (200, 30, 60)), "PNG"), LIMITS).color == "#c81e3c"
 
