@@ -13,6 +13,7 @@ from PIL import Image, ImageChops, ImageFile
 
 from functions.imaging import gif, jpeg, png, tags, webp
 from functions.imaging.color import bundled_profile, differs
+from functions.imaging.errors import Rejected
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -53,6 +54,9 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 # Numbers of ITU-T H.273: the primaries of Display P3 and of sRGB, and the curves that are sRGB's, are shown as that, or
 # are unsaid.
 _P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
+
+# Of an AVIF, each as large as the picture: one for its colours and one for alpha, twice where it comes in two steps.
+MAX_FRAMES = 4
 
 MAX_PICTURES = 100  # of an MPO; real ones have two or three
 
@@ -126,6 +130,7 @@ def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
     if name in ("avif", "heic"):
         from functions.imaging import isobmff  # 4 ms that only these two formats pay
 
+        isobmff.check(data)
         return isobmff.size(isobmff.properties(data))
     if name == "jpeg":
         return jpeg.frame(data)[1]
@@ -246,6 +251,8 @@ def _with_a_transparent_colour_of_16_bits(picture: ImageFile.ImageFile) -> Image
 
 def orientation(picture: ImageFile.ImageFile) -> int:
     """EXIF orientation, 1 to 8; anything else counts as 1."""
+    if picture.format == "AVIF":
+        return picture.orientation  # type: ignore[attr-defined,no-any-return]
     value = _tags(picture, {tags.ORIENTATION}).get(tags.ORIENTATION)
     return value if value in range(1, 9) else 1  # type: ignore[return-value]
 
@@ -272,6 +279,10 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
     elif name == "jpeg":
         sizes = list(_jpeg_pictures(data, picture))
         count, largest = len(sizes), max(sizes, key=_area)
+    elif name == "avif":
+        from functions.imaging import av1, isobmff
+
+        count, largest = picture.n_frames, av1.frames(isobmff.coded(data))[0]  # type: ignore[attr-defined]
     else:
         count, largest = getattr(picture, "n_frames", 1), picture.size
     return max(1, count), max(picture.size, largest, key=_area)
@@ -283,6 +294,15 @@ def check_cost(data: bytes, name: str, max_pixels: int) -> None:
         from functions.imaging import strips
 
         strips.check(data, max_pixels)
+    elif name == "avif":
+        from functions.imaging import av1, isobmff
+
+        width, height = isobmff.size(isobmff.properties(data)) or (0, 0)
+        _, coded = av1.frames(isobmff.coded(data))
+        most = MAX_FRAMES * max(width * height, 1_000_000)
+        if coded > most:
+            what = f"AVIF of {width}x{height} pixels that are decoded from {coded / 1e6:,.6g} MP"
+            raise Rejected("too_costly", f"{what}, limit {most / 1e6:,.6g} MP")
 
 
 def _area(size: tuple[int, int]) -> int:

@@ -13,6 +13,14 @@ from typing import NamedTuple, cast
 # Of one file; real ones have tens, a grid of tiles hundreds. 50 MB can hold 6 million.
 MAX_BOXES = 20_000
 
+# For each item libavif goes through all that it has found before.
+MAX_ITEMS = 5_000
+
+MOST_WITHOUT_SIZES = 100  # items that are given a size; each moves all that stands behind it
+
+# For each chunk of a track libavif goes through this table of its chunks, which mostly has one entry.
+MAX_STEPS_THROUGH_CHUNKS = 10_000_000
+
 Properties = list[tuple[bytes, bytes]]
 
 # What an item may be that has pixels: coded ones, a grid of other items, one above the other, or the same as another.
@@ -108,6 +116,65 @@ def with_sizes(data: bytes) -> bytes:
         return data
 
 
+def check(data: bytes) -> None:
+    """Raises ValueError for so many items, references or chunks that a decoder would take minutes."""
+    try:
+        moov = next((box for box in boxes(data, 0, len(data)) if box.name == b"moov"), None)
+        tracks = [box for box in boxes(data, moov.body, moov.end) if box.name == b"trak"] if moov else []
+        for parent in (None, *tracks):
+            _check_items(data, parent)
+        for track in tracks:
+            _check_chunks(data, track)
+    except (struct.error, IndexError):
+        return  # cut short: the decoder says so
+
+
+def _check_items(data: bytes, parent: Box | None) -> None:
+    for meta in boxes(data, parent.body if parent else 0, parent.end if parent else len(data)):
+        for box in boxes(data, meta.body + 4, meta.end) if meta.name == b"meta" else ():
+            count = 0
+            if box.name == b"iloc":
+                count = _count(data, box.body + 6, wide=data[box.body] > 1)
+            elif box.name == b"iinf":
+                count = _count(data, box.body + 4, wide=data[box.body] > 0)
+            elif box.name == b"iref":
+                count = sum(1 + len(to) for _, _, to in _references(data, box))
+            elif box.name == b"iprp":
+                count = sum(
+                    _count(data, ipma.body + 4, wide=True)
+                    for ipma in boxes(data, box.body, box.end)
+                    if ipma.name == b"ipma"
+                )
+            if count > MAX_ITEMS:
+                raise ValueError(f"more than {MAX_ITEMS:,} items or references to them")
+
+
+def _check_chunks(data: bytes, track: Box) -> None:
+    table = _inside(data, track, b"mdia", b"minf", b"stbl")
+    counts = {
+        box.name: _count(data, box.body + 4, wide=True)
+        for box in boxes(data, table.body, table.end)
+        if box.name in (b"stco", b"co64", b"stsc")
+    }
+    chunks = max(counts.get(b"stco", 0), counts.get(b"co64", 0))
+    if chunks * counts.get(b"stsc", 0) > MAX_STEPS_THROUGH_CHUNKS:
+        raise ValueError(f"{chunks:,} chunks in {counts[b'stsc']:,} runs")
+
+
+def _count(data: bytes, at: int, *, wide: bool) -> int:
+    number: int = struct.unpack_from(">I" if wide else ">H", data, at)[0]
+    return number
+
+
+def coded(data: bytes) -> list[memoryview | bytes]:
+    """The code that is decoded for the picture, of each item by itself: its own, that of its tiles, and of their alpha.
+    Of tracks, that of the first picture of each."""
+    try:
+        return list(_first_samples(data) if data[8:12] == b"avis" else _code_of_items(data))
+    except (struct.error, StopIteration, IndexError):
+        return []
+
+
 def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
     """Those that lie side by side in that part. Raises ValueError for more than MAX_BOXES."""
     for _ in range(MAX_BOXES):
@@ -154,6 +221,77 @@ def _primary(data: bytes, meta: Box) -> int:
     pitm = _inside(data, meta, b"pitm")
     number: int = struct.unpack_from(">I" if data[pitm.body] else ">H", data, pitm.body + 4)[0]
     return number
+
+
+def _code_of_items(data: bytes) -> Iterator[memoryview | bytes]:
+    meta = _meta(data)
+    found = {box.name: box for box in boxes(data, meta.body, meta.end)}
+    references = list(_references(data, found[b"iref"])) if b"iref" in found else []
+    wanted = {_primary(data, meta)}
+    for _ in range(3):  # tiles of a grid, their alpha; alpha that is a grid, its tiles
+        for kind, item, others in references:
+            if kind == b"dimg" and item in wanted:
+                wanted.update(others)
+            elif kind == b"auxl" and wanted.intersection(others):
+                wanted.add(item)
+    view = memoryview(data)
+    for item, within, extents in _locations(data, found[b"iloc"]):
+        if item in wanted:
+            start = found[b"idat"].body if within else 0
+            parts = [view[start + at : start + at + length if length else len(data)] for at, length in extents]
+            yield parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _references(data: bytes, iref: Box) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
+    """The kind of each, which item refers, and to which: 14496-12, box `iref`."""
+    form = "I" if data[iref.body] else "H"
+    size = struct.calcsize(">" + form)
+    for box in boxes(data, iref.body + 4, iref.end):
+        item, count = struct.unpack_from(f">{form}H", data, box.body)
+        yield box.name, item, struct.unpack_from(f">{count}{form}", data, box.body + size + 2)
+
+
+def _locations(data: bytes, iloc: Box) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Of each item its number, whether its places count within `idat`, and its places and lengths, of which a 0 means
+    all: 14496-12, box `iloc`. At most MAX_BOXES of them."""
+    version, sizes, more = data[iloc.body], data[iloc.body + 4], data[iloc.body + 5]
+    offset, length, base, index = sizes >> 4, sizes & 15, more >> 4, more & 15 if version else 0
+    count = _count(data, iloc.body + 6, wide=version > 1)
+    at, left = iloc.body + (10 if version > 1 else 8), MAX_BOXES
+
+    def number(size: int) -> int:
+        nonlocal at
+        at += size
+        if at > len(data):
+            raise IndexError
+        return int.from_bytes(data[at - size : at], "big")
+
+    for _ in range(count):
+        item = number(4 if version > 1 else 2)
+        within = number(2) & 15 if version else 0
+        number(2)  # which file
+        start = number(base)
+        extents = []
+        for _ in range(number(2)):
+            number(index)
+            extents.append((start + number(offset), number(length)))
+            left -= 1
+            if left < 0:
+                raise ValueError(f"more than {MAX_BOXES:,} pieces of items")
+        yield item, within, extents
+
+
+def _first_samples(data: bytes) -> Iterator[memoryview]:
+    moov = _inside(data, None, b"moov")
+    for track in boxes(data, moov.body, moov.end):
+        if track.name != b"trak":
+            continue
+        table = _inside(data, track, b"mdia", b"minf", b"stbl")
+        found = {box.name: box for box in boxes(data, table.body, table.end)}
+        places, sizes = found.get(b"stco") or found[b"co64"], found[b"stsz"]
+        (at,) = struct.unpack_from(">I" if b"stco" in found else ">Q", data, places.body + 8)
+        each, _, first = struct.unpack_from(">3I", data, sizes.body + 4)
+        yield memoryview(data)[at : at + (each or first)]
 
 
 def _items(data: bytes, iprp: Box) -> Iterator[_Item]:
@@ -204,7 +342,7 @@ def _with_sizes(data: bytes) -> bytes:
     missing = [item for item in items if item.number in pictures and not sizes.intersection(item.properties)]
     primary = _primary(data, meta)
     taken = next(at for item in items if item.number == primary for at in item.properties if at in sizes)
-    if not missing or any(taken > 127 and not item.wide for item in missing):
+    if not missing or len(missing) > MOST_WITHOUT_SIZES or any(taken > 127 and not item.wide for item in missing):
         return data
     parents = [meta, iprp, *(box for box in boxes(data, iprp.body, iprp.end) if box.name == b"ipma")]
     return _appended(data, parents, [(item, struct.pack(">H" if item.wide else ">B", taken)) for item in missing])

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from darkroom.pictures import ORIENTATION, landscape
-from functions.imaging import Limits, Rejected, Target, examine, for_caption, render
+from functions.imaging import Limits, Rejected, Target, av1, examine, for_caption, isobmff, render
 
 LIMITS = Limits(10**7, 10**6)
 PARENTS = (b"meta", b"iprp", b"ipco", b"ipma", b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
@@ -149,9 +149,9 @@ def test_a_clean_aperture_that_makes_no_sense_is_refused(box):
     assert "clean aperture" in message
 
 
-def rejected(data):
+def rejected(data, limits=LIMITS):
     with pytest.raises(Rejected) as verdict:
-        examine(data, LIMITS)
+        examine(data, limits)
     return verdict.value.code, verdict.value.message
 
 
@@ -266,3 +266,94 @@ def test_a_file_of_a_million_boxes_is_refused_before_it_is_read():
         "corrupt",
         "AVIF that cannot be decoded: more than 20,000 boxes",
     )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_frame_that_is_larger_than_its_container_says_counts(mode):
+    """libavif decodes all of it, and scales that down."""
+    small = sized(avif(see_through().convert(mode)), 16, 16)
+    assert rejected(small, Limits(10**7, 64 * 48 - 1)) == ("too_many_pixels", "64x48 = 0.0 MP, limit 0.003071 MP")
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_all_that_is_decoded_for_the_picture_is_found(frames):
+    """Colours and alpha, of an item or of a track's first picture."""
+    drawn = [see_through() for _ in range(frames)]
+    data = avif(drawn[0], save_all=frames > 1, append_images=drawn[1:])
+    assert av1.frames(isobmff.coded(data)) == ((64, 48), 2 * 64 * 48)
+    plain = avif(landscape(64, 48), save_all=frames > 1, append_images=[landscape(64, 48)] * (frames - 1))
+    assert av1.frames(isobmff.coded(plain)) == ((64, 48), 64 * 48)
+
+
+def test_the_tiles_of_a_grid_are_decoded_and_thumbnails_are_not():
+    """Item 1 is a grid of 2 and 3, alpha 4 belongs to it, 5 is a thumbnail; all but that are in `mdat`."""
+    box = lambda name, body: struct.pack(">I4s", len(body) + 8, name) + body  # noqa: E731
+    references = [(b"dimg", 1, (2, 3)), (b"auxl", 4, (1,)), (b"thmb", 5, (1,))]
+    iref = box(
+        b"iref",
+        bytes(4)
+        + b"".join(box(name, struct.pack(f">HH{len(to)}H", item, len(to), *to)) for name, item, to in references),
+    )
+    items = [(2, 0, 0, 4), (3, 0, 4, 4), (4, 0, 8, 4), (5, 0, 12, 4), (1, 1, 0, 0)]
+    iloc = box(
+        b"iloc",
+        b"\1\0\0\0\x44\0"
+        + struct.pack(">H", 5)
+        + b"".join(struct.pack(">HHHHII", i, w, 0, 1, a, n) for i, w, a, n in items),
+    )
+    pitm, idat = box(b"pitm", bytes(4) + b"\0\1"), box(b"idat", b"grid")
+    data = box(b"ftyp", b"avif") + box(b"meta", bytes(4) + pitm + iref + idat + iloc)
+    assert [bytes(code) for code in isobmff.coded(data)] == [data[0:4], data[4:8], data[8:12], b"grid" + iloc]
+
+
+def test_frames_that_are_never_shown_count():
+    """A picture of 64x48 may be decoded from 4 MP, which is 1,302 frames of it."""
+    data = avif(landscape(64, 48))
+    (code,) = isobmff.coded(data)
+    more = b"\x32\0" * 1_302
+    data = inserted(data, data.index(bytes(code)) + len(code), more)
+    place = data.index(struct.pack(">I", len(code)), data.index(b"iloc"))
+    data = data[:place] + struct.pack(">I", len(code) + len(more)) + data[place + 4 :]
+    assert rejected(data) == ("too_costly", "AVIF of 64x48 pixels that are decoded from 4.00282 MP, limit 4 MP")
+
+
+def bits(*fields):
+    """Numbers, each with how many bits it takes, filled up to whole bytes."""
+    text = "".join(f"{number:0{count}b}" for number, count in fields)
+    return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+
+
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize("modelled", [False, True])
+@pytest.mark.parametrize("displayed", [False, True])
+def test_the_size_is_found_behind_everything_that_a_sequence_may_say_first(timed, modelled, displayed):
+    """AV1, 5.5.1: two operating points, the second with a tier."""
+    fields = [(0, 3), (0, 1), (0, 1), (timed, 1)]
+    if timed:
+        fields += [(1, 32), (25, 32), (1, 1), (0b00101, 5), (modelled, 1)]
+        fields += [(9, 5), (1, 32), (3, 5), (3, 5)] if modelled else []
+    fields += [(displayed, 1), (1, 5)]
+    for level, tier in ((4, []), (9, [(1, 1)])):
+        fields += [(0, 12), (level, 5), *tier]
+        fields += [(1, 1), (5, 10), (6, 10), (0, 1)] if timed and modelled else []
+        fields += [(1, 1), (7, 4)] if displayed else []
+    header = bits(*fields, (13, 4), (9, 4), (9_999, 14), (719, 10), (1, 1))
+    code = b"\x12\0" + bytes([0x0A, len(header)]) + header + b"\x32\0\x1a\0"
+    assert av1.frames([code, code]) == ((10_000, 720), 4 * 7_200_000)
+
+
+def test_items_and_references_are_few():
+    """libavif looks through all of them for each."""
+    data = avif(landscape(64, 48))
+    for name, at, number in ((b"iloc", 6, b"\x13\x89"), (b"iinf", 4, b"\x13\x89"), (b"ipma", 4, b"\0\0\x13\x89")):
+        place = data.index(name) + 4 + at
+        wrong = data[:place] + number + data[place + len(number) :]
+        assert rejected(wrong)[1].endswith("more than 5,000 items or references to them")
+
+
+def test_the_chunks_of_a_track_are_in_few_runs():
+    data = avif(landscape(64, 48), save_all=True, append_images=[landscape(64, 48)])
+    for name, number in ((b"stsc", 3_000), (b"stco", 4_000)):
+        place = data.index(name) + 8
+        data = data[:place] + struct.pack(">I", number) + data[place + 4 :]
+    assert rejected(data)[1].endswith("4,000 chunks in 3,000 runs")
