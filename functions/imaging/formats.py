@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Iterator
 from io import BytesIO
-from typing import cast
+from typing import Any, cast
 
 from PIL import Image, ImageChops, ImageFile
 
@@ -141,7 +141,7 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Read the header; no pixel is decoded yet. Raises whatever the decoder raises."""
     module, decoder = _DECODERS[name]
     parts = png.apart(data) if name == "png" else None
-    said = {}
+    said = dict[str, Any]()
     if name == "jpeg":
         data, said = jpeg.apart(data)
     opened = getattr(importlib.import_module(module), decoder)

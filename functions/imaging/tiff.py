@@ -36,7 +36,7 @@ _NUMBERS_FOR_LIBTIFF = {
     *(COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, INKS, strips.ROWS),
 }
 _OTHERS_FOR_LIBTIFF = {
-    *(BITS, FORMAT, EXTRA, strips.OFFSETS, strips.COUNTS, strips.TILE_OFFSETS, strips.TILE_COUNTS),
+    *(BITS, FORMAT, EXTRA, PALETTE, strips.OFFSETS, strips.COUNTS, strips.TILE_OFFSETS, strips.TILE_COUNTS),
     *(0x010A, 0x0124, 0x0125, 0x013D, 0x015B),  # FillOrder, T4Options, T6Options, Predictor, JPEGTables
     *range(0x0200, 0x020A),  # of JPEG as it was before
     *range(0x0211, 0x0215),  # YCbCrCoefficients, YCbCrSubSampling, YCbCrPositioning, ReferenceBlackWhite
