@@ -229,10 +229,7 @@ class Pipeline:
         self.waits: list[float] = []  # the longest pause each retry may take, before its jitter
         self._names = count()
         services = ("dynamodb", "sqs", "stepfunctions", "s3")
-        self._dynamodb, self._sqs, self._sfn, self._s3 = (boto3.client(name) for name in services)
-        # moto does not know `reverseOrder`.
-        newest_first = "after-call.sfn.GetExecutionHistory"
-        self._sfn.meta.events.register(newest_first, lambda parsed, **_: parsed["events"].reverse())
+        self._dynamodb, self._sqs, self._sfn, self._s3 = (_client(name) for name in services)
         create_results_table(self._dynamodb, TABLE)
         create_sweeps_table(self._dynamodb, SWEEPS)
         self.queue = self._sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
@@ -378,6 +375,17 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
         _prepare_the_interpreter(monkeypatch, pipeline)
         yield pipeline
         TMP_THREADS.clear()  # moto never does
+
+
+@cache
+def _client(service: str) -> Any:
+    """One for all tests as well."""
+    client = _session().client(service)
+    if service == "stepfunctions":  # of which moto does not know `reverseOrder`
+        client.meta.events.register(
+            "after-call.sfn.GetExecutionHistory", lambda parsed, **_: parsed["events"].reverse()
+        )
+    return client
 
 
 @cache
