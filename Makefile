@@ -82,6 +82,10 @@ licences: install  ## writes docs/licences.md from the lock files
 bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real ones, ONLY=webp,jpeg,avif,validate,cold,memory,cost
 	@$(BIN)/python -m benchmarks $(if $(PHOTOS),"$(PHOTOS)") $(if $(ONLY),--only $(ONLY))
 
+.PHONY: fuzz
+fuzz: .venv/fuzz  ## grows files that nobody drew, and tries them on Validate, Resize and Caption; SECONDS=number
+	@$(BIN)/python -m tests.functions.imaging.fuzzing $(or $(SECONDS),600)
+
 .PHONY: bench-console
 bench-console: install  ## every view of the page with 5,000 rows and executions, and the memory of its server
 	@$(BIN)/python -m benchmarks.console
@@ -106,6 +110,8 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 		--python-version 3.11 --constraint requirements.txt functions/requirements-heic.in --output-file functions/requirements-heic.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --constraint requirements.txt --group pyproject.toml:bench --output-file benchmarks/requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
+		--python-version 3.11 --constraint requirements.txt --group pyproject.toml:fuzz --output-file tests/requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "darkroom needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
@@ -120,6 +126,12 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 .venv/benchmarks: .venv/installed benchmarks/requirements.txt
 	@echo "Installing libvips into .venv"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement benchmarks/requirements.txt
+	@touch $@
+
+.venv/fuzz: .venv/installed tests/requirements.txt
+	@echo "Installing Atheris into .venv, where there is a wheel of it"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --only-binary :all: --requirement tests/requirements.txt \
+		|| echo "There is none: pictures are damaged at random"
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json

@@ -39,7 +39,7 @@ def measure() -> list[Figure]:
     small = SCRATCH / "small.jpg"
     small.write_bytes(photo(640, 480))
     rendition = json.dumps(asdict(Target("webp", 128, 96, quality=80)))
-    starts: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    starts: dict[str, tuple[Callable[..., int | None], tuple[str, ...]]] = {
         "imports": (first_call.nothing, ()),
         "validate": (first_call.validate, (str(small),)),
         "resize": (first_call.resize, (str(small), rendition)),

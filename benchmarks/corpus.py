@@ -124,6 +124,7 @@ def way_of(path: str, storage: Storage, renditions: Path) -> tuple[str, str, str
     source = {"bucket": UPLOADS, "key": SETTINGS.upload_prefix + path, "version_id": "1", "etag": "1"}
     event = {"source": source, "execution": "corpus"}
     verdict = validate.handler(event, Context(), storage)
+    validate.examiner().close()  # so that what it cost is counted
     if not verdict["accepted"]:
         return "rejected", verdict["error"]["code"], verdict["error"]["message"]
     for planned in verdict["renditions"]:

@@ -15,8 +15,22 @@ def nothing() -> None:
     boto3.client("s3")
 
 
-def validate(picture: str) -> None:
+def validate(picture: str) -> int:
+    """Ends the process beside it, so that its CPU is counted, and answers with its peak in KB, without what both
+    share."""
+    from pathlib import Path
+
+    from functions.validate import examiner
+
     _call("validate", picture, {})
+
+    def kilobytes(file: str, *names: str) -> int:
+        lines = Path(f"/proc/{examiner().process}/{file}").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.partition(":")[0] in names)
+
+    beside = kilobytes("status", "VmHWM") - kilobytes("smaps_rollup", "Shared_Clean", "Shared_Dirty")
+    examiner().close()
+    return beside
 
 
 def resize(picture: str, rendition: str) -> None:

@@ -12,9 +12,10 @@ from dependencies.locks import NODE, ROOT, Package, of_node, of_python
 
 PAGE = ROOT / "docs" / "licences.md"
 
-# Never installed by `make install`; read in their wheels.
+# Never installed by `make install`, or silent in their metadata; read in their wheels.
 ELSEWHERE = {
     "pillow-heif": "BSD-3-Clause; its wheel holds x265, GPL-2.0-or-later, and libheif and libde265, LGPL-3.0",
+    "atheris": "Apache-2.0",
     "httpx2-jsfetch": "BSD-3-Clause",
     "pyvips": "MIT",
     "pyvips-binary": "LGPL-3.0-or-later",
@@ -54,6 +55,7 @@ def page() -> str:
                 [*(one for one in rest if one.name not in used), *(one for one in node if "dev" in node[one])],
             ),
             _table("For `make bench` only", bench),
+            _table("For `make fuzz` only", of_python("tests/requirements.txt")),
         ]
     )
 
@@ -74,7 +76,7 @@ def licence(package: Package) -> str:
     fields = [text for field in ("License-Expression", "License") for text in said.get_all(field) or []]
     named = [text.partition("\n")[0] for text in fields]  # some have the whole text there
     classified = [one.rpartition(" :: ")[2] for one in said.get_all("Classifier") or [] if one.startswith("License")]
-    return next((one for one in named if one not in SAYS_NOTHING), ", ".join(classified))
+    return next((one for one in named if one not in SAYS_NOTHING), ", ".join(classified)) or ELSEWHERE[package.name]
 
 
 def _marked(named: str) -> str:

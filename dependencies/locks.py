@@ -12,6 +12,7 @@ LOCKS = (
     "functions/requirements.txt",
     "functions/requirements-heic.txt",
     "benchmarks/requirements.txt",
+    "tests/requirements.txt",
 )
 
 PYTHON, NODE = "PyPI", "npm"  # as OSV calls them: https://ossf.github.io/osv-schema/#affectedpackage-field

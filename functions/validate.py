@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypedDict
 
-from functions.imaging import Facts, Limits, Rejected, RenditionSetting, examine, plan
+from functions.examiner import Examiner
+from functions.imaging import Facts, Limits, Rejected, RenditionSetting, plan
 from functions.keys import VERSION_DIGITS, rendition_key
 from functions.storage import Original, Source, Storage, storage
 from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
@@ -36,6 +36,7 @@ class Settings:
 
     upload_prefix: str
     limits: Limits
+    max_cpu_seconds: int
     renditions: tuple[RenditionSetting, ...]
     quality: dict[str, int]
     background: str
@@ -50,6 +51,7 @@ class Settings:
                 max_pixels=int(environment["MAX_PIXELS"]),
                 heic=json.loads(environment["HEIC"]),
             ),
+            max_cpu_seconds=int(environment["MAX_CPU_SECONDS"]),
             renditions=tuple(RenditionSetting(**setting) for setting in json.loads(environment["RENDITIONS"])),
             quality=json.loads(environment["QUALITY"]),
             background=environment["BACKGROUND"],
@@ -63,22 +65,21 @@ def settings() -> Settings:
 
 
 @cache
-def bound_memory() -> None:
-    """Let a bomb that no check foresaw end as a MemoryError, and so as a verdict: Lambda would kill the process."""
-    if megabytes := os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"):
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (int(megabytes) * 1024 * 1024 * 9 // 10, hard))
+def examiner() -> Examiner:
+    """It may allocate nine tenths of the function's memory: beyond that, Lambda would kill it."""
+    megabytes = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    data_bytes = int(megabytes) * 1024 * 1024 * 9 // 10 if megabytes else None
+    return Examiner(settings().limits, settings().max_cpu_seconds, data_bytes)
 
 
 @step
 def handler(event: ValidateRequest, context: LambdaContext, originals: Storage | None = None) -> Verdict:
-    bound_memory()
     source = event["source"]
     try:
         original = (originals or storage()).read(source, at_most=settings().limits.max_bytes)
         source = {**source, "version_id": original.version_id}
         metrics.add_metric("BytesIn", MetricUnit.Bytes, len(original.data))
-        facts = examine(original.data, settings().limits)
+        facts = examiner().examine(original.data)
     except Rejected as rejected:
         verdict = _rejection(source, rejected)
     else:

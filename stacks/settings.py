@@ -21,6 +21,8 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 # The functions decode on one thread, so more memory than the pictures need would not make them faster.
 ONE_VCPU_MB = 1769
 
+LONGEST_EXAMINATION = 50  # seconds, of the 60 in which Validate also reads the file and answers
+
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 # fmt: off
 RETENTION_DAYS = (
@@ -65,10 +67,12 @@ class Qualities(Group):
 
 
 class Limits(Group):
-    """What Validate refuses: more bytes than this in the file, or more pixels than this in the picture."""
+    """What Validate refuses: more bytes than this in the file, more pixels than this in the picture, or more CPU than
+    this to examine it."""
 
     max_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=512 * 1024 * 1024)
     max_pixels: int = Field(default=100_000_000, ge=1, le=268_000_000)
+    max_cpu_seconds: int = Field(default=20, ge=1, le=LONGEST_EXAMINATION)
 
 
 class Captions(Group):
@@ -191,12 +195,18 @@ class Settings(Group):
             "UPLOAD_PREFIX": self.upload_prefix,
             "MAX_BYTES": str(self.limits.max_bytes),
             "MAX_PIXELS": str(self.limits.max_pixels),
+            "MAX_CPU_SECONDS": str(self._reachable_cpu_seconds()),
             "RENDITIONS": json.dumps([{"name": name, **one.model_dump()} for name, one in self.renditions.items()]),
             "QUALITY": self.quality.model_dump_json(),
             "BACKGROUND": self.background,
             "HEIC": json.dumps(self.heic),
             "KEEP_COPYRIGHT": json.dumps(self.keep_copyright),
         }
+
+    def _reachable_cpu_seconds(self) -> int:
+        """The limit; with less than one vCPU, what Validate gets of one in LONGEST_EXAMINATION."""
+        got = LONGEST_EXAMINATION * self.functions.validate_.memory // ONE_VCPU_MB
+        return max(1, min(self.limits.max_cpu_seconds, got))
 
     def for_caption(self) -> dict[str, str]:
         """The environment that Caption reads its part of the settings from."""

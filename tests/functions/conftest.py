@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "UPLOAD_PREFIX": "raw/",
     "MAX_BYTES": "1000000",
     "MAX_PIXELS": "4000000",
+    "MAX_CPU_SECONDS": "20",
     "RENDITIONS": json.dumps(
         [
             {"name": "thumb", "width": 128, "height": 128, "fit": "cover", "crop": "center", "formats": ["webp"]},
@@ -75,6 +76,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         storage.storage,
         results.results,
         validate.settings,
+        validate.examiner,
         resize.renditions_bucket,
         caption.settings,
         caption.bedrock,
@@ -84,6 +86,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         once.cache_clear()
     with mock_aws():
         yield
+    if validate.examiner.cache_info().currsize:
+        validate.examiner().close()
     for once in remembered:
         once.cache_clear()
 

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -157,6 +158,19 @@ def test_bad_input_is_rejected_with_what_was_measured(upload, call, data, code, 
     assert says in verdict["error"]["message"]
 
 
+def test_a_picture_that_costs_too_much_is_rejected(upload, call, monkeypatch, log_lines):
+    """Whatever the decoder is doing: here PBKDF2, in one call that no signal handler of Python's interrupts."""
+    monkeypatch.setenv("MAX_CPU_SECONDS", "1")
+    burn = partial(hashlib.pbkdf2_hmac, "sha256", b"", b"", 2 * 10**9)
+    monkeypatch.setattr("functions.examiner.examine", lambda *_: burn())
+    verdict = call(validate, upload("raw/bomb.jpg", photo(90, 60)))
+    assert verdict["error"] == {"code": "too_costly", "message": "not decoded within 1 s of CPU, the limit"}
+    lines = log_lines()
+    assert [line["reason"] for line in lines if line.get("message") == "rejected"] == [verdict["error"]["message"]]
+    assert [line["Rejected"] for line in lines if line.get("code") == "too_costly" and "_aws" in line] == [[1.0]]
+    assert len([line for line in lines if "Pictures" in line]) == 1
+
+
 def test_each_upload_has_keys_of_its_own(upload, call, monkeypatch):
     """Validated again they are the same, for a retry; another upload has others, even of the same bytes, and so have
     other settings: a URL never changes its picture, and no leftover is ever another upload's rendition."""
@@ -181,7 +195,9 @@ def test_heic_is_taken_only_with_its_setting(upload, call, monkeypatch):
         "message": "HEIC is taken only where the setting `heic` is on",
     }
     monkeypatch.setenv("HEIC", "true")
+    validate.examiner().close()
     settings.cache_clear()
+    validate.examiner.cache_clear()
     assert call(validate, source)["error"]["code"] == "corrupt"
 
 
@@ -232,7 +248,9 @@ def test_an_attempt_without_a_verdict_counts_no_picture(upload, call, log_lines)
     assert not [line for line in log_lines() if "Pictures" in line]
 
 
-@pytest.mark.parametrize("missing", ["UPLOAD_PREFIX", "MAX_BYTES", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT"])
+@pytest.mark.parametrize(
+    "missing", ["UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT"]
+)
 def test_a_setting_that_is_missing_is_named(monkeypatch, missing):
     """A stack that forgot a variable fails with its name, not with a default nobody chose."""
     monkeypatch.delenv(missing)

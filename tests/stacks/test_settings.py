@@ -100,6 +100,15 @@ def test_every_inference_profile_in_the_table_is_of_a_known_geography():
     assert len(NOVA_LITE_IN) == sum(map(len, SERVED.values()))
 
 
+@pytest.mark.parametrize(
+    ("context", "seconds"),
+    [({}, 20), ({"limits.max_cpu_seconds": 50}, 50), ({"functions.validate.memory": 512}, 14)],
+)
+def test_validate_reaches_its_limit_of_cpu_before_its_time_is_out(context, seconds):
+    """A function of 512 MB has 0.29 of a vCPU, and so 14 s of CPU in 50."""
+    assert read_settings(context).for_validate()["MAX_CPU_SECONDS"] == str(seconds)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"upload_prefix": "raw"}, "upload_prefix = \"raw\": a prefix ends with '/'"),
     ({"upload_prefix": "/raw/"}, "upload_prefix = \"/raw/\": a prefix ends with '/'"),
@@ -114,6 +123,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"quality": {"webp": 101}}, "quality.webp = 101: should be less than or equal to 100"),
     ({"limits": {"max_bytes": 0}}, "limits.max_bytes = 0: should be greater than or equal to 1"),
     ({"limits.max_pixels": "many"}, 'limits.max_pixels = "many": should be a valid integer'),
+    ({"limits.max_cpu_seconds": 51}, "limits.max_cpu_seconds = 51: should be less than or equal to 50"),
     ({"captions.temperature": "1.5"}, 'captions.temperature = "1.5": should be less than or equal to 1'),
     ({"functions": {"resize": {"memory": 64}}}, "functions.resize.memory = 64: should be greater than or equal to 128"),
     ({"log_retention_days": 31}, "log_retention_days = 31: CloudWatch Logs takes only 1, 3, 5, 7, 14, 30"),

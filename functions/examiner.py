@@ -1,0 +1,153 @@
+"""Examines pictures in a process beside the handler, which the kernel ends where one costs too much.
+
+Decoders are C code: no signal handler of Python's runs before they return. The process is forked for the first picture
+and serves those that follow; a fork for each would cost a third of a photo's CPU (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import mmap
+import os
+import resource
+import signal
+import socket
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict
+from threading import Lock
+from typing import NoReturn
+
+from functions.imaging import Facts, Limits, Rejected, examine
+
+CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
+
+KEPT_BYTES = 16 * 1024 * 1024  # of the memory that a picture is handed over in; to fill it anew takes longer
+
+
+class Examiner:
+    """One process and how to ask it. `data_bytes`: how much it may allocate; what takes more is a MemoryError there,
+    and so a verdict."""
+
+    def __init__(self, limits: Limits, cpu_seconds: int, data_bytes: int | None = None) -> None:
+        self._limits = limits
+        self._cpu_seconds = cpu_seconds
+        self._data_bytes = data_bytes
+        self._original = mmap.mmap(-1, limits.max_bytes)
+        self.process: int | None = None
+        self._lock = Lock()
+
+    def examine(self, data: bytes) -> Facts:
+        """What `functions.imaging.examine` says of at most `max_bytes`.
+
+        Raises Rejected as that does, and `too_costly` where it takes more CPU. Where the process died of the picture,
+        it is asked once more, because an earlier picture may have damaged it; then that is a verdict as well:
+        `too_many_pixels` of too little memory, `corrupt` of a crash. Raises RuntimeError where it failed otherwise.
+        """
+        with self._lock:
+            answer, died = self._ask(data)
+            if died and died != -signal.SIGXCPU:
+                answer, died = self._ask(data)
+        if died:
+            raise self._verdict(died)
+        return _facts(answer)
+
+    def close(self) -> int:
+        """Ends the process, and says how it ended: its exit code, or minus the number of a signal."""
+        if self.process is None:
+            return 0
+        with suppress(OSError):  # what was written for a process that is dead
+            self._channel.close()
+        _, status = os.waitpid(self.process, 0)
+        self.process = None
+        return os.waitstatus_to_exitcode(status)
+
+    def _ask(self, data: bytes) -> tuple[str, int]:
+        """The answer, or how the process ended without one."""
+        if self.process is None:
+            self._start()
+        self._original[: len(data)] = data
+        answer = ""
+        with suppress(OSError):  # it is dead already
+            self._channel.write(f"{len(data)}\n")
+            self._channel.flush()
+            answer = self._channel.readline()
+        return answer, 0 if answer else self.close() or 1
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        gc.freeze()  # both processes share what is there now: to look for garbage in it would copy it
+        with ours, theirs:
+            self.process = os.fork()
+            if not self.process:
+                ours.close()
+                self._serve(theirs)
+            self._channel = ours.makefile("rw")
+
+    def _serve(self, asked: socket.socket) -> NoReturn:
+        """In the process itself, until nobody is there to ask."""
+        code = 1
+        try:
+            self._prepare()
+            with asked.makefile("rw") as channel:
+                while size := channel.readline():
+                    channel.write(self._answer(int(size)) + "\n")
+                    channel.flush()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def _prepare(self) -> None:
+        """Let go of the handler's input and output, and leave no core behind."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(nothing, 1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _limit(resource.RLIMIT_CORE, 0)
+        if self._data_bytes:
+            _limit(resource.RLIMIT_DATA, self._data_bytes)
+
+    def _answer(self, size: int) -> str:
+        data = self._original[:size]
+        if size > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
+            self._original.madvise(mmap.MADV_REMOVE)
+        _limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + self._cpu_seconds))
+        try:
+            return json.dumps({"facts": asdict(examine(data, self._limits))})
+        except Rejected as rejected:
+            return json.dumps({"rejected": rejected.args})
+        except Exception as fault:
+            traceback.print_exc()
+            return json.dumps({"fault": f"{type(fault).__name__}: {fault}"})
+
+    def _verdict(self, died: int) -> Exception:
+        """As `close` says it."""
+        if died > 0:
+            return RuntimeError(f"the examining process ended with exit code {died}")
+        by = signal.Signals(-died)
+        if by == signal.SIGXCPU:
+            return Rejected("too_costly", f"not decoded within {self._cpu_seconds} s of CPU, the limit")
+        if by == signal.SIGKILL:
+            return Rejected("too_many_pixels", "takes more memory than there is: its decoder was killed (SIGKILL)")
+        if by in CRASHES:
+            return Rejected("corrupt", f"crashes its decoder ({by.name})")
+        return RuntimeError(f"the examining process was ended by {by.name}")
+
+
+def _limit(what: int, soft: int) -> None:
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (soft, hard))
+
+
+def _facts(answer: str) -> Facts:
+    said = json.loads(answer)
+    if "rejected" in said:
+        raise Rejected(*said["rejected"])
+    if "fault" in said:
+        raise RuntimeError(said["fault"])
+    return Facts(**{**said["facts"], "notes": tuple(said["facts"]["notes"])})

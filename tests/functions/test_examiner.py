@@ -1,0 +1,163 @@
+"""The process that examines: what it says, and what becomes of a picture that it dies of."""
+
+import faulthandler
+import hashlib
+import os
+import resource
+import signal
+import threading
+import time
+
+import pytest
+
+from darkroom.pictures import photo
+from functions import examiner
+from functions.examiner import Examiner
+from functions.imaging import Facts, Limits, Rejected, examine
+
+LIMITS = Limits(max_bytes=1_000_000, max_pixels=4_000_000)
+PHOTO = photo(90, 60)
+
+
+@pytest.fixture
+def doing(monkeypatch):
+    """An examiner in whose process `examine` is another; it is asked for a first picture by the test."""
+    made = []
+
+    def make(does, cpu_seconds=20):
+        monkeypatch.setattr(examiner, "examine", does)
+        made.append(Examiner(LIMITS, cpu_seconds))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_it_says_what_examine_says(doing):
+    """Facts as they are, and a rejection with its code and message, one after the other in one process."""
+    asked = doing(examine)
+    assert asked.examine(PHOTO) == examine(PHOTO, LIMITS)
+    with pytest.raises(Rejected, match="empty: 0 bytes"):
+        asked.examine(b"")
+    with pytest.raises(Rejected) as rejected:
+        asked.examine(b"only words \xff")
+    assert rejected.value.code == "unsupported_format"
+    assert asked.examine(PHOTO) == examine(PHOTO, LIMITS)
+
+
+def test_one_process_serves_every_picture(doing):
+    """To fork one for each would cost a third of a photo's CPU."""
+    asked = doing(lambda data, _: Facts("jpeg", os.getpid(), len(data), 1, "", ""))
+    first, second = asked.examine(b"12"), asked.examine(b"123")
+    assert first.width == second.width != os.getpid()
+    assert (first.height, second.height) == (2, 3)
+
+
+def burn(data, _):
+    """In C, in one call that no signal handler of Python's interrupts, for minutes."""
+    hashlib.pbkdf2_hmac("sha256", data, b"", 2 * 10**9)
+
+
+def test_a_decoder_that_takes_more_cpu_than_the_limit_is_ended_and_that_is_a_verdict(doing, monkeypatch):
+    """At once, without a second try; the next picture has a new process."""
+    asked = doing(burn, cpu_seconds=1)
+    with pytest.raises(Rejected) as rejected:
+        asked.examine(PHOTO)
+    assert rejected.value.args == ("too_costly", "not decoded within 1 s of CPU, the limit")
+    monkeypatch.setattr(examiner, "examine", examine)
+    assert asked.examine(PHOTO).width == 90
+
+
+def test_the_limit_is_each_pictures_own(doing):
+    """Not that of a process, which examines many."""
+
+    def spends(data, _):
+        limit, _ = resource.getrlimit(resource.RLIMIT_CPU)
+        while time.process_time() < len(data):
+            pass
+        return Facts("jpeg", limit, 1, 1, "", "")
+
+    asked = doing(spends, cpu_seconds=5)
+    assert [asked.examine(bytes(seconds)).width for seconds in (1, 0)] == [1 + 5, 2 + 5]
+
+
+def dies_of(how):
+    def examined(*_):
+        faulthandler.disable()  # pytest's, which would print where
+        os.kill(os.getpid(), how)
+
+    return examined
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "says"),
+    [
+        (signal.SIGSEGV, "corrupt", "crashes its decoder (SIGSEGV)"),
+        (signal.SIGABRT, "corrupt", "crashes its decoder (SIGABRT)"),
+        (signal.SIGKILL, "too_many_pixels", "takes more memory than there is: its decoder was killed (SIGKILL)"),
+    ],
+)
+def test_a_picture_that_a_process_dies_of_is_refused(doing, how, code, says):
+    """As the kernel ends it where memory is out, and where a decoder crashes."""
+    with pytest.raises(Rejected) as rejected:
+        doing(dies_of(how)).examine(PHOTO)
+    assert rejected.value.args == (code, says)
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
+def test_a_picture_that_another_one_left_a_broken_process_to_is_asked_about_again(doing, how):
+    """In a new process, which nothing has damaged."""
+    asked = doing(examine)
+    asked.examine(PHOTO)
+    os.kill(asked.process, how)
+    assert asked.examine(PHOTO) == examine(PHOTO, LIMITS)
+
+
+def raises(*_):
+    raise ValueError("not foreseen")
+
+
+def leaves(*_):
+    os._exit(3)
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        (raises, "ValueError: not foreseen"),
+        (leaves, "ended with exit code 3"),
+        (dies_of(signal.SIGTERM), "ended by SIGTERM"),
+    ],
+)
+def test_what_is_no_fault_of_the_picture_is_raised(doing, does, says):
+    """So that it is tried again, and ends in a letter."""
+    with pytest.raises(RuntimeError, match=says):
+        doing(does).examine(PHOTO)
+
+
+def test_many_threads_may_ask_at_once(doing):
+    """Each gets the answer to its own picture."""
+    asked = doing(lambda data, _: Facts("jpeg", len(data), 1, 1, "", ""))
+    found = {}
+
+    def ask(size):
+        found[size] = asked.examine(bytes(size)).width
+
+    threads = [threading.Thread(target=ask, args=(size,)) for size in range(1, 17)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {size: size for size in range(1, 17)}
+
+
+def test_its_process_ends_with_it(doing):
+    """Whoever starts one leaves none behind."""
+    asked = doing(examine)
+    assert asked.close() == 0
+    asked.examine(PHOTO)
+    process = asked.process
+    assert asked.close() == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
