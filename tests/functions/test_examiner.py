@@ -105,7 +105,7 @@ def test_a_picture_that_a_process_dies_of_is_refused(doing, how, code, says):
     assert rejected.value.args == (code, says)
 
 
-@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_picture_that_another_one_left_a_broken_process_to_is_asked_about_again(doing, how):
     """In a new process, which nothing has damaged."""
     asked = doing(examine)
