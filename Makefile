@@ -30,7 +30,7 @@ console: install  ## the page of pictures, executions and dead letters, on this 
 
 .PHONY: test
 test: install browser  ## all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder  # or the longest, of few tests, come last
 
 .PHONY: browser
 browser:  # Chromium, in which the tests drive the page: installed where root may, else asked for
