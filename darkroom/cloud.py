@@ -1,7 +1,9 @@
 """The local cloud: one MiniStack process that stands in for AWS on every step of a picture's way.
 
-It listens on 127.0.0.1 only, speaks TLS and enforces IAM. Everything it keeps is in one folder, its home:
+It listens on 127.0.0.1 only, speaks TLS, enforces IAM, and answers nobody without a key of its own (`gate.py`).
+Everything it keeps is in one folder, its home, which only its owner may read (`homes.py`):
 
+    root.json    the key of the account's root: made at the first start, the same for ever
     cloud.json   what runs, or ran last: pid, port, since when, whose model
     lock         held by the process as long as it lives
     tls/         certificate, its key, and the authority that signed it
@@ -28,6 +30,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from darkroom import homes
 from darkroom.errors import CloudError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -36,9 +39,9 @@ ACCOUNT = "000000000000"
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 4566  # MiniStack's own
 
-# MiniStack takes the key it is started with for the account's root. No key of AWS looks like this one, so AWS
-# refuses a command that goes there by mistake.
-ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+# Web pages that may call the local cloud, if they sign: `http://localhost:3000 http://localhost:5173`, as a browser
+# names them. Read as the cloud starts.
+ALLOWED_ORIGINS = "DARKROOM_ALLOWED_ORIGINS"
 
 START_SECONDS = 180  # 2 on two idle cores
 STOP_SECONDS = 180  # 1 with a few hundred pictures: it writes its data on the way out
@@ -102,7 +105,7 @@ def _variables(home: Path, port: int) -> dict[str, str]:
         "AWS_ENDPOINT_URL": f"https://localhost:{port}",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        **ROOT,
+        **homes.root_key(home),
         "AWS_CA_BUNDLE": authority,
         "NODE_EXTRA_CA_CERTS": authority,
         **_past_the_proxy(),
@@ -122,7 +125,13 @@ def home_folder() -> Path:
 
 
 def running(home: Path) -> Cloud | None:
-    """The cloud of this home, if its process lives. Its pid alone would not say: pids are given out again."""
+    """The cloud of this home, if its process lives. Its pid alone would not say: pids are given out again.
+
+    Raises CloudError for a home that another user owns, or may have prepared.
+    """
+    if not home.exists():
+        return None
+    homes.check(home)
     if not (home / "lock").exists():
         return None
     lock = _take_lock(home)
@@ -144,7 +153,7 @@ def start(
     Without a port it takes the one it had before, then 4566, then any free one. Data that an unclean end left
     incomplete is thrown away. `env` stands for the caller's environment. Raises CloudError.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    homes.claim(home)
     lock = _take_lock(home)
     if lock is None:
         return _already_running(home, port)
@@ -180,7 +189,7 @@ def stop(home: Path) -> Cloud | None:
 
 def _take_lock(home: Path) -> int | None:
     """An open file that holds the home's lock, or None while another process holds it."""
-    lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = homes.private(str(home / "lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -197,9 +206,8 @@ def _last_noted(home: Path) -> Cloud | None:
 
 
 def _note(cloud: Cloud) -> Cloud:
-    written = cloud.home / "cloud.json.new"
-    written.write_text(json.dumps({name: value for name, value in asdict(cloud).items() if name != "home"}))
-    written.replace(cloud.home / "cloud.json")  # whole or not at all
+    facts = {name: value for name, value in asdict(cloud).items() if name != "home"}
+    homes.write(cloud.home / "cloud.json", json.dumps(facts).encode())
     return cloud
 
 
@@ -235,8 +243,9 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
     port = int(listening.getsockname()[1])
     data = home / "data"
     for folder in (data, home / "tmp"):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
     (data / "complete").unlink(missing_ok=True)
+    homes.make_root_key(home)
     _write_certificate(home / "tls")
     settings = {
         "AUTH": "true",
@@ -246,6 +255,7 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
         "MINISTACK_REGION": REGION,
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "GATEWAY_PORT": str(port),
+        ALLOWED_ORIGINS: env.get(ALLOWED_ORIGINS, ""),
         "IOT_MTLS_ENABLED": "0",  # no listener beside the one
         "SFTP_ENABLED": "0",
         "LAMBDA_EXECUTOR": "local",
@@ -257,7 +267,7 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
         "TMPDIR": str(home / "tmp"),
     }
     theirs = {name: value for name, value in env.items() if name.upper().startswith(PASSED_ON)}
-    with (home / "cloud.log").open("w") as log:
+    with open(home / "cloud.log", "w", opener=homes.private) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "darkroom.cloud", str(home), str(listening.fileno())],
             env={**theirs, **_variables(home, port), **settings},
@@ -265,6 +275,7 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            umask=0o077,
             start_new_session=True,  # Ctrl-C in the shell that started it is not meant for it
             pass_fds=[lock, listening.fileno()],
         )
@@ -279,9 +290,9 @@ def _write_certificate(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     authority = trustme.CA(organization_name="Darkroom's local cloud")
     server = authority.issue_cert("localhost", "*.localhost", LOOPBACK)
-    authority.cert_pem.write_to_path(folder / "authority.pem")
-    server.private_key_and_cert_chain_pem.write_to_path(folder / "server.key")
-    (folder / "server.pem").write_bytes(b"".join(part.bytes() for part in server.cert_chain_pems))
+    homes.write(folder / "authority.pem", authority.cert_pem.bytes())
+    homes.write(folder / "server.key", server.private_key_and_cert_chain_pem.bytes())
+    homes.write(folder / "server.pem", b"".join(part.bytes() for part in server.cert_chain_pems))
 
 
 def _when_healthy(cloud: Cloud) -> Cloud:
@@ -301,6 +312,22 @@ def _until(seconds: float) -> Iterator[None]:
         time.sleep(0.1)
 
 
+def _stand_a_gate_before() -> None:
+    """Before MiniStack, whichever version it is: without what the gate needs of it, it lets nobody in."""
+    from darkroom.gate import Gate, salt_the_functions_keys, verify_roots_signature
+
+    verify_roots_signature()
+    salt_the_functions_keys(os.environ["AWS_SECRET_ACCESS_KEY"])
+    from ministack import app as emulator  # of which much reads the two functions replaced so far as it is imported
+
+    emulator.app = Gate(
+        emulator.app,
+        port=int(os.environ["GATEWAY_PORT"]),
+        root=os.environ["AWS_ACCESS_KEY_ID"],
+        origins=os.environ[ALLOWED_ORIGINS].split(),
+    )
+
+
 def _serve(home: Path, listening: int) -> None:
     """What the process does. Not `python -m ministack`, which would listen on port 443 as well."""
     from hypercorn.config import Config
@@ -308,6 +335,7 @@ def _serve(home: Path, listening: int) -> None:
 
     from darkroom.ministack import add_to_ministack
 
+    _stand_a_gate_before()
     add_to_ministack()
     # seconds for a client to say farewell; with Python's own 30, each connection kept open would delay the end so long
     asyncio.constants.SSL_SHUTDOWN_TIMEOUT = 1

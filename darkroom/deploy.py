@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from darkroom import homes
 from darkroom.cloud import ACCOUNT, PROJECT, REGION, Cloud
 from darkroom.errors import DeployError
 from darkroom.terminal import News, say, step
@@ -79,7 +80,7 @@ def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
             ],
             news,
         )
-    _settings_file(cloud).write_text(json.dumps(chosen))
+    homes.write(_settings_file(cloud), json.dumps(chosen).encode())
 
 
 def chosen_settings(cloud: Cloud) -> dict[str, str]:
@@ -143,7 +144,7 @@ def _cdk(cloud: Cloud, arguments: Sequence[str], news: News) -> None:
     """Run the CDK command line; all it prints goes to `deploy.log` beside the cloud's own log."""
     last: deque[str] = deque(maxlen=20)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    with (cloud.home / "deploy.log").open("a") as log:
+    with open(cloud.home / "deploy.log", "a", opener=homes.private) as log:
         log.write(f"\n$ cdk {' '.join(arguments)}\n")
         process = subprocess.Popen(
             [str(CDK), *arguments, *PLAIN],

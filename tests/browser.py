@@ -28,12 +28,12 @@ ARGUMENTS = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*arguments: str) -> Iterator[Browser]:
     found = shutil.which(os.environ.get("CHROMIUM") or "chromium")
     if found is None:
         raise RuntimeError("no Chromium on the PATH or at CHROMIUM: `make browser` says how to install it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=found, args=[*ARGUMENTS, *arguments])
         try:
             yield browser
         finally:

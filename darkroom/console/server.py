@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from darkroom import cloud
+from darkroom import cloud, homes
 from darkroom.console import executions, files, health, letters, results, uploads
 from darkroom.console.connection import Connection
 from darkroom.console.guard import LOOPBACK, Guard
@@ -82,7 +82,7 @@ def _leading_to(address: str) -> Iterator[str]:
     """The address of a file that nobody else can read and that goes on to `address`: with what a browser is started,
     every user of this machine sees. Not in /tmp, of which a browser that is a snap has one of its own."""
     home = cloud.home_folder()
-    home.mkdir(parents=True, exist_ok=True)
+    homes.claim(home)
     with NamedTemporaryFile("w", prefix="console-", suffix=".html", dir=home) as file:
         file.write(f'<!doctype html><title>Darkroom</title><meta http-equiv="refresh" content="0; url={address}">')
         file.flush()

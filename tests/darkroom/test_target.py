@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from botocore.utils import JSONFileCache, LoginTokenLoader
 
+from darkroom import homes
 from darkroom.cloud import Cloud
 from darkroom.errors import TargetError
 from darkroom.target import Target, choose, local
@@ -56,10 +57,11 @@ def test_the_local_cloud_is_reached_whatever_profile_the_shell_names(monkeypatch
     for name in ("PROFILE", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
         monkeypatch.setenv(f"AWS_{name}", "somebodys")
     monkeypatch.setenv("AWS_REGION", REGION)
+    homes.make_root_key(tmp_path)
     client = local(Cloud(tmp_path, pid=1, port=4567, since="")).s3
     assert client.meta.endpoint_url == "https://localhost:4567"
     assert client.meta.region_name == "us-east-1"
-    assert client._request_signer._credentials.access_key == "test"
+    assert client._request_signer._credentials.access_key == homes.root_key(tmp_path)["AWS_ACCESS_KEY_ID"]
     assert client._request_signer._credentials.token is None
 
 

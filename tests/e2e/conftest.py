@@ -19,6 +19,7 @@ from darkroom.executions import picture_key
 from darkroom.target import Target, local
 from tests.commands import started
 
+ALLOWED = "http://localhost:3000"  # the web page that may call the local cloud
 PATIENCE = 300  # seconds until a wait is a failure; a picture takes one or two on two idle cores
 
 
@@ -206,7 +207,8 @@ def _several(one_or_more: str | list[str]) -> list[str]:
 @contextmanager
 def started_cloud(home: Path) -> Iterator[Deployed]:
     """A cloud of one's own for as long as the block runs, with nothing in it yet."""
-    cloud = local_cloud.start(home, env={**os.environ, "SFN_WAIT_SCALE": "0"})  # retries do not wait
+    env = {**os.environ, "SFN_WAIT_SCALE": "0", "DARKROOM_ALLOWED_ORIGINS": ALLOWED}  # retries do not wait
+    cloud = local_cloud.start(home, env=env)
     try:
         yield Deployed(cloud)
     finally:
