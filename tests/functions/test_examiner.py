@@ -5,6 +5,8 @@ import hashlib
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -161,3 +163,21 @@ def test_its_process_ends_with_it(doing):
     assert asked.close() == 0
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+KILLED = """
+import os, signal
+from functions.examiner import Examiner
+from functions.imaging import Limits, Rejected
+examiner = Examiner(Limits(9, 9), 20)
+try:
+    examiner.examine(b"words")
+except Rejected:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_its_process_ends_when_the_handlers_is_killed():
+    """Nobody is there to ask. Both write to the same pipe, whose end is seen only when neither is left."""
+    run = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, timeout=120, check=False)
+    assert (run.returncode, run.stderr) == (-signal.SIGKILL, b"")
