@@ -1,7 +1,7 @@
 """Examines pictures in a process beside the handler, which the kernel ends where one costs too much.
 
 Decoders are C code: no signal handler of Python's runs before they return. The process is forked for the first picture
-and serves those that follow; a fork for each would cost a third of a photo's CPU (docs/decisions.md).
+and serves those that follow; a fork for each would cost a third of a photo's CPU (docs/decisions/0084).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Log lines and metrics of every step.
 
 Traces come from Lambda's and Step Functions' own active tracing. Powertools' Tracer would add the segments of each AWS
-call, but its SDK costs a cold start more than boto3 does (docs/decisions.md).
+call, but its SDK costs a cold start more than boto3 does (docs/decisions/0008).
 """
 
 import warnings

@@ -147,5 +147,5 @@ def _plain(picture: Image.Image) -> Image.Image:
 
 @cache
 def bundled_profile(name: str) -> bytes:
-    """`press`: inks on coated paper, the one libvips assumes; `display-p3`. Where they come from: docs/decisions.md."""
+    """`press`: inks on coated paper, which libvips assumes; `display-p3`. Their origin: docs/decisions/0017, 0018."""
     return (Path(__file__).parent / "profiles" / f"{name}.icc").read_bytes()

@@ -1,6 +1,6 @@
 """Takes a PNG apart (https://www.w3.org/TR/png-3/): Pillow gets the chunks that hold pixels, the others are read here.
 
-So a fault outside the pixels harms only its own chunk, wherever that stands. The rule: docs/decisions.md.
+So a fault outside the pixels harms only its own chunk, wherever that stands. The rule: docs/decisions/0059.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ the sweep's schedule, several times.
 - an event that EventBridge cannot deliver is a letter too; that stands in the template only, for neither can show it
 - two letters where a sweep dies between its letter and its row; and, not in the table, where the answer to a
   SendMessage is lost and it is sent again, or a sweep's takes longer than the five minutes for which it has the row.
-  Both redrive the same execution, and the picture is worked on once ([decisions.md](decisions.md))
+  Both redrive the same execution, and the picture is worked on once
+  ([why](decisions/0040-a-second-letter-is-possible-and-harmless.md))
 """
 STEPS = {
     "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
