@@ -6,7 +6,7 @@ take the place of Pillow's own readers), `examine` decodes it once and gives the
 says what to make, `render` makes it, and `color` sees to it that every screen shows the same.
 """
 
-from functions.imaging.errors import Rejected
+from functions.imaging.errors import RejectCode, Rejected
 from functions.imaging.examine import Facts, Limits, examine
 from functions.imaging.plan import PlannedRendition, RenditionSetting, plan
 from functions.imaging.render import Rendered, Target, for_caption, render
@@ -15,6 +15,7 @@ __all__ = [
     "Facts",
     "Limits",
     "PlannedRendition",
+    "RejectCode",
     "Rejected",
     "Rendered",
     "RenditionSetting",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+RejectCode = Literal[
+    "empty",
+    "too_large",  # in bytes
+    "too_many_pixels",
+    "too_costly",  # takes more CPU than any real picture
+    "unsupported_format",
+    "corrupt",
+    "gone",  # deleted before it was read
+    "unreadable",  # S3 does not hand it over
+]
+
 
 class Rejected(Exception):
-    """Bad input, not a failure of ours. `message` is for people: the value measured and the limit.
+    """Bad input, not a failure of ours. `message` is for people: the value measured and the limit."""
 
-    code: `empty`, `too_large`, `too_many_pixels`, `too_costly`, `unsupported_format`, `corrupt`; `gone` if it is no
-    longer there, `unreadable` if S3 does not hand it over.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: RejectCode, message: str) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message

@@ -1,0 +1,103 @@
+"""What must be changed in several places: each test names a forgotten one. CONTRIBUTING.md lists the places."""
+
+import ast
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from benchmarks import memory
+from functions import validate
+from functions.imaging import Limits, RejectCode, Rejected, examine, formats
+from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS
+from functions.imaging.render import _ENCODERS
+from stacks.settings import Format, Functions, Qualities, read_settings
+from tests.e2e import load, permissions
+from tests.functions.conftest import ENVIRONMENT
+from tests.functions.imaging.test_examine import TAKEN
+from tests.functions.imaging.test_mutations import SEEDS
+from tests.statemachine import fault_matrix
+from tests.statemachine.engine import DELETION, IMAGES, definition, states
+
+ROOT = Path(__file__).resolve().parents[1]
+FORMAT_OF = {"jpg": "jpeg", "tif": "tiff"}  # file extensions that are not the name of their format
+
+
+class Asked(dict[str, str]):
+    """An environment that remembers which of its variables were read."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        super().__init__(variables)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+def handlers() -> set[str]:
+    """The files of `functions/` that Lambda calls."""
+    return {
+        file.stem
+        for file in (ROOT / "functions").glob("*.py")
+        for one in ast.parse(file.read_text()).body
+        if isinstance(one, ast.FunctionDef) and one.name == "handler"
+    }
+
+
+def test_every_reject_code_is_raised_somewhere():
+    """mypy refuses a code that is not in the list; this one finds a code that nothing gives any more."""
+    functions = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    assert set(re.findall(r'Rejected\(\s*"(\w+)"', functions)) == set(get_args(RejectCode))
+
+
+def test_validate_reads_every_setting_that_the_stack_gives_it():
+    """And no other. A variable of one side only is a setting without effect, or a function that cannot start."""
+    given = Asked(read_settings({}).for_validate())
+    validate.Settings.read(given)
+    assert given.read == set(given)
+
+
+def test_the_tests_of_the_functions_have_every_variable_of_the_stack():
+    given = read_settings({"captions.enabled": "true"}, "us-east-1")
+    assert set(given.for_validate()) | set(given.for_caption()) <= set(ENVIRONMENT)
+
+
+def test_every_format_of_a_rendition_has_a_type_an_extension_an_encoder_and_a_quality():
+    """PNG loses nothing, and has no quality."""
+    every = set(get_args(Format))
+    assert set(CONTENT_TYPES) == set(EXTENSIONS) == set(_ENCODERS) == every
+    assert set(Qualities.model_fields) == every - {"png"}
+
+
+def test_every_format_that_is_taken_is_tried_in_each_kind_of_test():
+    """By its verdict, damaged, and at 100 megapixels. HEIC is tried on its own layer."""
+    every = set(formats._DECODERS) - {"heic"}
+    assert {formats.recognise(data) for data in TAKEN.values()} == every
+    assert {formats.recognise(data) for data in SEEDS.values()} == every
+    endings = {name.rpartition(".")[2] for name in memory.KINDS}
+    assert {FORMAT_OF.get(ending, ending) for ending in endings} == every
+
+
+def test_the_verdict_on_a_file_of_no_format_names_all_that_are_taken():
+    with pytest.raises(Rejected) as rejected:
+        examine(b"words", Limits(100, 100))
+    assert set(re.findall(r"[a-z]+", rejected.value.message.lower())) >= set(formats._DECODERS) - {"heic"}
+
+
+def test_every_function_has_a_setting_a_test_of_its_name_and_a_place_where_it_is_broken():
+    """A step has one name everywhere."""
+    every = handlers()
+    assert {field.alias or name for name, field in Functions.model_fields.items()} == every
+    assert [name for name in every if not (ROOT / f"tests/functions/test_{name}.py").exists()] == []
+    assert set(load.STEPS) == every
+    assert {who.lower() for role, who in permissions.ROLES.items() if role.startswith("Steps")} == every
+
+
+def test_every_task_is_broken_in_every_way():
+    """docs/faults.md has a line for each. NoCaption runs where Caption gives up, and is tried in test_outcomes.py."""
+    for machine in (IMAGES, DELETION):
+        tasks = {name for name, state in states(definition(machine)) if state["Type"] == "Task"}
+        broken = {step for way, steps in fault_matrix.STEPS.items() if way.startswith(machine) for step in steps}
+        assert tasks - broken <= {"NoCaption"}
