@@ -62,17 +62,23 @@ corpus: install  ## every file of CORPUS=folder through the functions, against w
 	@$(BIN)/python -m benchmarks.corpus "$(CORPUS)"
 
 .PHONY: gallery
-gallery: install  ## draws the README's table of pictures again, into docs/pictures
+gallery: install  ## draws the table of pictures of docs/formats.md again, into docs/pictures
 	@$(BIN)/python -m benchmarks.gallery docs/pictures
 
 .PHONY: check
-check: install  ## format, lint, strict types, synth, cfn-lint, known vulnerabilities
+check: install  ## format, lint, strict types, synth, cfn-lint, the links of the pages, known vulnerabilities
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@node_modules/.bin/cdk synth --quiet --no-notices
 	@$(BIN)/cfn-lint --ignore-checks W3005 -- cdk.out/Darkroom.template.json  # W3005: the CDK's own DependsOn
+	@$(BIN)/python -m pages.links
 	@$(BIN)/python -m dependencies.audit
+
+.PHONY: docs
+docs: .venv/docs  ## README.md and docs/ as a site with search, into build/docs
+	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/docs
+	@echo "build/docs/index.html; with search: $(PYTHON) -m http.server --bind 127.0.0.1 --directory build/docs"
 
 .PHONY: licences
 licences: install  ## writes docs/licences.md from the lock files
@@ -112,6 +118,8 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 		--python-version 3.11 --constraint requirements.txt --group pyproject.toml:bench --output-file benchmarks/requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --constraint requirements.txt --group pyproject.toml:fuzz --output-file tests/requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
+		--python-version 3.11 --constraint requirements.txt --group pyproject.toml:docs --output-file pages/requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "darkroom needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
@@ -132,6 +140,11 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 	@echo "Installing Atheris into .venv, where there is a wheel of it"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --only-binary :all: --requirement tests/requirements.txt \
 		|| echo "There is none: pictures are damaged at random"
+	@touch $@
+
+.venv/docs: .venv/installed pages/requirements.txt
+	@echo "Installing MkDocs into .venv"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement pages/requirements.txt
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json

@@ -1,4 +1,4 @@
-"""Draws the README's table of pictures: what goes in, and the real renditions that come out. `make gallery`.
+"""Draws the table of pictures of docs/formats.md: what goes in, and the real renditions that come out. `make gallery`.
 
 What goes in is shown as the bare rows and columns that the file stores: without the profile, the orientation or the
 inks' meaning that a viewer may or may not heed.

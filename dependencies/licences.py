@@ -19,6 +19,21 @@ ELSEWHERE = {
     "httpx2-jsfetch": "BSD-3-Clause",
     "pyvips": "MIT",
     "pyvips-binary": "LGPL-3.0-or-later",
+    "babel": "BSD-3-Clause",
+    "backrefs": "MIT",
+    "click": "BSD-3-Clause",
+    "ghp-import": "Apache Software License",
+    "markdown": "BSD-3-Clause",
+    "mergedeep": "MIT License",
+    "mkdocs": "BSD-2-Clause",
+    "mkdocs-get-deps": "MIT",
+    "mkdocs-material": "MIT",
+    "mkdocs-material-extensions": "MIT",
+    "paginate": "MIT",
+    "platformdirs": "MIT",
+    "pymdown-extensions": "MIT",
+    "pyyaml-env-tag": "MIT",
+    "watchdog": "Apache-2.0",
 }
 SAYS_NOTHING = {"", "UNKNOWN", "Dual License"}
 
@@ -39,6 +54,7 @@ def page() -> str:
     used = _needed_by(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
     deployed = of_python("functions/requirements.txt")
     bench = set(of_python("benchmarks/requirements.txt")) - set(everything)
+    docs = set(of_python("pages/requirements.txt")) - set(everything)
     rest = set(everything) - set(deployed)
     node = of_node()
     return "\n".join(
@@ -55,6 +71,7 @@ def page() -> str:
                 [*(one for one in rest if one.name not in used), *(one for one in node if "dev" in node[one])],
             ),
             _table("For `make bench` only", bench),
+            _table("For `make docs` only", docs),
             _table("For `make fuzz` only", of_python("tests/requirements.txt")),
         ]
     )

@@ -13,6 +13,7 @@ LOCKS = (
     "functions/requirements-heic.txt",
     "benchmarks/requirements.txt",
     "tests/requirements.txt",
+    "pages/requirements.txt",
 )
 
 PYTHON, NODE = "PyPI", "npm"  # as OSV calls them: https://ossf.github.io/osv-schema/#affectedpackage-field

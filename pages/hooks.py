@@ -1,4 +1,4 @@
-"""What MkDocs does besides: the pages at the root of the repository belong to the site, and links suit their place there.
+"""What MkDocs does besides: the pages at the root of the repository belong to the site, and links suit their place.
 
 On the site README.md is the first page. A link to a file that the site does not have, such as code, becomes plain text.
 """
@@ -46,5 +46,3 @@ def _on_site(path: str) -> str:
     if path == "README.md":
         return FIRST_PAGE
     return path.removeprefix("docs/") if path.startswith("docs/") else path if path in AT_THE_ROOT else f"../{path}"
-
-

@@ -65,5 +65,5 @@ def _leads_somewhere(folder: Path, link: str, page: Path) -> bool:
 
 if __name__ == "__main__":
     found = list(wrong())
-    print("\n".join(found) or "every link leads somewhere", file=sys.stderr if found else sys.stdout)  # noqa: T201
+    print("\n".join(found) or "every link leads somewhere", file=sys.stderr if found else sys.stdout)
     sys.exit(bool(found))

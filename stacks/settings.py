@@ -1,6 +1,6 @@
 """The deploy-time settings: `cdk.json` context in, one typed and checked object out.
 
-Every setting has its default here and its explanation in the README. `cdk.json` or `-c NAME=VALUE` changes one;
+Every setting has its default here and its explanation in docs/settings.md. `cdk.json` or `-c NAME=VALUE` changes one;
 `-c captions.enabled=true` reaches into a group. A wrong one ends the synth with the setting's name, the value
 found and what is allowed.
 """

@@ -23,7 +23,7 @@ THEMES = ("light", "dark")
 WIDTHS = {"wide": (1280, 860), "narrow": (390, 844)}
 TALLEST = 2400  # pixels of a page
 LIGHTS = ((255, 255, 255), (255, 214, 170), (190, 200, 245), (255, 176, 140), (170, 180, 220), (255, 240, 205))
-README = {"results-dark-wide": "results", "execution-failed-light-wide": "execution", "letters-light-wide": "letters"}
+IN_PAGES = {"results-dark-wide": "results", "execution-failed-light-wide": "execution", "letters-light-wide": "letters"}
 
 
 def drawn(width: int, height: int, hour: int) -> bytes:
@@ -125,8 +125,8 @@ def keep(page: Page, file: Path) -> None:
 
 
 def shrink(folder: Path) -> None:
-    """Those of the README, small: WebP, 1,280 pixels wide and no higher than they are telling."""
-    for source, name in README.items():
+    """Those of README.md and docs/console.md, small: WebP, 1,280 pixels wide and no higher than they are telling."""
+    for source, name in IN_PAGES.items():
         picture = Image.open(folder / f"{source}.png").convert("RGB")
         picture.crop((0, 0, picture.width, min(picture.height, 900))).save(
             folder / f"{name}.webp", quality=82, method=6

@@ -1,4 +1,4 @@
-"""The README's table of pictures shows what the code makes now."""
+"""The table of pictures in docs/formats.md shows what the code makes now."""
 
 import io
 import re
@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DRAWN = ROOT / "docs" / "pictures"
 
 
-def test_the_readme_shows_every_picture_and_no_other():
+def test_the_page_shows_every_picture_and_no_other():
     """A row forgotten, or a file left over, would go unnoticed."""
-    shown = set(re.findall(r"\(docs/pictures/([^)]+)\)", (ROOT / "README.md").read_text()))
+    shown = set(re.findall(r"\(pictures/([^)]+)\)", (ROOT / "docs" / "formats.md").read_text()))
     assert shown == {file.name for file in DRAWN.iterdir()}
 
 

@@ -1,4 +1,4 @@
-"""The picture of the state machine in the README."""
+"""The picture of the state machine in docs/workflow.md."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from darkroom.diagram import BEGIN, DEFINITION, END, draw, replace_diagram
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "workflow.md"
 MACHINE = {
     "StartAt": "Claim",
     "States": {
@@ -106,7 +106,7 @@ def test_a_page_without_a_place_for_it_is_left_alone(page):
         replace_diagram(page, "flowchart TD")
 
 
-def test_the_readme_shows_the_state_machine_as_it_is():
-    """`python -m darkroom.diagram README.md` brings it up to date."""
-    page = README.read_text()
+def test_the_page_shows_the_state_machine_as_it_is():
+    """`python -m darkroom.diagram docs/workflow.md` brings it up to date."""
+    page = PAGE.read_text()
     assert replace_diagram(page, draw(json.loads(DEFINITION.read_text()))) == page

@@ -24,7 +24,7 @@ class Encrypted(NamedTuple):
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
-    """A cloud of its own, with a key that has the policy which the README asks for, and the stack that uses it."""
+    """A cloud of its own, with a key that has the policy which docs/access.md asks for, and the stack that uses it."""
     with started_cloud(tmp_path_factory.mktemp("encrypted")) as deployed:
         policy = POLICY.read_text().replace("ACCOUNT", ACCOUNT).replace("REGION", REGION)
         key = deployed.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]

@@ -1,4 +1,8 @@
-"""The README: every command in it runs, one after the other, as a person would type them, and prints what it shows."""
+"""README.md and docs/: every command there runs, as a person would type it, and prints what the page shows.
+
+They run one after the other in one shell: README.md first, then the pages of docs/ in the order of mkdocs.yml. The
+commands of the runbook stand in its sentences; `test_alarms.py` runs them.
+"""
 
 import json
 import os
@@ -12,15 +16,13 @@ import pytest
 
 from darkroom.cloud import Cloud
 from darkroom.pictures import draw
-from stacks.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+LATER = re.findall(r"^ +- ([a-z-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+PAGES = [ROOT / "README.md", *(path for name in LATER if (path := ROOT / "docs" / name).exists())]
 
-
-# `make demo` and `make test`, which a person runs first and this test cannot run inside itself.
-FIRST = "make demo"
-
-SHOWN = ("photo.jpg", "words.jpg", "corrupt.jpg")  # those of the demo's pictures that the README shows
+FIRST = "make demo"  # a person runs it first; here it is `darkroom demo`, in a cloud of the test's own
+SHOWN = ("photo.jpg", "words.jpg", "corrupt.jpg")  # those of the demo's pictures that README.md shows
 
 NEXT_BLOCK = "--- next block ---"
 
@@ -38,19 +40,25 @@ CHANGING = {
 
 
 class Block(NamedTuple):
-    """Commands and, if the README shows it, what they print: `json`, or any text with `...` for lines left out."""
+    """Commands and, if the page shows it, what they print: `json`, or any text with `...` for lines left out."""
 
     commands: str
     kind: str
     output: str
 
 
-def blocks(readme: str) -> list[Block]:
-    found = re.findall(r"```(sh|python)\n(.*?)```(?:\n\n```(json|)\n(.*?)```)?", readme, re.DOTALL)
+def blocks() -> list[Block]:
+    """Those of all pages."""
+    pages = "\n".join(page.read_text() for page in PAGES)
+    found = re.findall(r"```(sh|python)\n(.*?)```(?:\n\n```(json|)\n(.*?)```)?", pages, re.DOTALL)
     typed = [
         (f"python - <<'PYTHON'\n{code}PYTHON\n" if kind == "python" else code, *shown) for kind, code, *shown in found
     ]
-    return [Block(*one) for one in typed if not one[0].startswith(FIRST)]
+    return [Block(*one) for one in typed]
+
+
+def after_the_demo() -> list[Block]:
+    return [block for block in blocks() if not block.commands.startswith(FIRST)]
 
 
 def lines(output: str, kind: str) -> list[str]:
@@ -66,7 +74,7 @@ def lines(output: str, kind: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def demo(cloud: Cloud) -> subprocess.CompletedProcess[str]:
-    """`darkroom demo` of the pictures that the README shows."""
+    """`darkroom demo` of the pictures that README.md shows."""
     for picture in draw(cloud.home / "demo"):
         if picture.name not in SHOWN:
             picture.unlink()
@@ -75,9 +83,9 @@ def demo(cloud: Cloud) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def ran(cloud: Cloud, demo: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
-    """The README's commands, in the order they stand there."""
+    """The commands of all pages, in their order."""
     assert demo.returncode == 0, demo.stderr
-    commands = f"\necho '{NEXT_BLOCK}'\n".join(block.commands for block in blocks((ROOT / "README.md").read_text()))
+    commands = f"\necho '{NEXT_BLOCK}'\n".join(block.commands for block in after_the_demo())
     return run(["bash", "-euo", "pipefail", "-x", "-c", commands.replace(".darkroom/", f"{cloud.home}/")], cloud)
 
 
@@ -88,17 +96,6 @@ def run(command: list[str], cloud: Cloud) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_every_reject_code_and_no_other_is_in_the_readme():
-    functions = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
-    [said] = re.findall(r"^\| `REJECTED` \|.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert set(re.findall(r'Rejected\("(\w+)"', functions)) == set(re.findall(r"`(\w+)`", said)) - {"REJECTED"}
-
-
-def test_every_setting_is_in_the_readme():
-    names = "\n".join(re.findall(r"^\| (`.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert [name for name in Settings.model_fields if not re.search(rf"`{name}\b", names)] == []
-
-
 def test_the_demo_shows_what_became_of_each_picture(demo: subprocess.CompletedProcess[str]):
     assert demo.returncode == 0, demo.stderr
     [_, *table] = demo.stdout.splitlines()
@@ -107,19 +104,25 @@ def test_the_demo_shows_what_became_of_each_picture(demo: subprocess.CompletedPr
         ["raw/photo.jpg", "SUCCEEDED"],
         ["raw/words.jpg", "REJECTED"],
     ]
+    [block] = [block for block in blocks() if block.commands.startswith(FIRST)]
+    assert missing(block, demo.stdout) == set()
 
 
-def test_every_command_of_the_readme_runs(ran: subprocess.CompletedProcess[str]):
+def test_every_command_of_the_pages_runs(ran: subprocess.CompletedProcess[str]):
     """The first that fails fails the test with its words."""
     assert ran.returncode == 0, ran.stderr[-3000:]
 
 
-def test_every_output_in_the_readme_is_what_its_commands_print(ran: subprocess.CompletedProcess[str]):
-    """Line by line, except for times, ids, hashes and amounts; a list may hold more than the README shows of it."""
+def test_every_output_in_the_pages_is_what_its_commands_print(ran: subprocess.CompletedProcess[str]):
+    """Line by line, except for times, ids, hashes and amounts; a list may hold more than the page shows of it."""
     printed = ran.stdout.split(f"{NEXT_BLOCK}\n")
-    shown = [(block, output) for block, output in zip(blocks((ROOT / "README.md").read_text()), printed, strict=True)]
+    shown = list(zip(after_the_demo(), printed, strict=True))
     assert len([block for block, _ in shown if block.output]) >= 5
     for block, output in shown:
         if block.output:
-            missing = set(lines(block.output, block.kind)) - set(lines(output, block.kind)) - {"..."}
-            assert not missing, f"{block.commands} prints\n{output}"
+            assert not missing(block, output), f"{block.commands} prints\n{output}"
+
+
+def missing(block: Block, output: str) -> set[str]:
+    """The lines that the page shows and that were not printed."""
+    return set(lines(block.output, block.kind)) - set(lines(output, block.kind)) - {"..."}

@@ -1,0 +1,115 @@
+"""Nothing is undocumented: each setting, command, reject code, alarm and attribute of a row has its place in docs/."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from functions.imaging.errors import Rejected
+from pages import commands
+from pages.links import AT_THE_ROOT, DOCS, ROOT
+from stacks.settings import Rendition, Settings
+
+IN_THE_SITE = re.findall(r"^ +- (?:[\w ]+: )?([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+GENERATED = {"faults.md", "permissions.md", "licences.md"}
+LONGEST_PAGE, LONGEST_README = 12 * 1024, 8 * 1024  # bytes
+DESCRIBED = {"renditions", "captions.prompt"}  # settings whose default is too long for its cell
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of each row whose first cell is code."""
+    lines = re.findall(r"^\| (`.*) \|$", (DOCS / page).read_text(), re.MULTILINE)
+    return [line.split(" | ") for line in lines]
+
+
+def names(cell: str) -> list[str]:
+    """`quality.webp`, `.jpeg` are quality.webp and quality.jpeg, `functions.resize.memory`, `.sweep` are of two."""
+    first, *others = re.findall(r"`([^`]+)`", cell)
+    group = first.split(".")
+    middle = [f"{group[0]}{one}.{group[-1]}" for one in others if len(group) == 3 and one[0] == "."]
+    last = [f"{'.'.join(group[:-1])}{one}" for one in others if len(group) < 3 and one[0] == "."]
+    return [first, *middle, *last, *(one for one in others if one[0] != ".")]
+
+
+def settings(group: BaseModel, before: str = "") -> Iterator[tuple[str, Any]]:
+    """The name of each, as a person writes it, with its default."""
+    for name, field in type(group).model_fields.items():
+        written, value = before + (field.alias or name), getattr(group, name)
+        if isinstance(value, BaseModel):
+            yield from settings(value, f"{written}.")
+        else:
+            yield written, value
+
+
+def test_every_setting_is_documented_with_its_default_and_no_other_is():
+    """Those of groups too. `functions.NAME` stands for each function."""
+    documented = {name: default for cell, default, *_ in rows("settings.md") for name in names(cell)}
+    there = dict(settings(Settings()))
+    for name, value in there.items():
+        known = name if name in documented else re.sub(r"^functions\.\w+", "functions.NAME", name)
+        assert known in documented, name
+        if name not in DESCRIBED:
+            expected = "none" if value is None else json.dumps(value).strip('"')
+            assert expected in re.findall(r"[^\s,`]+", documented[known]), name
+    groups = {re.sub(r"^functions\.\w+", "functions.NAME", name) for name in there}
+    assert set(documented) - set(Rendition.model_fields) <= {*there, *groups}
+
+
+def test_every_member_of_a_rendition_is_documented():
+    """With `formats`, which makes further files."""
+    documented = {name for cell, *_ in rows("settings.md") for name in names(cell)}
+    assert set(Rendition.model_fields) <= documented
+
+
+def test_the_commands_are_documented_as_their_help_says():
+    """`python -m pages.commands` brings the page up to date."""
+    page = commands.PAGE.read_text()
+    assert commands.replaced(page) == page
+
+
+def test_every_reject_code_is_documented_and_no_other_is():
+    """Those that the code raises are those that the error itself lists."""
+    functions = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    raised = set(re.findall(r'Rejected\("(\w+)"', functions))
+    listed = set(re.findall(r"`([a-z_]+)`", (Rejected.__doc__ or "").partition("code:")[2]))
+    section = (DOCS / "results.md").read_text().partition("## Reject codes")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert raised == listed == documented
+
+
+def test_every_alarm_is_in_the_list_of_alarms():
+    """The runbook's own entries are compared with the alarms by `tests/stacks/test_alarms.py`."""
+    entries = re.findall(r"^## (\w+)$", (DOCS / "runbook.md").read_text(), re.MULTILINE)
+    listed = re.findall(r"^\| \[(\w+)\]\(runbook\.md#(\w+)\)", (DOCS / "monitoring.md").read_text(), re.MULTILINE)
+    assert sorted(name for name, _ in listed) == sorted(entries)
+    assert all(anchor == name.lower() for name, anchor in listed)
+
+
+def test_every_attribute_and_status_of_a_row_is_documented():
+    """Those that its JSON Schema has."""
+    schema = json.loads((DOCS / "schemas" / "row.json").read_text())["properties"]
+    assert {name for cell, *_ in rows("row.md") for name in names(cell)} == set(schema)
+    section = (DOCS / "results.md").read_text().partition("## Status")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([A-Z]+)` \|", section, re.MULTILINE)) == set(schema["status"]["enum"])
+
+
+def test_every_page_is_in_the_site_once():
+    """And the site names no page that is not there. Decisions are found by their index."""
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if not page.name[0].isdigit()}
+    at_the_root = {"index.md", *AT_THE_ROOT} - {"README.md"}
+    assert sorted(IN_THE_SITE) == sorted(pages | at_the_root)
+    assert [name for name in AT_THE_ROOT if not (ROOT / name).exists()] == []
+
+
+def test_no_page_is_too_long_to_read():
+    """A page that tests or commands write may be."""
+    written = [page for page in DOCS.rglob("*.md") if page.name not in GENERATED]
+    assert [page.name for page in written if size(page) > LONGEST_PAGE] == []
+    assert size(ROOT / "README.md") <= LONGEST_README
+
+
+def size(page: Path) -> int:
+    return len(page.read_bytes())
