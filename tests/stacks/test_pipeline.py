@@ -246,6 +246,37 @@ def test_data_outlives_the_stack_unless_told_otherwise(synth, policy, deletion):
         assert {one["DeletionPolicy"] for name, one in found if name.startswith("Storage")} == {deletion}
 
 
+# The properties whose change makes CloudFormation replace the resource, as its reference says.
+FIXED = {
+    "AWS::S3::Bucket": ("BucketName",),
+    "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
+    "AWS::SQS::Queue": ("QueueName", "FifoQueue"),
+    "AWS::StepFunctions::StateMachine": ("StateMachineName", "StateMachineType"),
+    "AWS::SNS::Topic": ("TopicName", "FifoTopic"),
+    "AWS::Logs::LogGroup": ("LogGroupName", "LogGroupClass"),
+    "AWS::Lambda::Function": ("FunctionName", "PackageType"),
+}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [EVERY_SETTING, {"heic": True, "architecture": "x86_64"}, {"upload_prefix": "in/", "removal_policy": "destroy"}],
+    ids=["everything on", "another layer", "another prefix"],
+)
+def test_no_setting_replaces_what_holds_data_or_a_history(synth, settings):
+    """docs/upgrade.md promises it: whatever is set later, the resource and its name stay."""
+
+    def fixed(template):
+        return {
+            name: [one["Properties"].get(each) for each in FIXED[one["Type"]]]
+            for name, one in template.to_json()["Resources"].items()
+            if one["Type"] in FIXED
+        }
+
+    before, after = fixed(synth()), fixed(synth(**settings))
+    assert {name: after.get(name) for name in before} == before
+
+
 def test_the_index_by_status_is_the_contracts(template):
     """Partition `status`, sort `updated_at`, whole rows."""
     template.has_resource_properties(
