@@ -1,19 +1,35 @@
 """What MkDocs does besides: the pages at the root of the repository belong to the site, and links suit their place.
 
 On the site README.md is the first page. A link to a file that the site does not have, such as code, becomes plain text.
+Mermaid would be loaded from the network, so the workflow is drawn here, as the page of `darkroom console` draws it.
 """
 
+import json
 import posixpath
 import re
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
+from darkroom.console.diagram import draw
+from darkroom.diagram import DEFINITION
 from pages.links import AT_THE_ROOT, ROOT
 
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*)\]\(([^)\s]+)\)")
 FIRST_PAGE = "index.md"
+
+STYLE = """<style>
+.workflow { max-width: 100%; height: auto }
+.workflow text { font-size: 13px; fill: var(--md-default-fg-color) }
+.workflow .kind, .workflow .note { font-size: 11px; fill: var(--md-default-fg-color--light) }
+.workflow rect { fill: var(--md-default-bg-color); stroke: var(--md-default-fg-color--light) }
+.workflow .holds > rect { fill: var(--md-code-bg-color) }
+.workflow .sign { display: none }
+.arrow { fill: none; stroke: var(--md-default-fg-color--light) }
+.arrow.catch { stroke-dasharray: 3 4 }
+.head { fill: var(--md-default-fg-color--light) }
+</style>"""
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -38,7 +54,14 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
         return f"{image}[{text}]({posixpath.relpath(there, posixpath.dirname(here) or '.')}{hash_}{anchor})"
 
     parts = FENCED.split(markdown)
-    return "".join(part if part.startswith("```") else LINK.sub(suited, part) for part in parts)
+    return "".join(_drawn(part) if part.startswith("```") else LINK.sub(suited, part) for part in parts)
+
+
+def _drawn(fenced: str) -> str:
+    if not fenced.startswith("```mermaid"):
+        return fenced
+    drawing = draw(json.loads(DEFINITION.read_text()), {}, set()).replace(": not visited", "")
+    return f"{STYLE}\n\n<div>{drawing}</div>"
 
 
 def _on_site(path: str) -> str:
