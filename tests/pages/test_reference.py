@@ -12,6 +12,7 @@ from functions.imaging import RejectCode
 from pages import commands
 from pages.links import AT_THE_ROOT, DOCS, ROOT
 from stacks.settings import Rendition, Settings
+from tests.statemachine.engine import DELETION, IMAGES, RECAPTION, definition, states
 
 IN_THE_SITE = re.findall(r"^ +- (?:[\w ]+: )?([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
 GENERATED = {"faults.md", "permissions.md", "licences.md"}
@@ -82,6 +83,24 @@ def test_every_alarm_is_in_the_list_of_alarms():
     listed = re.findall(r"^\| \[(\w+)\]\(runbook\.md#(\w+)\)", (DOCS / "monitoring.md").read_text(), re.MULTILINE)
     assert sorted(name for name, _ in listed) == sorted(entries)
     assert all(anchor == name.lower() for name, anchor in listed)
+
+
+def test_the_retriers_of_the_state_machines_are_those_of_the_table():
+    """The same retrier stands in many states: one that is changed in eight of nine is found."""
+    there = set()
+    for name in (IMAGES, DELETION, RECAPTION):
+        for _, state in states(definition(name)):
+            for one in state.get("Retry", []):
+                assert (one["MaxAttempts"] == 0) or (one["BackoffRate"], one["JitterStrategy"]) == (2, "FULL")
+                times = [one.get(field) for field in ("IntervalSeconds", "MaxAttempts", "MaxDelaySeconds")]
+                there.add((tuple(one["ErrorEquals"]), *times))
+    documented = set()
+    for errors, *cells in rows("state-machines.md"):
+        first, retries, longest = (
+            int(number[0]) if (number := re.findall(r"\d+", cell)) else None for cell in cells[:3]
+        )
+        documented.add((tuple(re.findall(r"`([^`]+)`", errors)), first, retries, longest))
+    assert documented == there
 
 
 def test_every_attribute_and_status_of_a_row_is_documented():
