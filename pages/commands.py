@@ -37,6 +37,8 @@ def _entry(name: str, command: Any) -> str:
 
 def _row(one: Any) -> str:
     said = _text(getattr(one, "help", None) or "")
+    if one.default is not None and not isinstance(one.default, bool):
+        said += f" The default is {one.default}."
     if one.param_type_name == "option":
         named = ", ".join([*one.opts, *one.secondary_opts])
         takes = "" if one.is_flag else f" {one.metavar or 'NUMBER'}"
