@@ -24,32 +24,44 @@ from tests.statemachine.engine import DELETION, IMAGES, Pipeline, Run, deletion,
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 INTRODUCTION = """# What becomes of a picture when something breaks
 
-Written by `make faults` from what was observed. `make test` fails when this page is stale or a line of it is lost.
-Each step was broken for good, on every attempt, and what follows the end of an execution was let run: Step Functions'
-own event, where the deployed rule lets it through (an execution that sent its letter itself calls nobody), and after it
-the sweep's schedule, several times.
+`make faults` writes this page from what it observed. `make test` fails if the page is stale or a line of it is lost.
 
-- on the **engine** (the deployed ASL file on moto's interpreter, with the real sweep behind it) the functions are
-  fakes, so of memory and time only the error that Step Functions sees is the real one; a throttled call is tried
-  three times more there and not sixty
-- on the **local cloud** (the deployed stack with IAM on) the deployed functions break: they raise, leave, are killed,
-  sleep beyond their time, answer nonsense; `throttled` is a function of which none may run; `refused` a function,
-  table or queue that is not there. **same** is what the engine shows, seen there too; **engine only** is what the local
-  cloud cannot show: a write is too short to be ended within, and it has no time limit of an execution, no error that
-  no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs
-- **row**, **letters**: the row's status and the dead letters' reasons after everything ended
-- **metric**: of Step Functions (`Executions…`) as the execution's status tells it, of the sweep (`Swept`) as it was
-  called; letters also show in the queue's `ApproximateNumberOfMessagesVisible`. No metric was read from CloudWatch.
-- **timeout** is the task's own limit, **out of time** the function's
-- **undelivered**: the execution is aborted in this step and the event that tells of it is lost: only the schedule
-  looks; **undone**: aborted before the step had done anything
-- a step that calls nothing cannot be throttled; its line says so. A line that is **LOST** has a picture without a
-  terminal row or a letter
-- an event that EventBridge cannot deliver is a letter too; that stands in the template only, for neither can show it
-- two letters where a sweep dies between its letter and its row; and, not in the table, where the answer to a
-  SendMessage is lost and it is sent again, or a sweep's takes longer than the five minutes for which it has the row.
-  Both redrive the same execution, and the picture is worked on once
-  ([why](decisions/0040-a-second-letter-is-possible-and-harmless.md))
+Each step was broken for good, on every attempt. Then everything was let run that follows the end of an execution: first
+the sweep by Step Functions' own event, if the deployed rule lets the event through (it does not if the execution sent
+its letter itself), then the sweep by its schedule, several times.
+
+## How to read the table
+
+- **engine**: all columns but the last are from the deployed ASL file on moto's interpreter, with the real sweep behind
+  it. The functions are stand-ins there: for a lack of memory or time, only the error that Step Functions sees is the
+  real one. A throttled call is tried three times more, not sixty times.
+- **local cloud**: the last column is from the deployed stack with IAM on. **same** means that it showed the same as the
+  engine. **engine only** means that the local cloud cannot show it: it ends no write within its short time, has no time
+  limit of an execution, no error that no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs.
+- **row**, **letters**: the status of the row and the reasons of the dead letters after everything ended.
+- **metric**: a metric of Step Functions (`Executions…`) as the status of the execution tells it, or of the sweep
+  (`Swept`) as it was called. Letters also show in the queue's `ApproximateNumberOfMessagesVisible`. No metric was read
+  from CloudWatch.
+
+The faults:
+
+- **throttled**: on the local cloud, none of the function may run. A step that calls nothing cannot be throttled.
+- **refused**: on the local cloud, the function, table or queue is not there.
+- **timeout** is the limit of the task, **out of time** that of the function.
+- **raises**, **exits**, **out of memory**, **nonsense**: the function raises, leaves, is killed, or answers something
+  else than it should.
+- **undelivered**: the execution is aborted in this step, and the event that tells of it is lost: only the schedule
+  looks. **undone**: the execution is aborted before the step has done anything.
+
+A line that is **LOST** has a picture without a final row or a letter.
+
+Not in the table:
+
+- An event that EventBridge cannot deliver becomes a letter. Neither engine can show it; the template says it.
+- A second letter, as in the line of a sweep that exits after its letter, is also possible if the answer to a
+  SendMessage is lost and it is sent again, or if a sweep takes longer than the five minutes for which it has the row.
+  Both letters redrive the same execution, and the picture is worked on once
+  ([why](decisions/0040-a-second-letter-is-possible-and-harmless.md)).
 """
 STEPS = {
     "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
