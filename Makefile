@@ -77,7 +77,7 @@ check: install  ## format, lint, strict types, synth, cfn-lint, the links of the
 
 .PHONY: docs
 docs: .venv/docs  ## README.md and docs/ as a site with search, into build/docs
-	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/docs
+	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/docs  # --quiet would hide warnings from --strict
 	@echo "build/docs/index.html; with search: $(PYTHON) -m http.server --bind 127.0.0.1 --directory build/docs"
 
 .PHONY: licences
