@@ -66,3 +66,18 @@ def test_imaging_imports_pillow_itself_and_the_standard_library_only():
 def test_what_the_makefile_runs_can_be_imported(module):
     """No other test does so with what lies beside the tests."""
     importlib.import_module(module)
+
+
+def test_both_continuous_integrations_call_the_same_targets():
+    """A person, `.ci/run` and the workflow file run `make check` and `make test`, and nothing else decides."""
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    [targets] = re.findall(r"target: \[(.*)\]", workflow)
+    assert re.findall(r"^ +- run: (.*)$", workflow, re.MULTILINE) == ["make ${{ matrix.target }}"]
+    assert targets.split(", ") == re.findall(r"^make (\w+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+
+
+def test_the_changelog_has_the_version_of_the_package():
+    """As its newest release."""
+    [version] = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    released = re.findall(r"^## ([\d.]+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0] == version
