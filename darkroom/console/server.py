@@ -32,7 +32,6 @@ from darkroom.errors import DarkroomError
 from darkroom.terminal import say
 
 STATIC = Path(__file__).parent / "static"
-LOOPBACK = "127.0.0.1"
 USUAL_PORT = 8640
 ATTEMPTS = 10  # at a port that is free under every address
 
@@ -67,7 +66,7 @@ def run(connection: Connection, *, port: int | None, browser: bool, numeric: boo
     127.0.0.1 instead. Raises DarkroomError for a port that is taken.
     """
     listening = _listen(port, numeric=numeric)
-    name = LOOPBACK if numeric else f"darkroom-{secrets.token_hex(8)}.localhost"
+    name = cloud.LOOPBACK if numeric else f"darkroom-{secrets.token_hex(8)}.localhost"
     host = f"{name}:{listening[0].getsockname()[1]}"
     secret = secrets.token_urlsafe(24)
     address = f"http://{host}/?secret={secret}"
@@ -105,7 +104,7 @@ def _listen(port: int | None, *, numeric: bool) -> list[socket.socket]:
     """
     for wanted in (USUAL_PORT, *[0] * ATTEMPTS) if port is None else (port,):
         try:
-            listening = [socket.create_server((LOOPBACK, wanted))]
+            listening = [socket.create_server((cloud.LOOPBACK, wanted))]
         except OSError:
             continue
         if numeric:

@@ -25,6 +25,8 @@ from functions.telemetry import logger
 from stacks.settings import Settings
 from tests.functions.conftest import RENDITIONS, Context
 
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
+
 SEQUENCES = int(os.environ.get("DARKROOM_SEQUENCES", "200"))
 PREFIX = "raw/"
 VERSION = "0" * 16
@@ -165,7 +167,6 @@ def small_renditions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleanup.metrics, "add_metric", lambda *_: None)
 
 
-@pytest.mark.filterwarnings("ignore:No application metrics")
 @pytest.mark.usefixtures("small_renditions")
 @settings(max_examples=SEQUENCES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(
