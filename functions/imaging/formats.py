@@ -288,8 +288,11 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
     return max(1, count), max(picture.size, largest, key=_area)
 
 
-def check_cost(data: bytes, name: str, max_pixels: int) -> None:
+def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels: int) -> None:
     """Raises Rejected for what would take a decoder much longer, or more memory, than its pixels should."""
+    if TRANSPARENT_OF_16_BITS in picture.info and 2 * picture.width * picture.height > max_pixels:
+        what = f"PNG of 16 bits with a transparent colour is decoded twice: 2 x {picture.width}x{picture.height}"
+        raise Rejected("too_costly", f"{what}, limit {max_pixels / 1e6:g} MP")
     if name == "tiff":
         from functions.imaging import strips
 

@@ -241,6 +241,16 @@ def test_of_the_two_checksums_of_a_pngs_pixels_one_may_be_wrong(level, pieces):
     assert rejected(with_wrong_chunks(png_of(split(wrong))))[0] == "corrupt"
 
 
+def test_a_png_that_is_decoded_twice_counts_twice():
+    rows = zlib.compress((b"\0" + bytes(6 * 60)) * 40)
+    data = png_of([rows], (b"tRNS", bytes(6)), depth=16)
+    assert examine(data, Limits(10**6, 2 * 60 * 40)).width == 60
+    code, message = rejected(data, Limits(10**6, 2 * 60 * 40 - 1))
+    assert code == "too_costly"
+    assert message.startswith("PNG of 16 bits with a transparent colour is decoded twice: 2 x 60x40, limit 0.0047")
+    assert examine(png_of([rows], depth=16), Limits(10**6, 60 * 40)).width == 60
+
+
 @pytest.mark.parametrize("name", ["png", "palette", "gif", "jpeg", "progressive", "grey", "cmyk"])
 @pytest.mark.parametrize("behind", [b"", b"\0", b"\xff", b"junk"], ids=repr)
 def test_an_end_mark_may_be_missing(name, behind):
@@ -420,6 +430,9 @@ def test_arithmetic_code_counts_eightfold():
 def test_without_an_end_mark_a_jpeg_is_decoded_four_times_and_counts_so():
     assert rejected(refined(3)[:-2], Limits(10**6, 64 * 64))[0] == "too_costly"
     assert examine(refined(0)[:-2], Limits(10**6, 64 * 64)).width == 64
+    large = refined(0)[:-2].replace(b"\xff\xda", jpeg_segment(0xFE, bytes(65_000)) * 320 + b"\xff\xda", 1)
+    assert rejected(large, Limits(10**8, 10**8))[1].endswith("bytes without an end mark, limit 20,000,000")
+    assert examine(large + b"\xff\xd9", Limits(10**8, 10**8)).width == 64
 
 
 def jpeg_segment(marker, body):

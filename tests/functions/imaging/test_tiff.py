@@ -624,13 +624,21 @@ def jpeg_of(picture, **options):
     return file.getvalue()
 
 
-def test_strips_of_jpeg_do_not_overlap():
-    entries, _ = page((16, 160), [], rows=16, compression=7)
-    data = jpeg_of(Image.new("L", (16, 16)))
-    entries |= {273: (LONG, [8 + at for at in range(10)]), 279: (LONG, [len(data)] * 10)}
-    assert rejected(container([(entries, [])])[:8] + data + bytes(10))[0] == "corrupt"  # without its directory
-    body = container([(entries, [])]) + data
-    assert rejected(body)[1] == "TIFF of 10 strips or tiles that overlap"
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("compression", [8, 34925, 7, 5])
+def test_strips_that_are_the_same_one_are_small(compression, counted):
+    """What a megabyte of noise costs would be paid for each."""
+    entries, _ = page((16, 160), [], rows=16, compression=compression)
+    entries |= {273: (LONG, [8 + at for at in range(10)]), 279: (LONG, [200_000] * 10)}
+    if not counted:
+        del entries[279]
+    data = container([(entries, [])])
+    data += bytes(400_000)
+    read, most = 10 * (200_000 if counted else len(data)), len(data) + 1_000_000
+    assert rejected(data) == (
+        "too_costly",
+        f"TIFF with {read:,} bytes in strips or tiles that overlap, limit {most:,}",
+    )
 
 
 def test_libtiff_gets_only_the_tags_that_pixels_are_made_of():
