@@ -44,11 +44,13 @@ def is_rendition(key: str, folder: str) -> bool:
 
 def last_alike(key: str, folder: str) -> str:
     """Up to which key, in S3's order, none is a rendition in the folder if `key` is none: what begins as it does, up to
-    the character that no rendition has there. It is `key` itself if there is no such character."""
+    the character that no rendition has there. It is `key` itself if there is no such character, or if S3 would take
+    the last for too long."""
     name = key.removeprefix(folder)
     begun = _BEGINNING_OF_ONE.match(name)
     assert begun is not None  # it matches the empty text too
-    return key if begun[0] == name else max(key, folder + name[: begun.end() + 1] + "\U0010ffff")
+    last = folder + name[: begun.end() + 1] + "\U0010ffff"
+    return key if begun[0] == name or len(last.encode()) > LONGEST_KEY else max(key, last)
 
 
 def _gives_way(upload: str) -> bool:

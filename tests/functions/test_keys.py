@@ -274,6 +274,7 @@ def _names() -> list[str]:
         ("I\U0010ffffx", "I\U0010ffffx"),
         (f"{VERSION}/x", f"{VERSION}/x"),
         ("00", "00"),
+        (f"{VERSION}/{'x' * 995}/y", f"{VERSION}/{'x' * 995}/y"),
     ],
 )
 def test_others_are_passed_over_together(name, last):
