@@ -26,9 +26,9 @@ def doing(monkeypatch):
     """An examiner in whose process `examine` is another; it is asked for a first picture by the test."""
     made = []
 
-    def make(does, cpu_seconds=20):
+    def make(does, cpu_seconds=20, data_bytes=None):
         monkeypatch.setattr(examiner, "examine", does)
-        made.append(Examiner(LIMITS, cpu_seconds))
+        made.append(Examiner(LIMITS, cpu_seconds, data_bytes))
         return made[-1]
 
     yield make
@@ -82,6 +82,18 @@ def test_the_limit_is_each_pictures_own(doing):
 
     asked = doing(spends, cpu_seconds=5)
     assert [asked.examine(bytes(seconds)).width for seconds in (1, 0)] == [1 + 5, 2 + 5]
+
+
+def test_what_takes_more_memory_than_there_is_is_a_verdict(doing):
+    """Wherever it is that memory ends. The handler has the file as well, and so has what both share."""
+
+    def limited(*_):
+        return Facts("jpeg", resource.getrlimit(resource.RLIMIT_DATA)[0], 1, 1, "", "")
+
+    assert doing(limited, data_bytes=10**9).examine(bytes(300)).width == 10**9 - 600
+    with pytest.raises(Rejected) as rejected:
+        doing(lambda *_: bytes(2**60), data_bytes=10**9).examine(PHOTO)
+    assert rejected.value.args == ("too_many_pixels", "takes more memory than there is")
 
 
 def dies_of(how):
