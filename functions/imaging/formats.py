@@ -55,6 +55,9 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 # are unsaid.
 _P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
 
+# Bytes that PNG's filters may work on for each pixel that is taken. The dearest takes 10 s for a gigabyte of noise.
+MAX_UNFILTERED = 5
+
 # Of an AVIF, each as large as the picture: one for its colours and one for alpha, twice where it comes in two steps.
 MAX_FRAMES = 4
 
@@ -290,9 +293,13 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
 
 def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels: int) -> None:
     """Raises Rejected for what would take a decoder much longer, or more memory, than its pixels should."""
-    if TRANSPARENT_OF_16_BITS in picture.info and 2 * picture.width * picture.height > max_pixels:
-        what = f"PNG of 16 bits with a transparent colour is decoded twice: 2 x {picture.width}x{picture.height}"
-        raise Rejected("too_costly", f"{what}, limit {max_pixels / 1e6:g} MP")
+    if name == "png":
+        raw = str(picture.tile[0].args)  # as `RGBA;16B`
+        times = 2 if TRANSPARENT_OF_16_BITS in picture.info else 1
+        size = len(raw.partition(";")[0]) * (2 if ";16" in raw else 1) * picture.width * picture.height * times
+        if size > MAX_UNFILTERED * max_pixels:
+            what = f"PNG of {size / 1e6:,.6g} MB" + (", because it is decoded twice" if times > 1 else "")
+            raise Rejected("too_costly", f"{what}, limit {MAX_UNFILTERED * max_pixels / 1e6:,.6g} MB")
     if name == "tiff":
         from functions.imaging import strips
 

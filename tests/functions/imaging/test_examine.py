@@ -241,14 +241,21 @@ def test_of_the_two_checksums_of_a_pngs_pixels_one_may_be_wrong(level, pieces):
     assert rejected(with_wrong_chunks(png_of(split(wrong))))[0] == "corrupt"
 
 
-def test_a_png_that_is_decoded_twice_counts_twice():
-    rows = zlib.compress((b"\0" + bytes(6 * 60)) * 40)
-    data = png_of([rows], (b"tRNS", bytes(6)), depth=16)
-    assert examine(data, Limits(10**6, 2 * 60 * 40)).width == 60
-    code, message = rejected(data, Limits(10**6, 2 * 60 * 40 - 1))
-    assert code == "too_costly"
-    assert message.startswith("PNG of 16 bits with a transparent colour is decoded twice: 2 x 60x40, limit 0.0047")
-    assert examine(png_of([rows], depth=16), Limits(10**6, 60 * 40)).width == 60
+@pytest.mark.parametrize(
+    ("kind", "depth", "before", "size"),
+    [(6, 16, (), 8), (2, 16, (), 6), (4, 16, (), 4), (6, 8, (), 4), (2, 16, ((b"tRNS", bytes(6)),), 12)],
+    ids=["RGBA of 16 bits", "RGB of 16 bits", "grey with alpha of 16 bits", "RGBA", "with a transparent colour"],
+)
+def test_a_png_has_few_bytes_for_each_pixel_that_is_taken(kind, depth, before, size):
+    """A filter takes as long for each of them, and a transparent colour of 16 bits takes two looks at all."""
+    length = {6: 4, 2: 3, 4: 2}[kind] * depth // 8 * 60
+    data = png_of([zlib.compress((b"\0" + bytes(length)) * 40)], *before, kind=kind, depth=depth)
+    least = -(-size * 60 * 40 // 5)
+    assert examine(data, Limits(10**6, max(least, 60 * 40))).width == 60
+    if size > 5:
+        code, message = rejected(data, Limits(10**6, least - 1))
+        assert code == "too_costly"
+        assert message.startswith(f"PNG of {size * 60 * 40 / 1e6:.6g} MB")
 
 
 @pytest.mark.parametrize("name", ["png", "palette", "gif", "jpeg", "progressive", "grey", "cmyk"])
