@@ -96,8 +96,6 @@ def guarded(data: bytes, name: str, max_pixels: int) -> bytes:
     Raises ValueError where scans are missing, and for so many pieces that a decoder would take minutes or gigabytes;
     Rejected for scans that would take too long.
     """
-    if name == "gif":
-        gif.frames(data)
     if name != "jpeg":
         return data
     light = jpeg.open_ended(data, max_pixels)
@@ -128,8 +126,10 @@ def _left_over(data: bytes) -> str:
 
 
 def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
-    """The size that the header says, for the limit: of AVIF, HEIC and WebP, whose decoders refuse a large picture or
-    make room for it before they tell its size, and of JPEG, which `guarded` may decode. None for the others."""
+    """The size that the header says, for the limit: of AVIF, HEIC, WebP and GIF, whose decoders refuse a large picture
+    or make room for it before they tell its size, and of JPEG, which `guarded` may decode. None for the others.
+
+    Raises ValueError where a GIF has so many pieces that the decoder would take seconds and gigabytes."""
     if name in ("avif", "heic"):
         from functions.imaging import isobmff  # 4 ms that only these two formats pay
 
@@ -137,6 +137,8 @@ def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
         return isobmff.size(isobmff.properties(data))
     if name == "jpeg":
         return jpeg.frame(data)[1]
+    if name == "gif":
+        return gif.frames(data)[1]
     return webp.canvas(data) if name == "webp" else None
 
 

@@ -382,6 +382,14 @@ def test_a_later_frame_of_a_gif_counts():
     assert rejected(bomb) == ("too_many_pixels", "20000x20000 = 400.0 MP, limit 1 MP")
 
 
+def test_a_large_frame_of_a_gif_is_refused_before_pillow_makes_room_for_it(monkeypatch):
+    """For a frame that is to be cleared afterwards it does so when it opens the file: 4 GB, for 40 bytes."""
+    control = b"!\xf9\4\x08\0\0\0\0"
+    frame = b",\0\0\0\0\xff\xff\xff\xff\0\x02\x02D\x01\0"
+    monkeypatch.setattr("PIL.GifImagePlugin.GifImageFile", None)
+    assert rejected(b"GIF89a\1\0\1\0\x80\0\0" + bytes(6) + control + frame + b";")[0] == "too_many_pixels"
+
+
 def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded():
     """A scan of nothing costs 10 bytes to send, and a whole picture to paint."""
     data = encoded(landscape(64, 64), "JPEG", progressive=True)
