@@ -494,6 +494,27 @@ PIECES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        (b"\0" * 9, "no block of a GIF at byte 19"),
+        (b"!\x01\0", "an extension without data at byte 19"),
+        (b"!\xf9\0", "an extension without data at byte 19"),
+        (b"!\xff\x0bNETSCAPE2.0\0", "an extension without data at byte 19"),
+    ],
+)
+def test_a_gif_in_which_pillow_would_find_another_first_image_is_refused(before, says):
+    """It looks for one byte by byte, and takes blocks for the data of an extension that has none: neither was
+    counted."""
+    assert rejected(SCREEN + before + DOT + b";") == ("corrupt", f"GIF that cannot be decoded: {says}")
+
+
+def test_what_is_odd_about_a_gif_and_harmless_is_taken():
+    """A comment without text, an extension that loops, and something behind the first image."""
+    loops = b"!\xff\x0bNETSCAPE2.0\x03\1\0\0\0"
+    assert examine(SCREEN + b"!\xfe\0" + loops + DOT + b"\0\0!\x01\0", LIMITS).frames == 1
+
+
 @pytest.mark.parametrize("name", PIECES)
 def test_a_file_of_a_million_pieces_is_refused_before_it_is_read(name):
     """A decoder's time and memory go by the piece: 50 MB of them took Pillow up to 24 s, or 1.7 GB."""
