@@ -144,7 +144,7 @@ class Examiner:
 
 def _limit(what: int, soft: int) -> None:
     _, hard = resource.getrlimit(what)
-    resource.setrlimit(what, (soft, hard))
+    resource.setrlimit(what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _facts(answer: str) -> Facts:

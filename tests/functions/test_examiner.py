@@ -193,3 +193,18 @@ def test_its_process_ends_when_the_handlers_is_killed():
     """Nobody is there to ask. Both write to the same pipe, whose end is seen only when neither is left."""
     run = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, timeout=120, check=False)
     assert (run.returncode, run.stderr) == (-signal.SIGKILL, b"")
+
+
+UNDER_A_LIMIT = """
+import resource
+from functions.examiner import Examiner
+from functions.imaging import Limits
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+Examiner(Limits(9, 9), 50).examine(b"words")
+"""
+
+
+def test_a_machine_that_sets_a_lower_limit_is_heeded():
+    """It cannot be raised, and the picture is none the worse for it."""
+    run = subprocess.run([sys.executable, "-c", UNDER_A_LIMIT], capture_output=True, timeout=120, check=False)
+    assert run.stderr.splitlines()[-1].startswith(b"functions.imaging.errors.Rejected: unsupported_format")
