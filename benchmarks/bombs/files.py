@@ -437,6 +437,7 @@ AVIF: dict[str, Maker] = {
     "frames in one": _frames_in_one,
     "noise": lambda: _encoded(_noise("RGB"), "AVIF", quality=10, speed=10, subsampling="4:4:4"),
     "noise with alpha": lambda: _encoded(_noise("RGBA"), "AVIF", quality=5, speed=10, subsampling="4:4:4"),
+    "the same of fewer colours": lambda: _encoded(_noise("RGBA"), "AVIF", quality=5, speed=10, subsampling="4:2:0"),
     "frames": lambda: _animation("AVIF", 300, 16, speed=10),
     "large frames": lambda: _animation("AVIF", 3, SIDE, speed=10),
     "properties of items": lambda: _boxes(b"ipma", 19_000),

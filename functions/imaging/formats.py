@@ -61,6 +61,8 @@ MAX_UNFILTERED = 5
 # Of an AVIF, each as large as the picture: one for its colours and one for alpha, twice where it comes in two steps.
 MAX_FRAMES = 4
 
+MAX_HELD = 11  # bytes of memory for each pixel that is taken
+
 MAX_PICTURES = 100  # of an MPO; real ones have two or three
 
 TRANSPARENT_OF_16_BITS = "transparent, of 16 bits"  # in a picture's `info`, beside Pillow's own names
@@ -315,6 +317,18 @@ def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels:
         if coded > most:
             what = f"AVIF of {width}x{height} pixels that are decoded from {coded / 1e6:,.6g} MP"
             raise Rejected("too_costly", f"{what}, limit {most / 1e6:,.6g} MP")
+        held = picture.width * picture.height * _bytes_of_an_avif(data, with_alpha=picture.mode == "RGBA")
+        if held > MAX_HELD * max_pixels:
+            what = f"AVIF that takes {held / 1e6:,.6g} MB of memory"
+            raise Rejected("too_costly", f"{what}, limit {MAX_HELD * max_pixels / 1e6:,.6g} MB")
+
+
+def _bytes_of_an_avif(data: bytes, *, with_alpha: bool) -> float:
+    """For each pixel, at most: libavif's planes, of one byte or two, as its first `av1C` says (AV1 in ISOBMFF, 2.3.3),
+    and what Pillow makes of them, twice."""
+    flags = int.from_bytes(data[(at := data.find(b"av1C") + 6) : at + 1], "big")
+    colours = 1.0 if flags & 0x10 else 3.0 if not flags & 8 else 2.0 if not flags & 4 else 1.5
+    return (2 if flags & 0x40 else 1) * (colours + with_alpha) + (8 if with_alpha else 7)
 
 
 def _area(size: tuple[int, int]) -> int:
