@@ -22,7 +22,7 @@ from benchmarks.report import Figure, begin, show
 from functions.imaging import Target
 
 SIDE = 10_000
-SIDE_OF_16_BITS = 7_900  # with alpha, of 8 bytes a pixel, no more is taken
+SIDE_OF_16_BITS = 7_000  # with alpha, of 8 bytes a pixel, no more is taken
 SHARE = 0.70
 
 # How each is drawn: the mode of its pixels, and the options of its file.

@@ -173,9 +173,9 @@ def _frames_of_a_png() -> bytes:
 
 PNG: dict[str, Maker] = {
     "interlaced, of 16 bits, with alpha": lambda: _filtered(6, 16, noise=False),
-    "the same of noise, as large as is taken": lambda: _filtered(6, 16, side=7_900),
+    "the same of noise, as large as is taken": lambda: _filtered(6, 16, side=7_000),
     "noise, interlaced, with alpha": lambda: _filtered(6, 8),
-    "transparent colour of 16 bits": lambda: _filtered(2, 16, _chunk(b"tRNS", bytes(6)), side=6_400),
+    "transparent colour of 16 bits": lambda: _filtered(2, 16, _chunk(b"tRNS", bytes(6)), side=5_700),
     "3,000 profiles": lambda: _small_png(*[_text(b"iCCP")] * 3_000),
     "texts": lambda: _small_png(*[_text(b"zTXt"), _text(b"iTXt")] * 1_500),
     "chunks": lambda: _small_png(*[_chunk(b"teXt", b"")] * 99_000),
@@ -306,7 +306,9 @@ TIFF: dict[str, Maker] = {
     "deep grey with alpha in one strip": lambda: _strips(
         DEFLATE, _deflated, bits=16, samples=2, rows=SIDE, more={EXTRA: [2]}
     ),
-    "double precision": lambda: _strips(LZMA, _lzma, bits=64, noise=True, more={PREDICTOR: [3], FORMAT: [3]}),
+    "double precision": lambda: _strips(
+        LZMA, _lzma, size=(7_500, SIDE), bits=64, noise=True, more={PREDICTOR: [3], FORMAT: [3]}
+    ),
     "floats in one strip": lambda: _strips(
         DEFLATE, _deflated, bits=32, rows=SIDE, noise=True, more={PREDICTOR: [3], FORMAT: [3]}
     ),

@@ -56,7 +56,7 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 _P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
 
 # Bytes that PNG's filters may work on for each pixel that is taken. The dearest takes 10 s for a gigabyte of noise.
-MAX_UNFILTERED = 5
+MAX_UNFILTERED = 4
 
 # Of an AVIF, each as large as the picture: one for its colours and one for alpha, twice where it comes in two steps.
 MAX_FRAMES = 4

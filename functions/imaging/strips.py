@@ -16,8 +16,9 @@ _SIDES = ((tags.WIDTH, tags.TILE_WIDTH), (tags.HEIGHT, tags.TILE_HEIGHT))
 # The decoder begins anew for each. 10,000 rows in planes, each row a strip, are 30,000.
 MAX_PIECES = 100_000
 
-# Bytes that one of them may have for each pixel that is taken: it is unpacked whole, beside the picture.
-LARGEST_PIECE = 6
+# Bytes that one of them may have for each pixel that is taken: it is unpacked whole, beside the picture. And that all
+# may have of numbers in double precision, whose predictor and whose holes take longest.
+LARGEST_PIECE, DOUBLE = 6, 64
 
 # Pixels that tiles may cover, however small the page: one of 4096x4096. Of a larger page four times as many.
 LEAST_COVERED = 4096 * 4096
@@ -61,10 +62,12 @@ def check(data: bytes, max_pixels: int) -> None:
     if covered > most:
         what = f"TIFF of {width}x{height} pixels whose tiles of {wide}x{high} cover {covered / 1e6:.1f} MP"
         raise Rejected("too_costly", f"{what}, limit {most / 1e6:.1f} MP")
-    bits = page.get(BITS)
-    size = wide * high * int(bits[0] if isinstance(bits, tuple) else 1) * samples // planes // 8
+    bits = int((_list(page, BITS) or (1,))[0])
+    size = wide * high * bits * samples // planes // 8
+    if bits == DOUBLE:
+        size = max(size, width * height * samples * bits // 8)
     if size > LARGEST_PIECE * max_pixels:
-        what = f"TIFF with a strip or tile of {size / 1e6:,.1f} MB"
+        what = f"TIFF with {'doubles' if bits == DOUBLE else 'a strip or tile'} of {size / 1e6:,.1f} MB"
         raise Rejected("too_costly", f"{what}, limit {LARGEST_PIECE * max_pixels / 1e6:,g} MB")
     if (compression := _number(page, COMPRESSION, PLAIN)) != PLAIN:
         places = _places(data)

@@ -186,10 +186,14 @@ class Tiff(ImageFile.ImageFile):
         if isinstance(profile, bytes):
             self.info["icc_profile"] = profile
 
-    def load_end(self) -> None:
+    def load(self) -> Any:
+        """What is left to do is done when the decoder has let go of its strip, which may be as large as the picture."""
+        loaded = super().load()
         if self._finish:
-            finished = self._finish(self)
+            finish, self._finish = self._finish, None
+            finished = finish(self)
             self.im, self._mode = finished.im, finished.mode
+        return loaded
 
     def _number(self, tag: int, default: int = 0) -> int:
         number = self.tags.get(tag)

@@ -250,9 +250,9 @@ def test_a_png_has_few_bytes_for_each_pixel_that_is_taken(kind, depth, before, s
     """A filter takes as long for each of them, and a transparent colour of 16 bits takes two looks at all."""
     length = {6: 4, 2: 3, 4: 2}[kind] * depth // 8 * 60
     data = png_of([zlib.compress((b"\0" + bytes(length)) * 40)], *before, kind=kind, depth=depth)
-    least = -(-size * 60 * 40 // 5)
+    least = -(-size * 60 * 40 // 4)
     assert examine(data, Limits(10**6, max(least, 60 * 40))).width == 60
-    if size > 5:
+    if size > 4:
         code, message = rejected(data, Limits(10**6, least - 1))
         assert code == "too_costly"
         assert message.startswith(f"PNG of {size * 60 * 40 / 1e6:.6g} MB")

@@ -596,13 +596,21 @@ def test_strips_are_counted(apart):
 
 
 def test_a_strip_has_few_bytes_for_each_pixel():
-    """Unpacked it lies beside the picture: 800 MB for 100 megapixels of double precision in one strip."""
-    rows, limits = [[(0.5,)] * 8] * 8, Limits(10**6, 64)
-    assert examine(tiff(rows, kind=FLOAT, bits=64, strip=4), limits).width == 8
-    assert rejected(tiff(rows, kind=FLOAT, bits=64), limits) == (
+    """Unpacked it lies beside the picture: 800 MB for 100 megapixels of 16 bits with alpha in one strip."""
+    rows, limits = [[(9, 9, 9, 9)] * 8] * 8, Limits(10**6, 64)
+    tags = [(PHOTOMETRIC, SHORT, [RGB]), (EXTRA, SHORT, [2])]
+    assert examine(tiff(rows, bits=16, tags=tags, strip=4), limits).width == 8
+    assert examine(tiff(rows, bits=16, tags=tags), Limits(10**6, 86)).width == 8
+    assert rejected(tiff(rows, bits=16, tags=tags), limits) == (
         "too_costly",
         "TIFF with a strip or tile of 0.0 MB, limit 0.000384 MB",
     )
+
+
+def test_double_precision_has_few_bytes_for_each_pixel_in_all():
+    data = tiff([[(0.5,)] * 8] * 8, kind=FLOAT, bits=64, strip=2)
+    assert examine(data, Limits(10**6, 86)).width == 8
+    assert rejected(data, Limits(10**6, 85)) == ("too_costly", "TIFF with doubles of 0.0 MB, limit 0.00051 MB")
 
 
 @pytest.mark.parametrize("counted", [True, False])
