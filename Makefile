@@ -92,6 +92,10 @@ bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real on
 fuzz: .venv/fuzz  ## grows files that nobody drew, and tries them on Validate, Resize and Caption; SECONDS=number
 	@$(BIN)/python -m tests.functions.imaging.fuzzing $(or $(SECONDS),600)
 
+.PHONY: bombs
+bombs: install  ## draws the worst files of each format, and fails where one costs more than 6 s or 70 % of the memory; ONLY=jpeg,png,tiff,bmp,gif,webp,avif
+	@$(BIN)/python -m benchmarks.bombs $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind "$(KIND)")
+
 .PHONY: bench-console
 bench-console: install  ## every view of the page with 5,000 rows and executions, and the memory of its server
 	@$(BIN)/python -m benchmarks.console

@@ -161,7 +161,7 @@ def main() -> None:
         began = time.perf_counter()
         row = fill(target, count)
         say(f"{count} rows, {count} executions, {LETTERS} letters: filled in {time.perf_counter() - began:.0f} s")
-        with console(home) as served:
+        with console(home, "--numeric") as served:  # Python finds no name below localhost
             page = Page(served.address)
             measured = measure(page, views(page, row))
             memory = peak_mb(served.pid)

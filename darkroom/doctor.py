@@ -19,7 +19,7 @@ from typing import Any, Literal
 from darkroom import cloud
 from darkroom.cloud import PROJECT
 from darkroom.errors import DeployError, explained
-from darkroom.target import Target, choose
+from darkroom.target import WITHOUT_IT, Target, choose, meant_elsewhere
 from darkroom.terminal import size
 
 OUTPUTS = ("UploadsBucketName", "RenditionsBucketName", "ResultsTableName", "StateMachineArn", "DeadLetterQueueUrl")
@@ -167,8 +167,8 @@ class Doctor:
     def _shell(self) -> Any:
         """What this shell says about AWS to every tool that is started from it."""
         endpoint, bundle = os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_CA_BUNDLE")
-        if self._aws and endpoint:
-            return "missing", f"AWS is meant, but AWS_ENDPOINT_URL says {endpoint}", "use a shell without it"
+        if self._aws and (elsewhere := meant_elsewhere()):
+            return "missing", elsewhere, WITHOUT_IT
         if bundle and not Path(bundle).exists():
             return "missing", f"AWS_CA_BUNDLE names {bundle}, which is not there", _env_or(endpoint)
         running = cloud.running(self._home)

@@ -6,6 +6,7 @@ Whoever can read it has the root key; whoever can write in it decides what the c
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from darkroom.errors import CloudError
@@ -35,8 +36,9 @@ def claim(home: Path) -> None:
             folders.remove("tmp")  # the functions' own; the next start throws it away unread
         _refuse_links([Path(folder, name) for name in (*folders, *files)])
     for path in home.iterdir():
-        if path.is_file():  # an earlier version left them to everybody
-            path.chmod(0o600)
+        with suppress(FileNotFoundError):  # another command has just put it in its place
+            if path.is_file():  # an earlier version left them to everybody
+                path.chmod(0o600)
 
 
 def _refuse_links(paths: list[Path]) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 STACK = "Darkroom"
 
+ENDPOINT = "AWS_ENDPOINT_URL"  # of all services; of one with its name behind
+WITHOUT_IT = "use a shell without it"
+
 # Pictures on their way at once. A picture has 4 renditions and so 4 functions at a time, and an account of AWS 1,000;
 # the local cloud starts a process for each, on this machine's cores.
 AWS_AT_ONCE = 100
@@ -125,17 +128,40 @@ class Target:
 
 def choose(*, aws: bool, stack: str, home: Path) -> Target:
     """AWS only when asked for; else `AWS_ENDPOINT_URL`; else the local cloud. Raises TargetError."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    if aws and endpoint:
-        raise TargetError(f"AWS is meant, but AWS_ENDPOINT_URL says {endpoint}: use a shell without it")
     if aws:
+        if elsewhere := meant_elsewhere():
+            raise TargetError(f"{elsewhere}: {WITHOUT_IT}")
         return _account(stack)
-    if endpoint:
-        return _endpoint(endpoint, stack)
+    if os.environ.get(ENDPOINT):
+        return _endpoint(stack)
     running = cloud.running(home)
     if running is None:
         raise TargetError("no local cloud is running: `darkroom up` starts it; --aws talks to your AWS account")
     return local(running, stack)
+
+
+def meant_elsewhere() -> str | None:
+    """What in the environment or the profile sends requests, of all services or of one, elsewhere than to AWS.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    import botocore.session
+
+    session = botocore.session.Session()
+    profile = session.get_scoped_config()
+    of_services = session.full_config.get("services", {}).get(profile.get("services"), {})
+    named = {"": profile, **of_services}
+    name = f"profile {session.profile or 'default'}"
+    found = _endpoints_of_shell() | {
+        f"{name}, {service}".rstrip(", "): settings["endpoint_url"]
+        for service, settings in named.items()
+        if "endpoint_url" in settings
+    }
+    return "AWS is meant, but " + " and ".join(f"{name} says {url}" for name, url in found.items()) if found else None
+
+
+def _endpoints_of_shell() -> dict[str, str]:
+    return {name: url for name, url in sorted(os.environ.items()) if f"{name}_".startswith(f"{ENDPOINT}_") and url}
 
 
 def local(running: cloud.Cloud, stack: str = STACK) -> Target:
@@ -162,12 +188,13 @@ def local(running: cloud.Cloud, stack: str = STACK) -> Target:
     )
 
 
-def _endpoint(endpoint: str, stack: str) -> Target:
+def _endpoint(stack: str) -> Target:
     import boto3
 
-    name = f"cloud at {endpoint} (AWS_ENDPOINT_URL)"
+    name = "cloud at " + ", ".join(f"{url} ({name})" for name, url in _endpoints_of_shell().items())
+    heeded = _patience(ignore_configured_endpoint_urls=False)  # or a variable could send all of it to AWS
     return Target(
-        boto3.Session(region_name=_region()), name=name, deploy_with="darkroom up", stack=stack, config=_patience()
+        boto3.Session(region_name=_region()), name=name, deploy_with="darkroom up", stack=stack, config=heeded
     )
 
 

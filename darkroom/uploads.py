@@ -71,8 +71,8 @@ class Ended:
 def keys(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
     """Each key and the file it is for. A file gets its name; files of a folder keep their place below it.
 
-    What has a name that begins with a dot is left out of a folder. Raises TargetError for a path that is not
-    there, a name that no key can carry, two files for one key, or no file at all.
+    What has a name that begins with a dot is left out of a folder, and so is a link that leads out of it. Raises
+    TargetError for a path that is not there, a name that no key can carry, two files for one key, or no file at all.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -212,9 +212,13 @@ def _explained(sending: Sending, ended: Sequence[Ended] | None) -> Iterator[None
             ("Not uploaded: give the same command again for them", sending.unsent),
         ):
             if keys:
-                more = f" and {len(keys) - MANY} more" if len(keys) > MANY else ""
-                say(f"{what} ({len(keys)}): {', '.join(map(plain, keys[:MANY]))}{more}")
+                say(f"{what} ({len(keys)}): {_some(keys)}")
         raise
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    return ", ".join(map(plain, names[:MANY])) + more
 
 
 def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterator[Ended]:
@@ -325,14 +329,21 @@ def _speaks_of(row: Row, upload: Upload) -> bool:
 
 
 def _files(path: Path) -> Sequence[Path]:
+    """Of a folder those that are in it: a link may lead to any file that the caller may read, and the folder may be out
+    of somebody's archive. No other folder is entered by a link."""
     if path.is_file():
         return [path]
-    inside = sorted(path.rglob("*"))
-    return [
+    folder = path.resolve()
+    shown = [
         file
-        for file in inside
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        for file in sorted(path.rglob("*"))
+        if file.exists() and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
+    elsewhere = [file for file in shown if not file.resolve().is_relative_to(folder)]
+    if elsewhere:
+        names = [file.relative_to(path).as_posix() for file in elsewhere]
+        say(f"Left out, because a link leads out of the folder ({len(names)}): {_some(names)}")
+    return [file for file in shown if file.is_file() and file not in elsewhere]
 
 
 def _check(key: str, file: Path) -> None:

@@ -1,7 +1,7 @@
 """Whether a vulnerability of a locked package is known: one question to OSV, which has the advisories of PyPI and npm.
 
 Fails on one that is known. That OSV cannot be asked is no failure, because nobody's work is to wait for somebody else's
-service; it is said, in one line.
+service; it is said, in one line, which is the last of `make check`.
 """
 
 import json
@@ -24,7 +24,8 @@ def audit(packages: Iterable[Package], service: str = OSV) -> tuple[int, str]:
     try:
         answers = _answers(asked, service)
     except (OSError, ValueError, LookupError, TypeError) as error:  # no network, or an answer that is not OSV's
-        return 0, f"not looked for: known vulnerabilities of {len(asked)} packages: {type(error).__name__}: {error}"
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        return 0, f"vulnerabilities were NOT looked up, in {len(asked)} packages: OSV could not be asked: {why}"
     known = [
         f"{package.name} {package.version}: {one}"
         for package, advisories in zip(asked, answers, strict=True)

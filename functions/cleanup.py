@@ -7,13 +7,17 @@ import os
 from functools import cache
 from typing import TypedDict
 
-from functions.keys import folders, is_rendition
+from functions.keys import folders, is_rendition, last_alike
 from functions.results import Results, results
 from functions.storage import Storage, storage
 from functions.telemetry import LambdaContext, MetricUnit, logger, metrics, step
 
 # In any other, an execution is at work on the picture or may be sent again: it cleans up at its own end.
 SETTLED = {"SUCCEEDED", "REJECTED", "DELETED"}
+
+# Pages of 1,000 files, of each folder. The files of one picture are a page; more are there only if its key is also a
+# folder of other uploads, whose files S3 cannot leave out of the list.
+LOOKS = 100
 
 
 class Key(TypedDict):
@@ -27,6 +31,10 @@ class CleanupRequest(TypedDict):
 
 class Cleaned(TypedDict):
     removed: int
+
+
+class CrowdedError(Exception):
+    """Too many files of other uploads lie in the picture's folder to look at all. What was found is removed."""
 
 
 @cache
@@ -43,12 +51,8 @@ def handler(
     pictures, table = pictures or storage(), table or results()
     prefix, bucket = settings()
     key = event["source"]["key"]
-    found = [
-        file
-        for folder in folders(key.removeprefix(prefix))
-        for file in pictures.list(bucket, folder)
-        if is_rendition(file, folder)
-    ]
+    found: list[str] = []
+    complete = [_find(found, pictures, bucket, folder) for folder in folders(key.removeprefix(prefix))]
     row = table.row(key)
     if row is None or row.status not in SETTLED:
         return {"removed": 0}
@@ -56,4 +60,19 @@ def handler(
     pictures.remove(bucket, leftovers)
     metrics.add_metric("RenditionsRemoved", MetricUnit.Count, len(leftovers))
     logger.info("cleaned up", extra={"removed": leftovers})
+    if not all(complete):
+        raise CrowdedError(f"{key} is a folder of others: among {LOOKS},000 files, more of its own may be left")
     return {"removed": len(leftovers)}
+
+
+def _find(found: list[str], pictures: Storage, bucket: str, folder: str) -> bool:
+    """Adds the renditions in the folder, and says whether they are all. Others' files are passed over, as far as they
+    can be without being listed."""
+    after = folder
+    for _ in range(LOOKS):
+        keys, more = pictures.list(bucket, folder, after)
+        found += [file for file in keys if is_rendition(file, folder)]
+        if not more:
+            return True
+        after = last_alike(keys[-1], folder)
+    return False

@@ -21,16 +21,16 @@ from dataclasses import asdict
 from threading import Lock
 from typing import NoReturn
 
-from functions.imaging import Facts, Limits, Rejected, examine
+from functions.imaging import Facts, Limits, RejectCode, Rejected, examine
 
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
 
-KEPT_BYTES = 16 * 1024 * 1024  # of the memory that a picture is handed over in; to fill it anew takes longer
+NO_MEMORY: tuple[RejectCode, str] = "too_many_pixels", "takes more memory than there is"
 
 
 class Examiner:
-    """One process and how to ask it. `data_bytes`: how much it may allocate; what takes more is a MemoryError there,
-    and so a verdict."""
+    """One process and how to ask it. `data_bytes`: how much it and what it is handed may take; what takes more is a
+    MemoryError there, and so a verdict."""
 
     def __init__(self, limits: Limits, cpu_seconds: int, data_bytes: int | None = None) -> None:
         self._limits = limits
@@ -59,8 +59,11 @@ class Examiner:
         """Ends the process, and says how it ended: its exit code, or minus the number of a signal."""
         if self.process is None:
             return 0
-        with suppress(OSError):  # what was written for a process that is dead
+        with suppress(OSError):  # it is dead already
+            self._socket.shutdown(socket.SHUT_RDWR)  # a process forked later holds this end open too
+        with suppress(OSError):  # what was written for it
             self._channel.close()
+        self._socket.close()
         _, status = os.waitpid(self.process, 0)
         self.process = None
         return os.waitstatus_to_exitcode(status)
@@ -78,14 +81,14 @@ class Examiner:
         return answer, 0 if answer else self.close() or 1
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
+        self._socket, theirs = socket.socketpair()
         gc.freeze()  # both processes share what is there now: to look for garbage in it would copy it
-        with ours, theirs:
+        with theirs:
             self.process = os.fork()
             if not self.process:
-                ours.close()
+                self._socket.close()
                 self._serve(theirs)
-            self._channel = ours.makefile("rw")
+        self._channel = self._socket.makefile("rw")
 
     def _serve(self, asked: socket.socket) -> NoReturn:
         """In the process itself, until nobody is there to ask."""
@@ -109,18 +112,17 @@ class Examiner:
         os.dup2(nothing, 1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _limit(resource.RLIMIT_CORE, 0)
-        if self._data_bytes:
-            _limit(resource.RLIMIT_DATA, self._data_bytes)
 
     def _answer(self, size: int) -> str:
-        data = self._original[:size]
-        if size > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
-            self._original.madvise(mmap.MADV_REMOVE)
         _limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + self._cpu_seconds))
+        if self._data_bytes:  # the handler has the file too, and so has what both share
+            _limit(resource.RLIMIT_DATA, max(0, self._data_bytes - 2 * size))
         try:
-            return json.dumps({"facts": asdict(examine(data, self._limits))})
+            return json.dumps({"facts": asdict(examine(self._original[:size], self._limits))})
         except Rejected as rejected:
             return json.dumps({"rejected": rejected.args})
+        except MemoryError:
+            return json.dumps({"rejected": NO_MEMORY})
         except Exception as fault:
             traceback.print_exc()
             return json.dumps({"fault": f"{type(fault).__name__}: {fault}"})
@@ -133,7 +135,8 @@ class Examiner:
         if by == signal.SIGXCPU:
             return Rejected("too_costly", f"not decoded within {self._cpu_seconds} s of CPU, the limit")
         if by == signal.SIGKILL:
-            return Rejected("too_many_pixels", "takes more memory than there is: its decoder was killed (SIGKILL)")
+            code, message = NO_MEMORY
+            return Rejected(code, f"{message}: its decoder was killed (SIGKILL)")
         if by in CRASHES:
             return Rejected("corrupt", f"crashes its decoder ({by.name})")
         return RuntimeError(f"the examining process was ended by {by.name}")
@@ -141,7 +144,7 @@ class Examiner:
 
 def _limit(what: int, soft: int) -> None:
     _, hard = resource.getrlimit(what)
-    resource.setrlimit(what, (soft, hard))
+    resource.setrlimit(what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _facts(answer: str) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -102,10 +102,10 @@ class Storage:
             CacheControl="public, max-age=31536000, immutable",  # a year in seconds, the longest that caches heed
         )
 
-    def list(self, bucket: str, prefix: str) -> Iterator[str]:
-        """The keys that begin with it."""
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            yield from (one["Key"] for one in page.get("Contents", []))
+    def list(self, bucket: str, prefix: str, after: str) -> tuple[Sequence[str], bool]:
+        """The first 1,000 keys that begin with `prefix` and come after `after`, and whether there are more."""
+        answer = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=after)
+        return [one["Key"] for one in answer.get("Contents", [])], answer["IsTruncated"]
 
     def remove(self, bucket: str, keys: Sequence[str]) -> None:
         """Remove renditions; one that is not there is no error. Raises OSError if S3 refused any."""

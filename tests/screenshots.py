@@ -82,7 +82,7 @@ def shoot(browser: Browser, served: Served, deployed: Deployed, folder: Path) ->
     for theme in THEMES:
         for name, (width, height) in WIDTHS.items():
             page = browser.new_page(color_scheme=theme, viewport={"width": width, "height": height})
-            page.goto(served.address)
+            served.enter(page)
             for view, path in views(deployed).items():
                 page.goto(served.at(path))
                 settled(page)
@@ -99,7 +99,7 @@ def shoot(browser: Browser, served: Served, deployed: Deployed, folder: Path) ->
             keep(page, folder / f"upload-{theme}-{name}.png")
             page.close()
     page = browser.new_page(viewport={"width": 1280, "height": 860})
-    page.goto(served.address)
+    served.enter(page)
     page.goto(served.at("/letters/replay?all=yes"))
     page.get_by_role("button", name="Replay 3 letters").click()
     eventually(

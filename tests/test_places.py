@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from benchmarks import memory
+from benchmarks.bombs import files as bombs
 from functions import validate
 from functions.imaging import Limits, RejectCode, Rejected, examine, formats
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS
@@ -72,10 +73,11 @@ def test_every_format_of_a_rendition_has_a_type_an_extension_an_encoder_and_a_qu
 
 
 def test_every_format_that_is_taken_is_tried_in_each_kind_of_test():
-    """By its verdict, damaged, and at 100 megapixels. HEIC is tried on its own layer."""
+    """By its verdict, damaged, at its worst, and at 100 megapixels. HEIC is tried on its own layer."""
     every = set(formats._DECODERS) - {"heic"}
     assert {formats.recognise(data) for data in TAKEN.values()} == every
     assert {formats.recognise(data) for data in SEEDS.values()} == every
+    assert set(bombs.FORMATS) == every
     endings = {name.rpartition(".")[2] for name in memory.KINDS}
     assert {FORMAT_OF.get(ending, ending) for ending in endings} == every
 

@@ -7,6 +7,9 @@ import typer
 from darkroom.cli.app import PICTURES, Choice, command
 
 PORT_HELP = "Of the page, instead of 8640 or any free one."
+NUMERIC_HELP = (
+    "At 127.0.0.1, for a browser that finds no name below localhost; its cookie then reaches other ports too."
+)
 
 
 @command(
@@ -21,6 +24,7 @@ def console(
     ctx: typer.Context,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help=PORT_HELP)] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="The page looks, and changes nothing.")] = False,
+    numeric: Annotated[bool, typer.Option("--numeric", help=NUMERIC_HELP)] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
 ) -> None:
     """Open a page of the pictures, their executions and dead letters, to upload, look and replay.
@@ -31,4 +35,4 @@ def console(
     from darkroom.console.server import run
 
     chosen: Choice = ctx.obj
-    run(Connection(chosen.silent_target, read_only=read_only), port=port, browser=browser)
+    run(Connection(chosen.silent_target, read_only=read_only), port=port, browser=browser, numeric=numeric)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from darkroom.results import Row
     from darkroom.target import Target
 
+# What a cell must not begin with: https://owasp.org/www-community/attacks/CSV_Injection. Where numbers are written with
+# a comma, a spreadsheet begins a cell after a semicolon, quoted or not, and some do so after a tab or a new line.
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MOMENT = "a date or time (UTC unless it says otherwise), `today`, `yesterday`, or how long ago: 30m, 2h, 7d, 1w"
 
@@ -55,7 +59,9 @@ def results(
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="How many at most, the newest.")] = None,
     follow_on: Follow = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout, with a line of names.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="CSV on stdout for a spreadsheet: `'` before a formula.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the rows of the results table, newest first, or all of one picture's row.
@@ -112,15 +118,21 @@ def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool
 
 
 def show_csv(rows: Iterable["Row"]) -> None:
-    """As the csv module reads it back; on a terminal, which would obey what a key may contain, without that."""
+    """As the csv module reads it back, but for what a spreadsheet would run; on a terminal, which would obey what a key
+    may contain, without that."""
     from darkroom import results
 
     shown: Any = plain if sys.stdout.isatty() else lambda value: value
     writer = csv.writer(sys.stdout, lineterminator="\n")  # typer.echo would take escape codes out of a key
     writer.writerow(results.CSV_COLUMNS)
     for row in rows:
-        writer.writerow([shown(value) for value in results.csv_line(row)])
+        writer.writerow([shown(inert(value)) for value in results.csv_line(row)])
     sys.stdout.flush()
+
+
+def inert(value: object) -> object:
+    """A text that no spreadsheet takes for a formula: an apostrophe before it makes it a text."""
+    return FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def moment(text: str, option: str, *, whole_day: bool = False, now: datetime | None = None) -> str:

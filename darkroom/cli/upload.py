@@ -33,6 +33,8 @@ def upload(
 ) -> None:
     """Upload pictures and follow each to its end. Exit code 1 if one failed, or has not ended in time.
 
+    Of a folder, what begins with a dot and links that lead out of it are left out.
+
     Ctrl-C begins no other upload, gives up those under way, and says which pictures S3 has: each is whole there or
     not at all.
     """

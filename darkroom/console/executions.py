@@ -40,7 +40,7 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
     asked = request.query_params
     status, key, token = asked.get("status", ""), asked.get("key", "").strip(), asked.get("older", "")
     if status not in ("", *STATUSES):
-        raise NotFound(f"there is no status {status!r}")
+        raise NotFound("there is no such status")
     try:
         found = executions.find(
             target,
@@ -103,8 +103,8 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
 def found(target: Target, arn: str) -> dict[str, Any]:
     try:
         return executions.one(target, arn or "none")
-    except TargetError as error:
-        raise NotFound(str(error)) from None
+    except TargetError:
+        raise NotFound(f"no such execution in {target.name}: Step Functions keeps one for 90 days") from None
 
 
 def marked(machine: Machine, states: Sequence[State], execution: dict[str, Any]) -> dict[str, Mark]:

@@ -47,7 +47,7 @@ def _file(target: Target, bucket: str, key: str, which: dict[str, str], headers:
             "MethodNotAllowed",
             "InvalidArgument",
         ):
-            raise NotFound(f"{key} is not in {target.output(bucket)}") from None
+            raise NotFound(f"there is no such file in {target.output(bucket)}") from None
         raise
     body = found["Body"]
     head = body.read(32)

@@ -1,13 +1,18 @@
 """Who may ask: the browser that was given the address, and no page of somebody else in it."""
 
 import hmac
-from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = "127.0.0.1"
+# Who comes from the address with the secret comes from somewhere else, so that the browser keeps a strict cookie back.
+# From this page, which says nothing, it goes on from our own.
+ENTRANCE = "/entrance"
+GO_ON = (
+    '<!doctype html><html lang="en"><title>Darkroom</title><meta http-equiv="refresh" content="0; url=/results">'
+    '<a href="/results">Darkroom</a>'
+)
 
 # Nothing from another host, no script or style inside a page. Pictures are shown, and whatever else a bucket holds runs
 # nowhere: files.py says so for each once more.
@@ -27,15 +32,15 @@ HEADERS = {
 class Guard:
     """Nobody but the browser that was given the address with the secret in it gets an answer, whatever page it shows.
 
-    The Host is checked because a name of somebody else may be made to point here (DNS rebinding); the Origin of every
-    POST because a page of somebody else may hold a form that is sent here. The secret keeps out the other users of this
-    machine, who reach the port too. With `read_only` nothing but reading gets as far as a view.
+    `host` is the page's name and port. It is checked because a name of somebody else may be made to point here (DNS
+    rebinding); the Origin of every POST because a page of somebody else may hold a form that is sent here; and a strict
+    cookie is sent with no link of another page. The secret keeps out the other users of this machine, who reach the
+    port too. With `read_only` nothing but reading gets as far as a view.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int, secret: str, read_only: bool) -> None:
-        self._app, self._secret, self._read_only = app, secret, read_only
-        self._hosts = {f"{LOOPBACK}:{port}", f"localhost:{port}"}
-        self._cookie = f"darkroom-{port}"  # a browser keeps one jar for all ports of a host
+    def __init__(self, app: ASGIApp, *, host: str, secret: str, read_only: bool) -> None:
+        self._app, self._host, self._secret, self._read_only = app, host, secret, read_only
+        self._cookie = f"darkroom-{host.rpartition(':')[2]}"  # a browser keeps one jar for all ports of a host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,25 +50,28 @@ class Guard:
         await (refusal or self._app)(scope, receive, self._with_headers(send))
 
     def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("host") not in self._hosts:
+        if request.headers.get("host") != self._host:
             return PlainTextResponse("This page has one address: the one that `darkroom console` prints.", 421)
         if request.method == "POST":
-            origin = request.headers.get("origin", "")
-            if not origin.startswith("http://") or origin.removeprefix("http://") not in self._hosts:
+            if request.headers.get("origin") != f"http://{self._host}":
                 return PlainTextResponse("Refused: this was sent by another page.", 403)
             if self._read_only:
                 return PlainTextResponse("Refused: this page is read-only (`darkroom console --read-only`).", 403)
         elif request.method not in ("GET", "HEAD"):
             return PlainTextResponse("Refused.", 405)
+        if request.url.path == ENTRANCE:
+            return HTMLResponse(GO_ON)
         if self._known(request.cookies.get(self._cookie)) or request.url.path.startswith("/static/"):
             return None
         if request.method != "POST" and self._known(request.query_params.get("secret")):
-            rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "secret"])
-            answer = RedirectResponse(f"{request.url.path}?{rest}".rstrip("?"), 303)
-            # Not "strict": the browser comes from a file, and would not send that cookie on. A POST has its Origin.
-            answer.set_cookie(self._cookie, self._secret, httponly=True, samesite="lax")
+            answer = RedirectResponse(ENTRANCE, 303)
+            answer.set_cookie(self._cookie, self._secret, httponly=True, samesite="strict")
             return answer
-        return PlainTextResponse("Open the whole address that `darkroom console` printed: it ends in a secret.", 403)
+        return PlainTextResponse(
+            "Open the whole address that `darkroom console` printed: it ends in a secret. Or, if a link of another page"
+            " led here, load this again from the address bar.",
+            403,
+        )
 
     def _known(self, secret: str | None) -> bool:
         return hmac.compare_digest((secret or "").encode(), self._secret.encode())

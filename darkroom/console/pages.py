@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 ENOUGH = 286  # the status by which htmx stops asking again
 
 Answer = Callable[[Request, Target], Response]
+Found = TypeVar("Found")
 
 
 class Pages:
@@ -50,12 +51,16 @@ class Pages:
 
         @wraps(answer)
         def endpoint(request: Request) -> Response:
-            try:
-                return answer(request, self.connection.target())
-            except Exception as error:
-                return self._trouble(request, error)
+            return self.tried(request, lambda target: answer(request, target))
 
         return endpoint
+
+    def tried(self, request: Request, act: Callable[[Target], Found]) -> Found | Response:
+        """What `act` makes of the target, or an answer that says in words what went wrong."""
+        try:
+            return act(self.connection.target())
+        except Exception as error:
+            return self._trouble(request, error)
 
     def form(self, answer: Callable[[Request, Target, FormData], Response]) -> Any:
         """As `view`, for a POST: with what was sent."""
@@ -65,7 +70,7 @@ class Pages:
 
         @wraps(answer)
         async def endpoint(request: Request) -> Response:
-            async with request.form(max_files=100) as form:
+            async with request.form(max_files=0) as form:
                 return await run_in_threadpool(answered, request, form)
 
         return endpoint
@@ -107,7 +112,8 @@ class Pages:
 
 
 class NotFound(TargetError):
-    """There is no such picture, execution or file."""
+    """There is no such picture, execution or file. Its text is the page's own: it repeats nothing of the address, which
+    anybody may have written."""
 
 
 def link(path: str, **parameters: object) -> str:

@@ -37,7 +37,7 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
     status, prefix, text = asked.get("status", ""), asked.get("prefix", "").strip(), asked.get("key", "").strip()
     prefix = results.with_prefix(target, prefix) if prefix else ""
     if status not in ("", *results.STATUSES):
-        raise NotFound(f"there is no status {status!r}")
+        raise NotFound("there is no such status")
     if text and (exact := results.find(target, text)):
         return RedirectResponse(link("/picture", key=exact["key"]), 303)
     older = None
@@ -106,7 +106,7 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
     key = request.query_params.get("key", "")
     row = results.find(target, key) if key else None
     if row is None:
-        raise NotFound(f"no row for {key!r} in {target.name}: nothing of that key was uploaded, or it is on its way")
+        raise NotFound(f"no row of that key in {target.name}: nothing of it was uploaded, or it is on its way")
     renditions = row.get("renditions") or {}
     host = request.query_params.get("host", EXAMPLE_HOST)
     browser_shows = row.get("format") in SHOWN_BY_BROWSERS or not renditions

@@ -1,12 +1,13 @@
 """The views behind their guard, served on this machine."""
 
 import asyncio
+import errno
 import logging
 import secrets
 import socket
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import Thread
@@ -25,19 +26,21 @@ from starlette.types import ASGIApp
 from darkroom import cloud, homes
 from darkroom.console import executions, files, health, letters, results, uploads
 from darkroom.console.connection import Connection
-from darkroom.console.guard import LOOPBACK, Guard
+from darkroom.console.guard import Guard
 from darkroom.console.pages import Pages
 from darkroom.errors import DarkroomError
 from darkroom.terminal import say
 
 STATIC = Path(__file__).parent / "static"
 USUAL_PORT = 8640
+ATTEMPTS = 10  # at a port that is free under every address
 
 
 def application(
-    connection: Connection, *, port: int, secret: str, begun: Callable[[], object] = lambda: None
+    connection: Connection, *, host: str, secret: str, begun: Callable[[], object] = lambda: None
 ) -> ASGIApp:
-    """`begun` is called when the page is served; it may take as long as it likes, as a browser in the terminal does."""
+    """`host` is its name and port. `begun` is called when the page is served; it may take as long as it likes, as a
+    browser in the terminal does."""
     pages = Pages(connection)
     replays = letters.Replays()
     routes: list[Any] = [Route("/", lambda _: RedirectResponse("/results", 303))]
@@ -53,27 +56,31 @@ def application(
         await run_in_threadpool(replays.stop)
 
     app = Starlette(routes=routes, exception_handlers={404: pages.nowhere}, lifespan=lifespan)
-    return Guard(app, port=port, secret=secret, read_only=connection.read_only)
+    return Guard(app, host=host, secret=secret, read_only=connection.read_only)
 
 
-def run(connection: Connection, *, port: int | None, browser: bool) -> None:
+def run(connection: Connection, *, port: int | None, browser: bool, numeric: bool = False) -> None:
     """Serve until Ctrl-C or SIGTERM. The address is told on stdout, for a person and for a program that waits for it.
 
-    Raises DarkroomError for a port that is taken.
+    A browser sends a cookie to every port of a name, so the page has a name that nobody else knows; `numeric` gives it
+    127.0.0.1 instead. Raises DarkroomError for a port that is taken.
     """
-    listening = _listen(port)
-    taken = int(listening.getsockname()[1])
+    listening = _listen(port, numeric=numeric)
+    name = cloud.LOOPBACK if numeric else f"darkroom-{secrets.token_hex(8)}.localhost"
+    host = f"{name}:{listening[0].getsockname()[1]}"
     secret = secrets.token_urlsafe(24)
-    address = f"http://{LOOPBACK}:{taken}/?secret={secret}"
+    address = f"http://{host}/?secret={secret}"
     config = Config()
-    config.bind = [f"fd://{listening.detach()}"]  # hypercorn closes it; a second close might hit another's
+    config.bind = [f"fd://{one.detach()}" for one in listening]  # hypercorn closes it; a second might hit another's
     config.graceful_timeout = 1  # second for what is being answered
     config.errorlog = logging.getLogger("darkroom.console")  # and not the line about where it listens
     say(f"The page is at the address below, for this machine only, {'read-only, ' * connection.read_only}until Ctrl-C")
+    if not numeric:
+        say("For a browser that does not find that name there is `darkroom console --numeric`")
     typer.echo(address)
     with _leading_to(address) if browser else nullcontext() as page:
         begun = (lambda: webbrowser.open(page)) if page else (lambda: None)
-        app = application(connection, port=taken, secret=secret, begun=begun)
+        app = application(connection, host=host, secret=secret, begun=begun)
         asyncio.run(serve(app, config, mode="asgi"))  # type: ignore[arg-type]
 
 
@@ -89,9 +96,24 @@ def _leading_to(address: str) -> Iterator[str]:
         yield Path(file.name).as_uri()
 
 
-def _listen(port: int | None) -> socket.socket:
-    """127.0.0.1 and nothing else. Without a port the usual one, or any that is free."""
-    for wanted in (USUAL_PORT, 0) if port is None else (port,):
-        with suppress(OSError):
-            return socket.create_server((LOOPBACK, wanted))
+def _listen(port: int | None, *, numeric: bool) -> list[socket.socket]:
+    """This machine's own addresses and nothing else. Without a port the usual one, or any that is free.
+
+    A name below localhost is ::1 too, and a browser asks there first: whoever else listened there would be told the
+    secret.
+    """
+    for wanted in (USUAL_PORT, *[0] * ATTEMPTS) if port is None else (port,):
+        try:
+            listening = [socket.create_server((cloud.LOOPBACK, wanted))]
+        except OSError:
+            continue
+        if numeric:
+            return listening
+        try:
+            found = listening[0].getsockname()[1]
+            return [*listening, socket.create_server(("::1", found), family=socket.AF_INET6)]
+        except OSError as error:
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):  # nobody has that address here
+                return listening
+            listening[0].close()
     raise DarkroomError(f"port {port} is taken: choose another with --port, or none")

@@ -1,10 +1,15 @@
 """Pictures in, and each followed live from its claim to its row."""
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, QueryParams, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -12,26 +17,38 @@ from starlette.routing import Route
 from darkroom import executions, results, uploads
 from darkroom.console.pages import Pages, link
 from darkroom.console.results import tile
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, TargetError
 from darkroom.target import Target
 from darkroom.terminal import size
 from darkroom.uploads import Upload
 
-LONGEST_REQUEST = 1024 * 1024 * 1024  # bytes: of a form with several files; what is beyond memory waits on the disk
 FORM_BYTES = 64 * 1024  # of a request that are not the file
 PATIENCE = 600  # seconds to follow one picture
+
+# Of a form that the browser sends by itself; the page's script sends each file in a form of its own. A form waits on
+# the disk until S3 has it, and as many forms as uploads are taken at once.
+FILES = 20
+LONGEST_REQUEST = 256 * 1024 * 1024  # bytes, or as many as one file may have
+
+# Why a file was refused. It is said by these names in the address, which anybody may have written.
+REFUSED = {
+    "nothing": "Nothing was chosen.",
+    "too_large": "A file was not taken: it has more than {limit}, which is the limit of this stack.",
+    "unnamed": "A file was not taken: S3 takes no key like its name.",
+}
 
 
 def routes(pages: Pages) -> list[Route]:
     return [
         Route("/upload", pages.view(lambda request, target: choose(pages, request, target))),
-        Route("/upload", bounded(pages), methods=["POST"]),
+        Route("/upload", received(pages), methods=["POST"]),
         Route("/upload/way", pages.view(lambda request, target: way(pages, request, target))),
     ]
 
 
 def choose(pages: Pages, request: Request, target: Target) -> Response:
-    followed = [_asked(QueryParams(one)) for one in request.query_params.getlist("way")]
+    followed = [_asked(QueryParams(one)) for one in request.query_params.getlist("way")[:FILES]]
+    codes = dict.fromkeys(request.query_params.getlist("refused"))
     return pages.page(
         request,
         "upload.html",
@@ -39,54 +56,104 @@ def choose(pages: Pages, request: Request, target: Target) -> Response:
         limit=target.upload_limit,
         at_once=min(target.at_once, uploads.AT_ONCE),  # each is asked after by itself
         ways=[_way(target, upload, begun=begun) for upload, begun in followed],
-        refused=request.query_params.getlist("refused"),
+        refused=[REFUSED[code].format(limit=size(target.upload_limit)) for code in codes if code in REFUSED],
     )
 
 
-def bounded(pages: Pages) -> Any:
-    """Refuses what is too long before it is read."""
-    receive = pages.form(lambda request, target, form: take(pages, request, target, form))
+def received(pages: Pages) -> Any:
+    """Refuses what is too long before it is read, and keeps no more of a file than may be one."""
+    turns = asyncio.Semaphore(uploads.AT_ONCE)
 
     async def endpoint(request: Request) -> Response:
+        limit = await run_in_threadpool(pages.tried, request, lambda target: target.upload_limit)
+        if isinstance(limit, Response):
+            return limit
         length = request.headers.get("content-length", "")
         if not length.isdigit():
             return PlainTextResponse("Refused: a request without a length.", 411)
-        if int(length) > LONGEST_REQUEST + FORM_BYTES:
-            return PlainTextResponse(f"Refused: {size(int(length))} at once, {size(LONGEST_REQUEST)} at most.", 413)
-        response: Response = await receive(request)
-        return response
+        most = FORM_BYTES + (limit if "hx-request" in request.headers else max(limit, LONGEST_REQUEST))
+        if int(length) > most:
+            return PlainTextResponse(f"Refused: {size(int(length))} at once, {size(most)} at most.", 413)
+        try:
+            async with turns, _form(request, limit) as form:
+                return await run_in_threadpool(
+                    pages.view(lambda request, target: take(pages, request, target, form)), request
+                )
+        except MultiPartException as wrong:
+            return PlainTextResponse(f"Refused: {wrong.message}", 400)
 
     return endpoint
+
+
+@asynccontextmanager
+async def _form(request: Request, limit: int) -> AsyncIterator[FormData]:
+    """Raises MultiPartException for what is no form of files, or has too many."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise MultiPartException("no form with files.")
+    form = await _Parser(request, limit).parse()
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+class _Parser(MultiPartParser):
+    """Of a file that is too large it keeps one byte more than is allowed, which tells that it is."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        super().__init__(request.headers, request.stream(), max_files=FILES, max_fields=FILES, max_part_size=FORM_BYTES)
+        self._limit = self._room = limit + 1
+
+    def on_part_begin(self) -> None:
+        self._room = self._limit
+        super().on_part_begin()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        kept = min(end, start + self._room)
+        self._room -= kept - start
+        super().on_part_data(data, start, kept)
+
+
+class Refused(DarkroomError):
+    """One file of a form. `code` is in REFUSED."""
+
+    def __init__(self, code: str, line: str) -> None:
+        super().__init__(line)
+        self.code = code
 
 
 def take(pages: Pages, request: Request, target: Target, form: FormData) -> Response:
     """Each file into the uploads bucket. A script is answered with the way of its one; a form with the page."""
     folder = str(form.get("folder", "")).strip().strip("/")
     sent: list[Upload] = []
-    refused = []
+    refused: list[Refused] = []
     for file in form.getlist("pictures"):
         if not isinstance(file, UploadFile) or not file.filename:
             continue
         try:
             sent.append(_put(target, folder, file))
-        except DarkroomError as error:
-            refused.append(str(error))
+        except Refused as error:
+            refused.append(error)
+    if not sent and not refused:
+        refused.append(Refused("nothing", REFUSED["nothing"]))
     if "hx-request" in request.headers:
         if refused:
-            return pages.part("trouble_part.html", status=422, line=" ".join(refused))
+            return pages.part("trouble_part.html", status=422, line=" ".join(map(str, refused)))
         return pages.part("way.html", **_way(target, sent[0], begun=time.time()))
-    if not sent and not refused:
-        refused.append("Nothing was chosen.")
     ways = [_address(upload, time.time()).partition("?")[2] for upload in sent]
-    return RedirectResponse(link("/upload", way=ways, refused=refused), 303)
+    return RedirectResponse(link("/upload", way=ways, refused=[one.code for one in refused]), 303)
 
 
 def _put(target: Target, folder: str, file: UploadFile) -> Upload:
+    """Raises Refused."""
     if (file.size or 0) > target.upload_limit:
         limit = size(target.upload_limit)
-        raise DarkroomError(f"{file.filename} has {size(file.size)}, and this stack takes {limit} at most.")
+        raise Refused("too_large", f"more than {limit}, which is the limit of this stack: {file.filename}")
     name = Path(file.filename or "").name if "/" not in (file.filename or "") else file.filename
-    key = uploads.key_of(f"{folder}/{name}" if folder else str(name), target.upload_prefix)
+    try:
+        key = uploads.key_of(f"{folder}/{name}" if folder else str(name), target.upload_prefix)
+    except TargetError as error:
+        raise Refused("unnamed", str(error)) from None
     return uploads.put(target, key, file.file)
 
 

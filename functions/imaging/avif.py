@@ -62,4 +62,6 @@ class Avif(AvifImageFile):
             super().load()
             self.im = self.im.crop(self._aperture)
             self._size = self.im.size
-        return super().load()
+        loaded = super().load()
+        self._decoder = self.fp = None  # which hold the pixels twice more
+        return loaded

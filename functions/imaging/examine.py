@@ -62,7 +62,7 @@ def examine(data: bytes, limits: Limits) -> Facts:
         _check_pixels(*picture.size, limits)
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)
-        check_cost(data, name, limits.max_pixels)
+        check_cost(data, name, picture, limits.max_pixels)
         width, height = picture.size
         shrunk = shrink(picture, _part_to_look_at(*picture.size))
         decoded = load(picture)

@@ -55,8 +55,13 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 # are unsaid.
 _P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
 
+# Bytes that PNG's filters may work on for each pixel that is taken. The dearest takes 10 s for a gigabyte of noise.
+MAX_UNFILTERED = 4
+
 # Of an AVIF, each as large as the picture: one for its colours and one for alpha, twice where it comes in two steps.
 MAX_FRAMES = 4
+
+MAX_HELD = 11  # bytes of memory for each pixel that is taken
 
 MAX_PICTURES = 100  # of an MPO; real ones have two or three
 
@@ -93,8 +98,6 @@ def guarded(data: bytes, name: str, max_pixels: int) -> bytes:
     Raises ValueError where scans are missing, and for so many pieces that a decoder would take minutes or gigabytes;
     Rejected for scans that would take too long.
     """
-    if name == "gif":
-        gif.frames(data)
     if name != "jpeg":
         return data
     light = jpeg.open_ended(data, max_pixels)
@@ -125,8 +128,10 @@ def _left_over(data: bytes) -> str:
 
 
 def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
-    """The size that the header says, for the limit: of AVIF, HEIC and WebP, whose decoders refuse a large picture or
-    make room for it before they tell its size, and of JPEG, which `guarded` may decode. None for the others."""
+    """The size that the header says, for the limit: of AVIF, HEIC, WebP and GIF, whose decoders refuse a large picture
+    or make room for it before they tell its size, and of JPEG, which `guarded` may decode. None for the others.
+
+    Raises ValueError where a GIF has so many pieces that the decoder would take seconds and gigabytes."""
     if name in ("avif", "heic"):
         from functions.imaging import isobmff  # 4 ms that only these two formats pay
 
@@ -134,6 +139,8 @@ def declared_size(data: bytes, name: str) -> tuple[int, int] | None:
         return isobmff.size(isobmff.properties(data))
     if name == "jpeg":
         return jpeg.frame(data)[1]
+    if name == "gif":
+        return gif.frames(data)[1]
     return webp.canvas(data) if name == "webp" else None
 
 
@@ -288,8 +295,15 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
     return max(1, count), max(picture.size, largest, key=_area)
 
 
-def check_cost(data: bytes, name: str, max_pixels: int) -> None:
+def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels: int) -> None:
     """Raises Rejected for what would take a decoder much longer, or more memory, than its pixels should."""
+    if name == "png":
+        raw = str(picture.tile[0].args)  # as `RGBA;16B`
+        times = 2 if TRANSPARENT_OF_16_BITS in picture.info else 1
+        size = len(raw.partition(";")[0]) * (2 if ";16" in raw else 1) * picture.width * picture.height * times
+        if size > MAX_UNFILTERED * max_pixels:
+            what = f"PNG of {size / 1e6:,.6g} MB" + (", because it is decoded twice" if times > 1 else "")
+            raise Rejected("too_costly", f"{what}, limit {MAX_UNFILTERED * max_pixels / 1e6:,.6g} MB")
     if name == "tiff":
         from functions.imaging import strips
 
@@ -303,6 +317,18 @@ def check_cost(data: bytes, name: str, max_pixels: int) -> None:
         if coded > most:
             what = f"AVIF of {width}x{height} pixels that are decoded from {coded / 1e6:,.6g} MP"
             raise Rejected("too_costly", f"{what}, limit {most / 1e6:,.6g} MP")
+        held = picture.width * picture.height * _bytes_of_an_avif(data, with_alpha=picture.mode == "RGBA")
+        if held > MAX_HELD * max_pixels:
+            what = f"AVIF that takes {held / 1e6:,.6g} MB of memory"
+            raise Rejected("too_costly", f"{what}, limit {MAX_HELD * max_pixels / 1e6:,.6g} MB")
+
+
+def _bytes_of_an_avif(data: bytes, *, with_alpha: bool) -> float:
+    """For each pixel, at most: libavif's planes, of one byte or two, as its first `av1C` says (AV1 in ISOBMFF, 2.3.3),
+    and what Pillow makes of them, twice."""
+    flags = int.from_bytes(data[(at := data.find(b"av1C") + 6) : at + 1], "big")
+    colours = 1.0 if flags & 0x10 else 3.0 if not flags & 8 else 2.0 if not flags & 4 else 1.5
+    return (2 if flags & 0x40 else 1) * (colours + with_alpha) + (8 if with_alpha else 7)
 
 
 def _area(size: tuple[int, int]) -> int:

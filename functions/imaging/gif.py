@@ -13,7 +13,7 @@ MAX_BLOCKS = 1_000_000
 def frames(data: bytes) -> tuple[int, tuple[int, int]]:
     """How many are there to their end, and the largest canvas that one asks for (section 20).
 
-    Raises ValueError for more than MAX_BLOCKS.
+    Raises ValueError for more than MAX_BLOCKS, and where Pillow would find the first image elsewhere.
     """
     count, largest = 0, (0, 0)
     for whole, left, top, width, height in _images(data):
@@ -24,14 +24,17 @@ def frames(data: bytes) -> tuple[int, tuple[int, int]]:
 
 def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:
     """Whether an image's pixels are followed by the block that ends them, and its place on the canvas."""
-    at, left = 13 + _palette(data[10]), MAX_BLOCKS
+    at, left, is_first = 13 + _palette(data[10]), MAX_BLOCKS, True
     while data[at : at + 1] in (b"!", b","):
         place = None
         if data[at] == ord("!"):  # an extension: its label, then blocks
+            if is_first and _is_without_data(data, at):
+                raise ValueError(f"an extension without data at byte {at}")
             at += 2
         elif at + 11 > len(data):
             return
         else:
+            is_first = False
             place = struct.unpack_from("<4H", data, at + 1)
             at += 11 + _palette(data[at + 9])  # 10 bytes of descriptor, 1 of LZW code size
         while at < len(data) and data[at]:
@@ -43,6 +46,19 @@ def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:
             raise ValueError(f"more than {MAX_BLOCKS:,} blocks")
         if place:
             yield at <= len(data), *place
+    if is_first and data[at : at + 1] not in (b"", b";"):  # Pillow looks on, byte by byte
+        raise ValueError(f"no block of a GIF at byte {at}")
+
+
+def _is_without_data(data: bytes, at: int) -> bool:
+    """Of an extension at that place: Pillow then takes what follows for its data. Not of a comment, which may be."""
+    label, size = data[at + 1 : at + 2], data[at + 2 : at + 3]
+    if size == b"\0":
+        return label != b"\xfe"
+    if label != b"\xff" or data[at + 3 : at + 14] != b"NETSCAPE2.0":
+        return False
+    second = at + 3 + size[0]
+    return data[second : second + 1] == b"\0"
 
 
 def _palette(flags: int) -> int:

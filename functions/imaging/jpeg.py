@@ -26,6 +26,9 @@ MAX_SCANS = 100
 # those of CMYK 24. Arithmetic code takes up to 8 times as long as Huffman's.
 MAX_PAINTED, ARITHMETIC_COST = 32, 8
 
+# Bytes of one that has scans and no end mark: it is decoded four times (see formats.guarded), each 16 MB in a second.
+MAX_UNENDED = 20_000_000
+
 # A profile or an index in 64 KiB pieces makes hundreds; 50 MB can hold 12 million. Between them stands little junk.
 MAX_SEGMENTS, JUNK_PER_SEGMENT = 10_000, 100
 
@@ -109,7 +112,9 @@ def open_ended(data: bytes, max_pixels: int) -> bytes:
     if _is_one_scan(kind, components, scans):
         return b"".join((memoryview(data)[:end], _PADDING))
     _check_scans(scans, components, in_steps=kind in PROGRESSIVE)
-    decodes = 1 if end is not None else 4  # see formats.guarded
+    if end is None and len(data) > MAX_UNENDED:
+        raise Rejected("too_costly", f"JPEG of {len(data):,} bytes without an end mark, limit {MAX_UNENDED:,}")
+    decodes = 1 if end is not None else 4
     _check_cost(frame(data)[1], scans, decodes * (ARITHMETIC_COST if kind in ARITHMETIC else 1), max_pixels)
     return data if end is None else data[:end] + _END_MARK
 

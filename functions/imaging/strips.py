@@ -8,7 +8,7 @@ from functions.imaging.tags import Tags
 
 BITS, COMPRESSION, OFFSETS, SAMPLES, ROWS, COUNTS, PLANES = 0x0102, 0x0103, 0x0111, 0x0115, 0x0116, 0x0117, 0x011C
 TILE_OFFSETS, TILE_COUNTS = 0x0144, 0x0145
-JPEG = 7
+PLAIN, JPEG = 1, 7
 APART = 2  # PlanarConfiguration: one plane for each sample
 
 _SIDES = ((tags.WIDTH, tags.TILE_WIDTH), (tags.HEIGHT, tags.TILE_HEIGHT))
@@ -16,11 +16,14 @@ _SIDES = ((tags.WIDTH, tags.TILE_WIDTH), (tags.HEIGHT, tags.TILE_HEIGHT))
 # The decoder begins anew for each. 10,000 rows in planes, each row a strip, are 30,000.
 MAX_PIECES = 100_000
 
-# Bytes that one of them may have for each pixel that is taken: it is unpacked whole, beside the picture.
-LARGEST_PIECE = 6
+# Bytes that one of them may have for each pixel that is taken: it is unpacked whole, beside the picture. And that all
+# may have of numbers in double precision, whose predictor and whose holes take longest.
+LARGEST_PIECE, DOUBLE = 6, 64
 
 # Pixels that tiles may cover, however small the page: one of 4096x4096. Of a larger page four times as many.
 LEAST_COVERED = 4096 * 4096
+
+MOST_AGAIN = 1_000_000  # bytes that may be read a second time
 
 SEGMENTS_OF_ONE = 50  # of the JPEG in a strip or tile
 
@@ -59,25 +62,40 @@ def check(data: bytes, max_pixels: int) -> None:
     if covered > most:
         what = f"TIFF of {width}x{height} pixels whose tiles of {wide}x{high} cover {covered / 1e6:.1f} MP"
         raise Rejected("too_costly", f"{what}, limit {most / 1e6:.1f} MP")
-    bits = page.get(BITS)
-    size = wide * high * int(bits[0] if isinstance(bits, tuple) else 1) * samples // planes // 8
+    bits = int((_list(page, BITS) or (1,))[0])
+    size = wide * high * bits * samples // planes // 8
+    if bits == DOUBLE:
+        size = max(size, width * height * samples * bits // 8)
     if size > LARGEST_PIECE * max_pixels:
-        what = f"TIFF with a strip or tile of {size / 1e6:,.1f} MB"
+        what = f"TIFF with {'doubles' if bits == DOUBLE else 'a strip or tile'} of {size / 1e6:,.1f} MB"
         raise Rejected("too_costly", f"{what}, limit {LARGEST_PIECE * max_pixels / 1e6:,g} MB")
-    if _number(page, COMPRESSION) == JPEG:
-        _check_scans(data)
+    if (compression := _number(page, COMPRESSION, PLAIN)) != PLAIN:
+        places = _places(data)
+        _check_bytes(data, places)
+        if compression == JPEG:
+            _check_scans(data, places)
 
 
-def _check_scans(data: bytes) -> None:
-    """JPEG in strips and tiles is sequential (TIFF Technical Note 2): no component is painted twice."""
+def _places(data: bytes) -> list[tuple[int, int]]:
+    """Where each strip or tile begins, and how long it is."""
     found = next(tags.directories(data, (), {OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS}, most=MAX_PIECES), {})
     offsets, counts = _list(found, TILE_OFFSETS, OFFSETS), _list(found, TILE_COUNTS, COUNTS)
     if len(offsets) < 2 or len(counts) < len(offsets):  # libtiff works out the counts that are missing or cannot be
         counts = (len(data),) * len(offsets)
-    places = set(zip(offsets, counts, strict=False))
-    if sum(min(count, len(data)) for _, count in places) > 2 * len(data) and len(places) > 1:
-        raise Rejected("too_costly", f"TIFF of {len(places):,} strips or tiles that overlap")
-    for offset, count in places:
+    return [(offset, min(count, len(data))) for offset, count in zip(offsets, counts, strict=False)]
+
+
+def _check_bytes(data: bytes, places: list[tuple[int, int]]) -> None:
+    """Strips and tiles may be the same one where they are small, as of one colour, and not where that would be dear."""
+    read, most = sum(count for _, count in places), len(data) + MOST_AGAIN
+    if read > most:
+        what = f"TIFF with {read:,} bytes in strips or tiles that overlap"
+        raise Rejected("too_costly", f"{what}, limit {most:,}")
+
+
+def _check_scans(data: bytes, places: list[tuple[int, int]]) -> None:
+    """JPEG in strips and tiles is sequential (TIFF Technical Note 2): no component is painted twice."""
+    for offset, count in set(places):
         painted, components = jpeg.painted(data, offset, offset + count, SEGMENTS_OF_ONE)
         if painted > components:
             what = f"TIFF with a strip or tile that paints {components} components {painted} times"

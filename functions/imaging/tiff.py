@@ -186,10 +186,14 @@ class Tiff(ImageFile.ImageFile):
         if isinstance(profile, bytes):
             self.info["icc_profile"] = profile
 
-    def load_end(self) -> None:
+    def load(self) -> Any:
+        """What is left to do is done when the decoder has let go of its strip, which may be as large as the picture."""
+        loaded = super().load()
         if self._finish:
-            finished = self._finish(self)
+            finish, self._finish = self._finish, None
+            finished = finish(self)
             self.im, self._mode = finished.im, finished.mode
+        return loaded
 
     def _number(self, tag: int, default: int = 0) -> int:
         number = self.tags.get(tag)
@@ -263,20 +267,21 @@ class Tiff(ImageFile.ImageFile):
     def _from_numbers(self) -> Image.Image:
         """Grey of 8 bits. Where there is nothing, not a number or the one that says so, it is transparent."""
         empty = _no_data(self.tags.get(NO_DATA))
-        extremes, holes = [0.0], False
-        for band, _ in self._bands(empty) if self._kind() != UNSIGNED or empty is not None else ():
+        extremes, alpha = [0.0], None
+        for band, place in self._bands(empty) if self._kind() != UNSIGNED or empty is not None else ():
             if empty is None and _all_finite(band):
                 extremes += cast(tuple[float, float], band.getextrema())
-            else:
-                holes = holes or _there(band, empty).getextrema() != (255, 255)
-                extremes += cast(tuple[float, float], _only(band, _there(band, empty, finite=True)).getextrema())
+                continue
+            there = _there(band, empty)
+            if there.getextrema() != (255, 255):
+                alpha = alpha if alpha else Image.new("L", self.size, 255)
+                alpha.paste(there, place)
+            extremes += cast(tuple[float, float], _only(band, _there(band, empty, finite=True)).getextrema())
         black, white = self._levels(min(extremes), max(extremes))
         scale = 255 / (white - black)
-        grey, alpha = Image.new("L", self.size), Image.new("L", self.size) if holes else None
+        grey = Image.new("L", self.size)
         for band, place in self._bands(empty):
             grey.paste(band.point(lambda value: value * scale + (0.5 - black * scale)).convert("L"), place)
-            if alpha:
-                alpha.paste(_there(band, empty), place)
         return Image.merge("LA", (grey, alpha)) if alpha else grey
 
     def _bands(self, empty: float | None) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
@@ -326,15 +331,16 @@ def _there(numbers: Image.Image, empty: float | None, *, finite: bool = False) -
     def asked(operands: dict[str, Any]) -> Any:
         number = operands["numbers"]
         there = (number - number == 0) if finite else (number == number)  # not a number equals nothing, itself included
-        return there * 255 if empty is None else there * (number != empty) * 255
+        return there if empty is None else there * (number != empty)
 
-    return cast(Image.Image, ImageMath.lambda_eval(asked, numbers=numbers)).convert("L")
+    answers = cast(Image.Image, ImageMath.lambda_eval(asked, numbers=numbers))
+    return answers.convert("L").point([0, *[255] * 255])
 
 
 def _only(numbers: Image.Image, there: Image.Image) -> Image.Image:
     """Zeros elsewhere."""
     kept = Image.new("F", numbers.size)
-    kept.paste(numbers, mask=there.convert("1"))
+    kept.paste(numbers, mask=there)
     return kept
 
 

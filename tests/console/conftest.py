@@ -7,13 +7,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from darkroom.console.connection import Connection
+from darkroom.console.guard import ENTRANCE
 from darkroom.console.server import application
 from darkroom.target import Target
 from tests.darkroom import conftest as stack
 
 _nobodys_environment, account, target = stack._nobodys_environment, stack.account, stack.target
 
-PORT = 8640
+HOST = "darkroom-0123456789abcdef.localhost:8640"
 SECRET = "a secret"
 Open = Callable[..., TestClient]
 
@@ -34,14 +35,14 @@ def open_page(target: Target) -> Open:
     """A browser that was given the address with the secret."""
 
     def opened(choose: Callable[[], Target] = lambda: again(target), *, read_only: bool = False) -> TestClient:
-        app = application(Connection(choose, read_only=read_only), port=PORT, secret=SECRET)
+        app = application(Connection(choose, read_only=read_only), host=HOST, secret=SECRET)
         client = TestClient(
             app,
-            base_url=f"http://127.0.0.1:{PORT}",
-            headers={"origin": f"http://127.0.0.1:{PORT}"},
+            base_url=f"http://{HOST}",
+            headers={"origin": f"http://{HOST}"},
             follow_redirects=False,
         )
-        assert client.get("/", params={"secret": SECRET}).status_code == 303
+        assert client.get("/", params={"secret": SECRET}).headers["location"] == ENTRANCE
         return client
 
     return opened

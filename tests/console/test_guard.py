@@ -3,7 +3,10 @@
 import pytest
 from starlette.testclient import TestClient
 
-from tests.console.conftest import PORT, SECRET, Open
+from darkroom.console.guard import ENTRANCE
+from tests.console.conftest import HOST, SECRET, Open
+
+PORT = HOST.partition(":")[2]
 
 
 def test_without_the_secret_nothing_is_shown(page: TestClient):
@@ -15,30 +18,48 @@ def test_without_the_secret_nothing_is_shown(page: TestClient):
     assert page.post("/letters/replay", params={"secret": SECRET}).status_code == 403
 
 
-def test_the_secret_leaves_the_address_at_once(page: TestClient):
-    """Or it would be in the history and in what is bookmarked."""
+@pytest.mark.parametrize("path", ["/", "/results", "//evil.example/", "/%2fevil.example/", "/\\evil.example/"])
+def test_the_secret_leaves_the_address_at_once(page: TestClient, path):
+    """Or it would be in the history and in what is bookmarked. It leads to the page, whatever the address says more."""
     page.cookies.clear()
-    answer = page.get("/results", params={"secret": SECRET, "status": "FAILED"})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/results?status=FAILED")
+    answer = page.get(f"http://{HOST}{path}", params={"secret": SECRET, "status": "FAILED"})
+    assert (answer.status_code, answer.headers["location"]) == (303, ENTRANCE)
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
-    assert "samesite=lax" in cookie
+    assert "domain" not in cookie
+    assert "samesite=strict" in cookie
     assert page.get("/results").status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", "0.0.0.0:8640"])
+def test_the_entrance_leads_on_and_tells_nothing(page: TestClient):
+    """Whoever asks: the cookie that was just given is not sent yet by one who comes from elsewhere."""
+    page.cookies.clear()
+    answer = page.get(ENTRANCE)
+    assert 'content="0; url=/results"' in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+OTHERS = [
+    "evil.example",
+    f"evil.example:{PORT}",
+    "127.0.0.1",
+    f"127.0.0.1:{PORT}",
+    f"localhost:{PORT}",
+    f"darkroom-0.localhost:{PORT}",
+    HOST.partition(":")[0],
+    f"x.{HOST}",
+]
+
+
+@pytest.mark.parametrize("host", OTHERS)
 def test_another_name_for_this_machine_gets_nothing(page: TestClient, host):
     """A name that somebody else points here (DNS rebinding) would be their origin, with our answers."""
     assert page.get("/results", headers={"host": host}).status_code == 421
     assert page.get("/static/console.css", headers={"host": host}).status_code == 421
 
 
-def test_localhost_is_this_machine_too(page: TestClient):
-    assert page.get("/results", headers={"host": f"localhost:{PORT}"}).status_code == 200
-
-
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "", f"https://127.0.0.1:{PORT}", "http://127.0.0.1:1", "http://127.0.0.1"]
+    "origin", ["http://evil.example", "null", "", f"https://{HOST}", f"http://{HOST}1", f"http://127.0.0.1:{PORT}"]
 )
 @pytest.mark.parametrize("path", ["/upload", "/letters/replay", "/letters/replays/1/stop"])
 def test_a_form_of_another_page_is_refused(page: TestClient, path, origin):

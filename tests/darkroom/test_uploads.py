@@ -41,6 +41,28 @@ def test_hidden_files_of_a_folder_stay_at_home(tmp_path: Path):
     assert list(uploads.keys([tmp_path / ".DS_Store"], "raw/")) == ["raw/.DS_Store"]
 
 
+def test_no_link_leads_out_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """It may be out of somebody's archive, and the link may name any file of the person who uploads it."""
+    secret = file(tmp_path / "secret" / "key")
+    album = tmp_path / "album"
+    inside = file(album / "a.jpg")
+    (album / "again.jpg").symlink_to(inside)
+    (album / "innocent\x1b.jpg").symlink_to(secret)
+    (album / "upwards.jpg").symlink_to("../secret/key")
+    (album / "folder").symlink_to(secret.parent)
+    (album / "nowhere.jpg").symlink_to("gone")
+    (tmp_path / "link").symlink_to(album)
+    for folder in (album, tmp_path / "link"):
+        assert set(uploads.keys([folder], "raw/")) == {"raw/a.jpg", "raw/again.jpg"}
+        said = "Left out, because a link leads out of the folder (3): folder, innocent\\x1b.jpg, upwards.jpg\n"
+        assert capsys.readouterr().err == said
+
+
+def test_a_link_that_is_named_itself_is_meant(tmp_path: Path):
+    (tmp_path / "link.jpg").symlink_to(file(tmp_path / "elsewhere" / "cat.jpg"))
+    assert list(uploads.keys([tmp_path / "link.jpg"], "raw/")) == ["raw/link.jpg"]
+
+
 def test_two_files_for_one_key_are_refused_before_anything_is_uploaded(tmp_path: Path):
     paths = [file(tmp_path / "one" / "cat.jpg"), file(tmp_path / "two" / "cat.jpg")]
     with pytest.raises(TargetError, match=r"would both become raw/cat\.jpg"):

@@ -1,6 +1,7 @@
 """The audit fails on a known vulnerability, passes without one, and says in one line when it could not ask."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,14 +71,20 @@ def test_what_is_no_answer_is_not_taken_for_one(answer):
     with service(lambda _: answer) as url:
         code, says = audit(PACKAGES, url)
     assert code == 0
-    assert says.startswith("not looked for: known vulnerabilities of 3 packages: ")
+    assert says.startswith("vulnerabilities were NOT looked up, in 3 packages: OSV could not be asked: ")
     assert "\n" not in says
 
 
 def test_without_a_network_it_says_that_it_could_not_look():
     """Port 9 of this machine answers nobody."""
     code, says = audit(PACKAGES, "http://127.0.0.1:9")
-    assert (code, says.partition(": ")[0]) == (0, "not looked for")
+    assert (code, says.partition(",")[0]) == (0, "vulnerabilities were NOT looked up")
+
+
+def test_what_it_says_is_the_last_line_of_make_check():
+    """Where nobody overlooks it."""
+    commands = subprocess.run(["make", "--dry-run", "check"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert commands.stdout.splitlines()[-1] == ".venv/bin/python -m dependencies.audit"
 
 
 def test_every_lock_file_is_asked_about():

@@ -37,7 +37,7 @@ def context(browser: Browser, served: Served) -> Iterator[BrowserContext]:
     said: list[str] = []
     context.on("console", lambda message: said.append(message.text))
     context.on("weberror", lambda error: said.append(str(error.error)))
-    context.new_page().goto(served.address)
+    served.enter(context.new_page())
     yield context
     context.close()
     # of an answer that is no success the browser says so, and htmx does
@@ -183,12 +183,13 @@ def test_a_read_only_page_offers_nothing_that_writes(browser: Browser, deployed:
     """It says so on every view, and shows each; its upload is switched off."""
     with console(deployed.cloud.home, "--read-only") as served:
         page = browser.new_page()
-        page.goto(served.address)
+        served.enter(page)
         expect(page.get_by_role("note")).to_contain_text("Read-only")
         page.goto(served.at("/upload"))
         expect(page.get_by_label("Drop pictures here")).to_be_disabled()
         paths = views(eventful) | {"rendition": f"/rendition?key={quote(eventful['renditions']['small']['key'])}"}
-        statuses = {name: page.request.get(served.at(path)).status for name, path in paths.items()}
+        answers = {name: page.goto(served.at(path)) for name, path in paths.items()}
+        statuses = {name: answer and answer.status for name, answer in answers.items()}
         assert statuses == {**dict.fromkeys(paths, 200), "trouble": 404}
         page.close()
 
@@ -208,7 +209,7 @@ def test_it_says_when_its_server_was_stopped(browser: Browser, deployed: Deploye
     """Also on a page that is open already."""
     with console(deployed.cloud.home) as served:
         page = browser.new_page()
-        page.goto(served.address)
+        served.enter(page)
         page.goto(served.at("/executions"))
     expect(page.get_by_role("alert")).to_contain_text("Run `darkroom console` again")
     page.close()
@@ -264,7 +265,7 @@ def test_nobody_is_kept_out_of_any_view(browser: Browser, served: Served, deploy
     deployed.aws.sqs.send_message(QueueUrl=queue, MessageBody="no letter at all")
     context = browser.new_context(base_url=served.at("/"), color_scheme=theme, viewport={"width": width, "height": 900})
     page = context.new_page()
-    page.goto(served.address)
+    served.enter(page)
     try:
         found = {}
         for name, path in views(eventful).items():

@@ -190,6 +190,17 @@ def test_a_presigned_address_opens_what_it_was_made_for(version: str | None, dep
     assert sent(deployed, get.replace("doors", "other")) == 403
 
 
+@pytest.mark.parametrize("version", [None, "s3v4"])
+def test_the_bucket_may_be_named_in_the_host(version: str | None, deployed: Deployed, stranger: Stranger, bucket: str):
+    """As on AWS. The name below `.localhost` is in the certificate, but not every program takes it for that."""
+    key = deployed.picture("raw/doors/host.jpg", photo(40, 30))["key"]
+    s3 = deployed.client("s3", config=Config(signature_version=version, s3={"addressing_style": "virtual"}))
+    get = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": key})
+    assert get.startswith(f"https://{bucket}.localhost:")
+    for address, status in ((get, "200"), (get.partition("?")[0], "403")):
+        assert stranger.run("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", address).stdout == status
+
+
 def form(fields: dict[str, str]) -> tuple[bytes, str]:
     """The body of an upload by a form, and its type."""
     parts = [
@@ -286,6 +297,7 @@ def test_a_page_in_a_browser_that_trusts_everything_does_nothing(known: str, dep
     assert deployed.aws.s3.list_buckets()["Buckets"], "it was reset"
 
 
+@pytest.mark.skipif(not Path("/proc/self/net").exists(), reason="reads in /proc where a process listens")
 def test_it_listens_nowhere_else(deployed: Deployed):
     """No port of MiniStack's, on which there is no gate."""
     pid = deployed.cloud.pid

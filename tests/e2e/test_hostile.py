@@ -29,6 +29,7 @@ UNSAFE = {
     "here": "./here/./x.jpg",
     "control characters": "\x01\x1b[31m\x7f\r\t.jpg",
     "as long as may be": LONGEST.removeprefix("raw/"),
+    "the hash of another": "0" * 64,
 }
 
 

@@ -66,11 +66,11 @@ def test_an_execution_that_begins_meanwhile_loses_nothing(row, files, call, s3):
     files(f"cat.jpg/{OLD}/thumb.webp")
 
     class Busy(Storage):
-        def list(self, bucket, prefix):
-            found = [*super().list(bucket, prefix)]
+        def list(self, bucket, prefix, after):
+            found = super().list(bucket, prefix, after)
             files(f"cat.jpg/{NEW}/thumb.webp")
             row("SUCCEEDED")
-            return iter(found)
+            return found
 
     call(cleanup, {"key": "raw/cat.jpg"}, Busy(s3))
     assert files() == {f"cat.jpg/{NEW}/thumb.webp"}
@@ -83,6 +83,16 @@ def test_a_key_that_is_a_folder_of_others_leaves_them_alone(row, files, call):
     row("DELETED")
     assert call(cleanup, {"key": "raw/cat.jpg"}) == {"removed": 1}
     assert files() == {other}
+
+
+def test_an_upload_that_is_called_like_the_hash_of_another_removes_nothing_of_it(row, files, call):
+    """Whose key is too long for its renditions, and is known to whoever guesses it."""
+    key = "é" * 500
+    file = rendition_key(key, OLD, "thumb.webp")
+    files(file)
+    row("REJECTED", f"raw/{file.partition('/')[0]}")
+    assert call(cleanup, {"key": f"raw/{file.partition('/')[0]}"}) == {"removed": 0}
+    assert files() == {file}
 
 
 def test_renditions_of_a_very_long_key_are_found(row, files, call):

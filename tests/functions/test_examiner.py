@@ -26,9 +26,9 @@ def doing(monkeypatch):
     """An examiner in whose process `examine` is another; it is asked for a first picture by the test."""
     made = []
 
-    def make(does, cpu_seconds=20):
+    def make(does, cpu_seconds=20, data_bytes=None):
         monkeypatch.setattr(examiner, "examine", does)
-        made.append(Examiner(LIMITS, cpu_seconds))
+        made.append(Examiner(LIMITS, cpu_seconds, data_bytes))
         return made[-1]
 
     yield make
@@ -82,6 +82,18 @@ def test_the_limit_is_each_pictures_own(doing):
 
     asked = doing(spends, cpu_seconds=5)
     assert [asked.examine(bytes(seconds)).width for seconds in (1, 0)] == [1 + 5, 2 + 5]
+
+
+def test_what_takes_more_memory_than_there_is_is_a_verdict(doing):
+    """Wherever it is that memory ends. The handler has the file as well, and so has what both share."""
+
+    def limited(*_):
+        return Facts("jpeg", resource.getrlimit(resource.RLIMIT_DATA)[0], 1, 1, "", "")
+
+    assert doing(limited, data_bytes=10**9).examine(bytes(300)).width == 10**9 - 600
+    with pytest.raises(Rejected) as rejected:
+        doing(lambda *_: bytes(2**60), data_bytes=10**9).examine(PHOTO)
+    assert rejected.value.args == ("too_many_pixels", "takes more memory than there is")
 
 
 def dies_of(how):
@@ -181,3 +193,18 @@ def test_its_process_ends_when_the_handlers_is_killed():
     """Nobody is there to ask. Both write to the same pipe, whose end is seen only when neither is left."""
     run = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, timeout=120, check=False)
     assert (run.returncode, run.stderr) == (-signal.SIGKILL, b"")
+
+
+UNDER_A_LIMIT = """
+import resource
+from functions.examiner import Examiner
+from functions.imaging import Limits
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+Examiner(Limits(9, 9), 50).examine(b"words")
+"""
+
+
+def test_a_machine_that_sets_a_lower_limit_is_heeded():
+    """It cannot be raised, and the picture is none the worse for it."""
+    run = subprocess.run([sys.executable, "-c", UNDER_A_LIMIT], capture_output=True, timeout=120, check=False)
+    assert run.stderr.splitlines()[-1].startswith(b"functions.imaging.errors.Rejected: unsupported_format")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+import re
 import subprocess
 import sys
 import time
@@ -22,32 +23,31 @@ FOLDER = Path(__file__).resolve().parents[3] / "build" / "fuzz"
 FOUND, CORPUS, AT_WORK, LOG = (FOLDER / name for name in ("found", "corpus", "at_work", "log"))
 LONGEST_FILE = 8192  # bytes
 LONGEST_TRY = 60  # seconds, after which a decoder hangs
-MEGABYTES = 1769
+MEGABYTES = 600  # of the process: pictures within the limits need a tenth, the rest is what Atheris remembers
+SEEN: set[str] = set()  # faults
 
 
 def main(seconds: int) -> None:
     """Starts a worker until the time is over: one that dies takes the file with it that it was at."""
     for folder in (FOUND, CORPUS):
         folder.mkdir(parents=True, exist_ok=True)
-    before = set(FOUND.iterdir())
-    end = time.monotonic() + seconds
+    began, end, tried = time.time(), time.monotonic() + seconds, 0
     while (left := end - time.monotonic()) > 1:
         AT_WORK.unlink(missing_ok=True)
         with LOG.open("wb") as log:  # libtiff says much
             command = [sys.executable, "-m", __spec__.name, "--work", str(round(left))]
             died = subprocess.run(command, stderr=log, check=False).returncode
-        if died and not AT_WORK.exists():
-            sys.exit(f"no file was tried: {LOG}")
+        said = LOG.read_text(errors="replace")
+        if not AT_WORK.exists():
+            sys.exit(f"no file was tried:\n{said[-2000:]}")
+        tried += int((re.findall(r"^#(\d+)", said, re.MULTILINE) or ["0"])[-1])
         if died:
             data = AT_WORK.read_bytes()
-            last = LOG.read_text(errors="replace")[-2000:]
-            save(
-                data,
-                f"{died} {data!r}",
-                f"the interpreter ended with {died}: {base64.b64encode(data).decode()}\n{last}",
-            )
-    found = set(FOUND.iterdir()) - before
-    typer.echo(f"{len(found)} found, {len(list(CORPUS.iterdir()))} files kept")
+            what = f"the interpreter ended with {died}: {base64.b64encode(data).decode()}"
+            save(data, what, f"{what}\n{said[-500:]}")
+            (CORPUS / hashlib.sha1(data).hexdigest()).unlink(missing_ok=True)  # or each worker would begin with it
+    found = [file for file in FOUND.iterdir() if file.stat().st_mtime >= began]
+    typer.echo(f"{tried:,} files tried, {len(list(CORPUS.iterdir())):,} kept, {len(found)} found")
     sys.exit(bool(found))
 
 
@@ -69,7 +69,7 @@ def work(seconds: int) -> None:
         return test_mutations.mutated(data, dice)[:longest]
 
     options = {"max_total_time": seconds, "max_len": LONGEST_FILE, "timeout": LONGEST_TRY, "rss_limit_mb": MEGABYTES}
-    options |= {"artifact_prefix": "/dev/null", "verbosity": 0, "seed": random.randrange(1, 2**31)}
+    options |= {"artifact_prefix": "/dev/null", "seed": random.randrange(1, 2**31)}
     arguments = [sys.argv[0], *(f"-{name}={value}" for name, value in options.items()), str(CORPUS)]
     atheris.Setup(arguments, lambda data: attempt(data, test_mutations.try_out), custom_mutator=damaged)
     atheris.Fuzz()
@@ -79,8 +79,11 @@ def at_random(seconds: int) -> None:
     from tests.functions.imaging import test_mutations
 
     end, dice, seeds = time.monotonic() + seconds, random.Random(), list(test_mutations.SEEDS.values())
+    tried = 0
     while time.monotonic() < end:
         attempt(test_mutations.mutated(dice.choice(seeds), dice), test_mutations.try_out)
+        tried += 1
+    typer.echo(f"#{tried}", err=True)  # as libFuzzer says it
 
 
 def attempt(data, try_out) -> None:
@@ -95,8 +98,9 @@ def attempt(data, try_out) -> None:
 
 def save(data: bytes, fault: str, message: str) -> None:
     """The first file of each fault."""
-    file = FOUND / f"{hashlib.sha256(fault.encode()).hexdigest()[:12]}.bin"
-    if not file.exists():
+    if fault not in SEEN:
+        SEEN.add(fault)
+        file = FOUND / f"{hashlib.sha256(fault.encode()).hexdigest()[:12]}.bin"
         file.write_bytes(data)
         typer.echo(f"{file}: {message}")
 

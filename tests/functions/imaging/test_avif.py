@@ -357,3 +357,24 @@ def test_the_chunks_of_a_track_are_in_few_runs():
         place = data.index(name) + 8
         data = data[:place] + struct.pack(">I", number) + data[place + 4 :]
     assert rejected(data)[1].endswith("4,000 chunks in 3,000 runs")
+
+
+@pytest.mark.parametrize(
+    ("mode", "subsampling", "held"),
+    [("L", "4:0:0", 8), ("RGB", "4:2:0", 8.5), ("RGB", "4:4:4", 10), ("RGBA", "4:2:0", 10.5), ("RGBA", "4:4:4", 12)],
+)
+def test_what_takes_too_much_memory_is_refused_before_it_is_decoded(mode, subsampling, held):
+    """Planes, what Pillow makes of them, and the picture: 1.3 GB at 100 megapixels with alpha and all colours."""
+    file = io.BytesIO()
+    see_through().convert(mode).save(file, "AVIF", speed=10, subsampling=subsampling)
+    data, area = file.getvalue(), 64 * 48
+    assert examine(data, Limits(10**7, max(area, -(-int(held * area) // 11)))).width == 64
+    if held > 11:
+        code, message = rejected(data, Limits(10**7, area))
+        assert code == "too_costly"
+        assert message.startswith(f"AVIF that takes {held * area / 1e6:.6g} MB of memory")
+    flags = data.index(b"av1C") + 6  # libavif compares them with the code
+    assert (
+        rejected(data[:flags] + bytes([data[flags] ^ 0x40]) + data[flags + 1 :], Limits(10**7, 2 * area))[0]
+        == "corrupt"
+    )

@@ -241,6 +241,23 @@ def test_of_the_two_checksums_of_a_pngs_pixels_one_may_be_wrong(level, pieces):
     assert rejected(with_wrong_chunks(png_of(split(wrong))))[0] == "corrupt"
 
 
+@pytest.mark.parametrize(
+    ("kind", "depth", "before", "size"),
+    [(6, 16, (), 8), (2, 16, (), 6), (4, 16, (), 4), (6, 8, (), 4), (2, 16, ((b"tRNS", bytes(6)),), 12)],
+    ids=["RGBA of 16 bits", "RGB of 16 bits", "grey with alpha of 16 bits", "RGBA", "with a transparent colour"],
+)
+def test_a_png_has_few_bytes_for_each_pixel_that_is_taken(kind, depth, before, size):
+    """A filter takes as long for each of them, and a transparent colour of 16 bits takes two looks at all."""
+    length = {6: 4, 2: 3, 4: 2}[kind] * depth // 8 * 60
+    data = png_of([zlib.compress((b"\0" + bytes(length)) * 40)], *before, kind=kind, depth=depth)
+    least = -(-size * 60 * 40 // 4)
+    assert examine(data, Limits(10**6, max(least, 60 * 40))).width == 60
+    if size > 4:
+        code, message = rejected(data, Limits(10**6, least - 1))
+        assert code == "too_costly"
+        assert message.startswith(f"PNG of {size * 60 * 40 / 1e6:.6g} MB")
+
+
 @pytest.mark.parametrize("name", ["png", "palette", "gif", "jpeg", "progressive", "grey", "cmyk"])
 @pytest.mark.parametrize("behind", [b"", b"\0", b"\xff", b"junk"], ids=repr)
 def test_an_end_mark_may_be_missing(name, behind):
@@ -365,6 +382,14 @@ def test_a_later_frame_of_a_gif_counts():
     assert rejected(bomb) == ("too_many_pixels", "20000x20000 = 400.0 MP, limit 1 MP")
 
 
+def test_a_large_frame_of_a_gif_is_refused_before_pillow_makes_room_for_it(monkeypatch):
+    """For a frame that is to be cleared afterwards it does so when it opens the file: 4 GB, for 40 bytes."""
+    control = b"!\xf9\4\x08\0\0\0\0"
+    frame = b",\0\0\0\0\xff\xff\xff\xff\0\x02\x02D\x01\0"
+    monkeypatch.setattr("PIL.GifImagePlugin.GifImageFile", None)
+    assert rejected(b"GIF89a\1\0\1\0\x80\0\0" + bytes(6) + control + frame + b";")[0] == "too_many_pixels"
+
+
 def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded():
     """A scan of nothing costs 10 bytes to send, and a whole picture to paint."""
     data = encoded(landscape(64, 64), "JPEG", progressive=True)
@@ -420,6 +445,9 @@ def test_arithmetic_code_counts_eightfold():
 def test_without_an_end_mark_a_jpeg_is_decoded_four_times_and_counts_so():
     assert rejected(refined(3)[:-2], Limits(10**6, 64 * 64))[0] == "too_costly"
     assert examine(refined(0)[:-2], Limits(10**6, 64 * 64)).width == 64
+    large = refined(0)[:-2].replace(b"\xff\xda", jpeg_segment(0xFE, bytes(65_000)) * 320 + b"\xff\xda", 1)
+    assert rejected(large, Limits(10**8, 10**8))[1].endswith("bytes without an end mark, limit 20,000,000")
+    assert examine(large + b"\xff\xd9", Limits(10**8, 10**8)).width == 64
 
 
 def jpeg_segment(marker, body):
@@ -464,6 +492,27 @@ PIECES = {
     "jpeg with junk": (b"\xff\xd8\xff\xfe\0\2junk" + b"\xff\xfe\0\2" * 10_001 + TAKEN["jpeg"][2:], "10,000 segments"),
     "gif": (SCREEN + b"!\xfe\x01a\0" * 500_001 + DOT + b";", "1,000,000 blocks"),
 }
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        (b"\0" * 9, "no block of a GIF at byte 19"),
+        (b"!\x01\0", "an extension without data at byte 19"),
+        (b"!\xf9\0", "an extension without data at byte 19"),
+        (b"!\xff\x0bNETSCAPE2.0\0", "an extension without data at byte 19"),
+    ],
+)
+def test_a_gif_in_which_pillow_would_find_another_first_image_is_refused(before, says):
+    """It looks for one byte by byte, and takes blocks for the data of an extension that has none: neither was
+    counted."""
+    assert rejected(SCREEN + before + DOT + b";") == ("corrupt", f"GIF that cannot be decoded: {says}")
+
+
+def test_what_is_odd_about_a_gif_and_harmless_is_taken():
+    """A comment without text, an extension that loops, and something behind the first image."""
+    loops = b"!\xff\x0bNETSCAPE2.0\x03\1\0\0\0"
+    assert examine(SCREEN + b"!\xfe\0" + loops + DOT + b"\0\0!\x01\0", LIMITS).frames == 1
 
 
 @pytest.mark.parametrize("name", PIECES)

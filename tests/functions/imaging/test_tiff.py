@@ -596,13 +596,21 @@ def test_strips_are_counted(apart):
 
 
 def test_a_strip_has_few_bytes_for_each_pixel():
-    """Unpacked it lies beside the picture: 800 MB for 100 megapixels of double precision in one strip."""
-    rows, limits = [[(0.5,)] * 8] * 8, Limits(10**6, 64)
-    assert examine(tiff(rows, kind=FLOAT, bits=64, strip=4), limits).width == 8
-    assert rejected(tiff(rows, kind=FLOAT, bits=64), limits) == (
+    """Unpacked it lies beside the picture: 800 MB for 100 megapixels of 16 bits with alpha in one strip."""
+    rows, limits = [[(9, 9, 9, 9)] * 8] * 8, Limits(10**6, 64)
+    tags = [(PHOTOMETRIC, SHORT, [RGB]), (EXTRA, SHORT, [2])]
+    assert examine(tiff(rows, bits=16, tags=tags, strip=4), limits).width == 8
+    assert examine(tiff(rows, bits=16, tags=tags), Limits(10**6, 86)).width == 8
+    assert rejected(tiff(rows, bits=16, tags=tags), limits) == (
         "too_costly",
         "TIFF with a strip or tile of 0.0 MB, limit 0.000384 MB",
     )
+
+
+def test_double_precision_has_few_bytes_for_each_pixel_in_all():
+    data = tiff([[(0.5,)] * 8] * 8, kind=FLOAT, bits=64, strip=2)
+    assert examine(data, Limits(10**6, 86)).width == 8
+    assert rejected(data, Limits(10**6, 85)) == ("too_costly", "TIFF with doubles of 0.0 MB, limit 0.00051 MB")
 
 
 @pytest.mark.parametrize("counted", [True, False])
@@ -624,13 +632,21 @@ def jpeg_of(picture, **options):
     return file.getvalue()
 
 
-def test_strips_of_jpeg_do_not_overlap():
-    entries, _ = page((16, 160), [], rows=16, compression=7)
-    data = jpeg_of(Image.new("L", (16, 16)))
-    entries |= {273: (LONG, [8 + at for at in range(10)]), 279: (LONG, [len(data)] * 10)}
-    assert rejected(container([(entries, [])])[:8] + data + bytes(10))[0] == "corrupt"  # without its directory
-    body = container([(entries, [])]) + data
-    assert rejected(body)[1] == "TIFF of 10 strips or tiles that overlap"
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("compression", [8, 34925, 7, 5])
+def test_strips_that_are_the_same_one_are_small(compression, counted):
+    """What a megabyte of noise costs would be paid for each."""
+    entries, _ = page((16, 160), [], rows=16, compression=compression)
+    entries |= {273: (LONG, [8 + at for at in range(10)]), 279: (LONG, [200_000] * 10)}
+    if not counted:
+        del entries[279]
+    data = container([(entries, [])])
+    data += bytes(400_000)
+    read, most = 10 * (200_000 if counted else len(data)), len(data) + 1_000_000
+    assert rejected(data) == (
+        "too_costly",
+        f"TIFF with {read:,} bytes in strips or tiles that overlap, limit {most:,}",
+    )
 
 
 def test_libtiff_gets_only_the_tags_that_pixels_are_made_of():
