@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.e2e.conftest import Deployed, eventually
 
-FAULTS = ("raises", "exits", "exits after", "out of memory", "out of time", "nonsense", "passes")
+FAULTS = ("raises", "exits", "exits after", "out of memory", "out of time", "nonsense", "burns", "passes")
 ALWAYS = 3  # attempts that the state machine makes of a function that breaks, and is not out of time
 WRAPPER = Path(__file__).with_name("faulty_handler.py")
 
