@@ -45,9 +45,10 @@ def said(*arguments: object) -> Any:
 def page(*, read_only: bool) -> TestClient:
     """The page of whoever the environment says."""
     connection = Connection(lambda: choose(aws=False, stack=STACK, home=cloud.home_folder()), read_only=read_only)
-    address = "http://127.0.0.1:8640"
+    host = "darkroom-0123456789abcdef.localhost:8640"
+    address = f"http://{host}"
     client = TestClient(
-        application(connection, port=8640, secret="s"),
+        application(connection, host=host, secret="s"),
         base_url=address,
         headers={"origin": address},
         follow_redirects=False,
