@@ -16,8 +16,8 @@ from darkroom.pictures import corrupt_jpeg, photo
 from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 
-# The local cloud starts a process for each function at work and queues none, so that pictures are let in by so many.
-# What that takes is in docs/decisions/0028.
+# Each function at work is a process of this machine, so that pictures are let in by so many. What that takes is in
+# docs/decisions/0028.
 AT_ONCE = 4
 TIMEOUT = 10  # seconds, for functions that are to run out of time; 60 as deployed
 REDRIVES_A_SECOND = 1  # what two cores keep up with
