@@ -11,7 +11,7 @@ from benchmarks import first_call
 from benchmarks.photos import SCRATCH, SETTINGS
 from benchmarks.process import in_new_process
 from benchmarks.report import Figure, begin, show, tick
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from functions.imaging import Target
 from stacks.settings import read_settings
 

@@ -23,11 +23,12 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.report import Figure, show_figures
-from darkroom import cloud, uploads
-from darkroom.deploy import deploy
-from darkroom.pictures import photo
-from darkroom.target import Target, local
-from darkroom.terminal import say
+from darkroom.cli.terminal import say
+from darkroom.local import cloud
+from darkroom.local.deploy import deploy
+from darkroom.local.pictures import photo
+from darkroom.pipeline import uploads
+from darkroom.pipeline.target import Target, local
 from tests.browser import console
 
 BAR_SECONDS = 2.0

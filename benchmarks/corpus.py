@@ -26,7 +26,7 @@ from typing import Any
 import typer
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
-from darkroom.terminal import say, show_table
+from darkroom.cli.terminal import say, show_table
 from functions import resize, validate
 from functions.storage import Storage
 from stacks.settings import Format, Settings

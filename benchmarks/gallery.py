@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from darkroom.pictures import animated_gif, landscape, photo, transparent_png
+from darkroom.local.pictures import animated_gif, landscape, photo, transparent_png
 from functions.imaging import Limits, RenditionSetting, Target, examine, plan, render
 from functions.imaging.color import bundled_profile, to_srgb
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import begin
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from functions.imaging import Facts, Limits, RenditionSetting, Target, examine, plan
 from stacks.settings import Settings
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import typer
 
-from darkroom.terminal import show_table
+from darkroom.cli.terminal import show_table
 
 
 def begin(title: str) -> None:

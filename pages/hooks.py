@@ -12,7 +12,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 from darkroom.console.diagram import draw
-from darkroom.diagram import DEFINITION
+from pages.diagram import DEFINITION
 from pages.links import AT_THE_ROOT, ROOT
 
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)

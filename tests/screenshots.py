@@ -14,8 +14,8 @@ from urllib.parse import quote
 from PIL import Image, ImageChops, ImageOps
 from playwright.sync_api import Browser, Page
 
-from darkroom import pictures
-from darkroom.terminal import step
+from darkroom.cli.terminal import step
+from darkroom.local import pictures
 from tests.browser import Served, chromium, console
 from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from darkroom import cloud
+from darkroom.cli.terminal import say
 from darkroom.errors import explained
-from darkroom.terminal import say
+from darkroom.local import cloud
 
 if TYPE_CHECKING:
-    from darkroom.target import Target
+    from darkroom.pipeline.target import Target
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -95,7 +95,7 @@ class Choice:
         return target
 
     def silent_target(self) -> "Target":
-        from darkroom.target import choose
+        from darkroom.pipeline.target import choose
 
         return choose(aws=self.aws, stack=self.stack, home=cloud.home_folder())
 
@@ -112,7 +112,7 @@ def keys(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:  # 
     """Those that complete what is typed so far, with or without the upload prefix. An error completes nothing."""
     from itertools import islice
 
-    from darkroom import results
+    from darkroom.pipeline import results
 
     asked = ctx.find_root().params
     try:

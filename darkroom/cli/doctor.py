@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from darkroom import cloud
 from darkroom.cli.app import LOCAL, Json, command
-from darkroom.terminal import Column, say, show_json, show_table, step
+from darkroom.cli.terminal import Column, say, show_json, show_table, step
+from darkroom.local import cloud
 
 COLUMNS = (Column("check"), Column("", "whole"), Column("found", "folded"))
 
@@ -32,7 +32,7 @@ def doctor(
     With --aws before it, it looks at the account instead of the local cloud. It changes nothing. Where captions are on,
     it asks the model one short question, which costs as much as a few words do.
     """
-    from darkroom.doctor import Doctor
+    from darkroom.pipeline.doctor import Doctor
 
     ill = Doctor(aws=ctx.obj.aws, stack=ctx.obj.stack, home=cloud.home_folder(), synth=not quick)
     done = []

@@ -7,7 +7,7 @@ import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command, keys
 from darkroom.cli.follow import Follow, follow
-from darkroom.terminal import show_json, show_table
+from darkroom.cli.terminal import show_json, show_table
 
 
 class ExecutionStatus(StrEnum):
@@ -41,7 +41,7 @@ def executions(
 
     A rejected picture and a duplicate event end as SUCCEEDED: the workflow did what it is for.
     """
-    from darkroom import executions
+    from darkroom.pipeline import executions
 
     target = ctx.obj.target()
     if follow_on:
@@ -72,7 +72,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show how a picture went its way: its row, and its states as a tree with duration, retries and error."""
-    from darkroom import executions
+    from darkroom.pipeline import executions
 
     found = executions.inspect(ctx.obj.target(), key)
     if as_json:

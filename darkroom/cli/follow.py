@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom.terminal import Column, plain, say, show_json, table
+from darkroom.cli.terminal import Column, plain, say, show_json, table
 
 Follow = Annotated[
     bool,

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom import cloud
 from darkroom.cli.app import LOCAL, Json, command
+from darkroom.cli.terminal import FACTS, say, show_json, show_table, step
 from darkroom.errors import DarkroomError
-from darkroom.terminal import FACTS, say, show_json, show_table, step
+from darkroom.local import cloud
 
 
 @command(
@@ -61,7 +61,8 @@ def demo(
     ] = None,
 ) -> None:
     """Start the local cloud, deploy with captions on, upload pictures, and show what became of each."""
-    from darkroom import demo, uploads
+    from darkroom.local import demo
+    from darkroom.pipeline import uploads
 
     if pictures is not None:
         uploads.keys([pictures], prefix="")  # a wrong folder is said before half a minute of deploying
@@ -101,7 +102,7 @@ def env() -> None:
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Say whether the local cloud runs, where, since when, and what is deployed in it; or with --aws, in AWS."""
     from darkroom.errors import TargetError
-    from darkroom.target import local
+    from darkroom.pipeline.target import local
 
     running = cloud.running(cloud.home_folder())
     facts: dict[str, Any]
@@ -132,7 +133,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
     """The local cloud, running, with the stack of these settings in it; without settings, with what it has."""
-    from darkroom import deploy
+    from darkroom.local import deploy
 
     home = cloud.home_folder()
     if settings is not None:

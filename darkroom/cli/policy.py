@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from darkroom.cli.app import LOCAL, command
-from darkroom.terminal import show_json
+from darkroom.cli.terminal import show_json
 
 
 class Who(StrEnum):
@@ -32,6 +32,6 @@ def policy(
     An operator needs the viewer's policy too, and whoever runs `darkroom smoke` all three. With a key of your own
     (`kms_key`), kms:Decrypt and kms:GenerateDataKey on it come on top.
     """
-    from darkroom.policies import policy as policy_of
+    from darkroom.pipeline.policies import policy as policy_of
 
     show_json(policy_of(ctx.obj.target(), who))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command, keys
-from darkroom.terminal import Column, pictures, say, show_json, show_table, step
+from darkroom.cli.terminal import Column, pictures, say, show_json, show_table, step
 
 if TYPE_CHECKING:
-    from darkroom.letters import Done
-    from darkroom.target import Target
+    from darkroom.pipeline.letters import Done
+    from darkroom.pipeline.target import Target
 
 COLUMNS = (  # of letters.line
     Column("picture", "folded"),
@@ -80,7 +80,7 @@ def redrive(
 
     With --caption-failed or --caption-off it leaves the letters alone, and only captions pictures that succeeded.
     """
-    from darkroom import letters, results
+    from darkroom.pipeline import letters, results
 
     if reason and (status or include_rejected):
         raise typer.BadParameter("is a letter's, --status and --include-rejected are a row's", param_hint="--reason")
@@ -120,7 +120,7 @@ def redrive(
 
 
 def _show(done: "list[Done]", *, as_json: bool) -> None:
-    from darkroom import letters
+    from darkroom.pipeline import letters
 
     if as_json:
         show_json(done)

@@ -12,12 +12,12 @@ import typer
 
 from darkroom.cli.app import PICTURES, Json, Status, command, keys
 from darkroom.cli.follow import Follow, follow
+from darkroom.cli.terminal import FACTS, plain, show_json, show_table
 from darkroom.errors import DarkroomError
-from darkroom.terminal import FACTS, plain, show_json, show_table
 
 if TYPE_CHECKING:
-    from darkroom.results import Row
-    from darkroom.target import Target
+    from darkroom.pipeline.results import Row
+    from darkroom.pipeline.target import Target
 
 # What a cell must not begin with: https://owasp.org/www-community/attacks/CSV_Injection. Where numbers are written with
 # a comma, a spreadsheet begins a cell after a semicolon, quoted or not, and some do so after a tab or a new line.
@@ -72,7 +72,7 @@ def results(
     Status and dates are looked up in the index, so that few rows are read; without a status it is asked once for each.
     A prefix is not in the index: all rows of that status and time are read for it.
     """
-    from darkroom import results
+    from darkroom.pipeline import results
 
     if sum((as_csv, as_json)) > 1 or (as_csv and follow_on):
         raise typer.BadParameter("goes with neither --json nor --follow", param_hint="--csv")
@@ -104,7 +104,7 @@ def results(
 
 
 def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool, as_json: bool) -> None:
-    from darkroom import results
+    from darkroom.pipeline import results
 
     row = results.row(target, key)
     if status is not None and row["status"] != status:
@@ -120,7 +120,7 @@ def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool
 def show_csv(rows: Iterable["Row"]) -> None:
     """As the csv module reads it back, but for what a spreadsheet would run; on a terminal, which would obey what a key
     may contain, without that."""
-    from darkroom import results
+    from darkroom.pipeline import results
 
     shown: Any = plain if sys.stdout.isatty() else lambda value: value
     writer = csv.writer(sys.stdout, lineterminator="\n")  # typer.echo would take escape codes out of a key

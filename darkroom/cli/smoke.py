@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command
-from darkroom.terminal import say, show_json, show_table, step
+from darkroom.cli.terminal import say, show_json, show_table, step
 
 if TYPE_CHECKING:
-    from darkroom.smoke import Line
-    from darkroom.target import Target
+    from darkroom.pipeline.smoke import Line
+    from darkroom.pipeline.target import Target
 
 
 @command(
@@ -37,7 +37,7 @@ def smoke(
     end, also after Ctrl-C, what it made there. One execution is stopped on purpose: the alarms of failed executions
     and dead letters tell of it. Exit code 1 if a check failed.
     """
-    from darkroom.smoke import Smoke
+    from darkroom.pipeline.smoke import Smoke
 
     target: Target = ctx.obj.target()
     done: list[Line] = []
@@ -57,7 +57,7 @@ def smoke(
 
 
 def _show(done: "list[Line]", *, as_json: bool) -> None:
-    from darkroom.smoke import COLUMNS
+    from darkroom.pipeline.smoke import COLUMNS
 
     if as_json:
         show_json({"ok": all(line.state != "failed" for line in done), "checks": [line.document() for line in done]})

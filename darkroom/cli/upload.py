@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darkroom.cli.app import PICTURES, Json, command
-from darkroom.terminal import Column, show_json, show_table
+from darkroom.cli.terminal import Column, show_json, show_table
 
 if TYPE_CHECKING:
-    from darkroom.target import Target
+    from darkroom.pipeline.target import Target
 
 
 @command(
@@ -38,7 +38,7 @@ def upload(
     Ctrl-C begins no other upload, gives up those under way, and says which pictures S3 has: each is whole there or
     not at all.
     """
-    from darkroom import uploads
+    from darkroom.pipeline import uploads
 
     target: Target = ctx.obj.target()
     files = uploads.keys(paths, target.upload_prefix)

@@ -6,8 +6,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import DarkroomError
-from darkroom.executions import Definitions, Summary
-from darkroom.target import Target
+from darkroom.pipeline.executions import Definitions, Summary
+from darkroom.pipeline.target import Target
 
 if TYPE_CHECKING:
     import boto3

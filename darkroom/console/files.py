@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from darkroom.console.pages import NotFound, Pages
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 
 CHUNK = 256 * 1024  # bytes
 AVIF = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from darkroom import executions, letters, results
 from darkroom.console import charts
 from darkroom.console.pages import Pages
 from darkroom.console.results import STUCK, stuck
-from darkroom.results import ENDED, Row
-from darkroom.target import Target
+from darkroom.pipeline import executions, letters, results
+from darkroom.pipeline.results import ENDED, Row
+from darkroom.pipeline.target import Target
 
 MOST = 3000  # rows of each status: those of the span that are older are left out, and the page says so
 

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from darkroom import executions, letters, results
 from darkroom.console.pages import ENOUGH, NotFound, Pages, link
 from darkroom.console.results import original_of
 from darkroom.errors import explained
-from darkroom.letters import Done, Letter, Unreadable
-from darkroom.target import Target
+from darkroom.pipeline import executions, letters, results
+from darkroom.pipeline.letters import Done, Letter, Unreadable
+from darkroom.pipeline.target import Target
 
 SHOWN = 100  # letters at once: ten requests to SQS
 A_SECOND = 10  # executions started, as `darkroom redrive` has it

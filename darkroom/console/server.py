@@ -23,13 +23,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from darkroom import cloud, homes
+from darkroom.cli.terminal import say
 from darkroom.console import executions, files, health, letters, results, uploads
 from darkroom.console.connection import Connection
 from darkroom.console.guard import Guard
 from darkroom.console.pages import Pages
 from darkroom.errors import DarkroomError
-from darkroom.terminal import say
+from darkroom.local import cloud, homes
 
 STATIC = Path(__file__).parent / "static"
 USUAL_PORT = 8640

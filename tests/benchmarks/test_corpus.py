@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.pictures import corrupt_jpeg, photo, transparent_png
+from darkroom.local.pictures import corrupt_jpeg, photo, transparent_png
 
 ROOT = Path(__file__).resolve().parents[2]
 

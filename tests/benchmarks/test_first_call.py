@@ -9,7 +9,7 @@ import pytest
 from benchmarks import first_call
 from benchmarks.cold_start import ENVIRONMENT
 from benchmarks.process import in_new_process
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from functions.imaging import Target
 
 RENDITION = json.dumps(asdict(Target("webp", 128, 96, quality=80)))

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from darkroom.console.connection import Connection
 from darkroom.console.guard import ENTRANCE
 from darkroom.console.server import application
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.darkroom import conftest as stack
 
 _nobodys_environment, account, target = stack._nobodys_environment, stack.account, stack.target
@@ -27,7 +27,7 @@ def again(target: Target) -> Target:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """moto's queues hide nothing for a moment."""
-    monkeypatch.setattr("darkroom.letters.WAIT_SECONDS", 0)
+    monkeypatch.setattr("darkroom.pipeline.letters.WAIT_SECONDS", 0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from darkroom.console.connection import Connection, ReadOnlyError
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.console.conftest import Open, again
 
 

@@ -12,7 +12,7 @@ import pytest
 from darkroom.console.diagram import Chart, draw, lay_out, nested, way
 from darkroom.console.executions import marked, taken
 from darkroom.console.placeholder import data_uri, decode
-from darkroom.executions import State, read_history
+from darkroom.pipeline.executions import State, read_history
 from tests.darkroom.test_executions import history
 
 STATEMACHINE = Path(__file__).parents[2] / "statemachine"

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from darkroom.console import letters
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.console.conftest import Open, again
 from tests.console.test_views import ended, row
 from tests.darkroom.test_letters import pipelines, put
@@ -16,7 +16,7 @@ from tests.darkroom.test_letters import pipelines, put
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """moto waits as long as SQS is asked to; and nothing here is too fast for it."""
-    monkeypatch.setattr("darkroom.letters.WAIT_SECONDS", 0)
+    monkeypatch.setattr("darkroom.pipeline.letters.WAIT_SECONDS", 0)
     monkeypatch.setattr(letters, "A_SECOND", 1000)
 
 

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from darkroom.console import executions
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.console.test_views import run
 
 GROUP = "/aws/lambda/resize"

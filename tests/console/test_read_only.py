@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import letters
 from darkroom.console import connection, executions
 from darkroom.console.connection import READS, Connection, ReadOnlyError
-from darkroom.pictures import photo
-from darkroom.target import Target
+from darkroom.local.pictures import photo
+from darkroom.pipeline import letters
+from darkroom.pipeline.target import Target
 from tests.console.conftest import Open, again
 from tests.console.test_views import row, run
 from tests.darkroom.test_letters import pipelines, put
@@ -73,7 +73,7 @@ def test_every_view_of_a_read_only_page_shows_what_it_would_and_needs_each_read(
 ):
     """Without one of them, some view would be refused. The two of CloudFormation, which moto does not play here, are
     needed on the deployed stack (tests/e2e)."""
-    monkeypatch.setattr("darkroom.letters.WAIT_SECONDS", 0)
+    monkeypatch.setattr("darkroom.pipeline.letters.WAIT_SECONDS", 0)
     monkeypatch.setattr(executions, "log_groups", lambda _: {"Resize": "/resize"})
     target.logs.create_log_group(logGroupName="/resize")
     target.s3.put_object(Bucket="uploads", Key="raw/cat.jpg", Body=photo(64, 48))

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from darkroom import executions
-from darkroom.executions import Definitions
-from darkroom.results import written
-from darkroom.target import AWS_POLL_SECONDS, Target
+from darkroom.pipeline import executions
+from darkroom.pipeline.executions import Definitions
+from darkroom.pipeline.results import written
+from darkroom.pipeline.target import AWS_POLL_SECONDS, Target
 from tests.console.conftest import Open, again
 
 REFRESHES = 5

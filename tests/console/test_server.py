@@ -19,7 +19,7 @@ import pytest
 from darkroom.console import server
 from darkroom.console.connection import Connection
 from darkroom.errors import DarkroomError, TargetError
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.browser import chromium, console
 
 

@@ -16,12 +16,12 @@ from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.testclient import TestClient
 
-from darkroom import executions, letters
 from darkroom.console import health, uploads
 from darkroom.errors import TargetError
-from darkroom.executions import Definitions, State
-from darkroom.pictures import photo
-from darkroom.target import Target
+from darkroom.local.pictures import photo
+from darkroom.pipeline import executions, letters
+from darkroom.pipeline.executions import Definitions, State
+from darkroom.pipeline.target import Target
 from tests.console.conftest import Open, again
 from tests.darkroom.test_letters import inputs, left, pipelines, put
 

@@ -17,7 +17,7 @@ from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.aws import create_results_table
 
 REGION = "eu-central-1"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from darkroom import executions, results
-from darkroom.target import Target
+from darkroom.pipeline import executions, results
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from darkroom.cli import app
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
 COMMANDS = typer.main.get_command(app).commands

@@ -15,9 +15,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from darkroom import cloud, deploy
-from darkroom.cloud import Cloud
-from darkroom.target import local
+from darkroom.local import cloud, deploy
+from darkroom.local.cloud import Cloud
+from darkroom.pipeline.target import local
 from tests.commands import started
 from tests.darkroom.conftest import darkroom
 

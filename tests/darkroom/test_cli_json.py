@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from darkroom.cli import app
-from darkroom.target import Target
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 from tests.schemas import FOLDER, document, schema
 
@@ -51,7 +51,7 @@ def picture(target: Target) -> str:
 def test_what_is_printed_is_one_document_of_its_schema(
     command: str, name: str, code: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("darkroom.doctor.NODE", 99)  # something is missing, whatever this machine has
+    monkeypatch.setattr("darkroom.pipeline.doctor.NODE", 99)  # something is missing, whatever this machine has
     result = darkroom("--aws", *command.split(), "--json")
     assert result.exit_code == code
     assert document(name, result.stdout) or command.endswith("DELETED")

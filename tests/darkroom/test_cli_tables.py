@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from darkroom.cli.results import moment
-from darkroom.results import CSV_COLUMNS, nearest
-from darkroom.target import Target
-from darkroom.terminal import Column, plain, table
+from darkroom.cli.terminal import Column, plain, table
+from darkroom.pipeline.results import CSV_COLUMNS, nearest
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
 OURS = re.compile(r"\x1b\[[0-9;]*m")  # colours and bold, which Rich sends itself

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom import cloud, deploy
-from darkroom.cloud import Cloud
 from darkroom.errors import CloudError
-from darkroom.target import local
+from darkroom.local import cloud, deploy
+from darkroom.local.cloud import Cloud
+from darkroom.pipeline.target import local
 from tests.darkroom.conftest import darkroom
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from darkroom import demo, uploads
 from darkroom.cli import local
-from darkroom.cloud import Cloud
-from darkroom.target import Target
-from darkroom.uploads import Ended, Upload
+from darkroom.local import demo
+from darkroom.local.cloud import Cloud
+from darkroom.pipeline import uploads
+from darkroom.pipeline.target import Target
+from darkroom.pipeline.uploads import Ended, Upload
 from tests.darkroom.conftest import darkroom
 
 

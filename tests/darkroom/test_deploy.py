@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from darkroom import deploy
-from darkroom.cloud import Cloud
 from darkroom.errors import DeployError
+from darkroom.local import deploy
+from darkroom.local.cloud import Cloud
 
 
 class Cdk:

@@ -15,10 +15,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
-from darkroom import cloud, deploy, doctor
-from darkroom.doctor import Doctor
 from darkroom.errors import DeployError
-from darkroom.target import Target
+from darkroom.local import cloud, deploy
+from darkroom.pipeline import doctor
+from darkroom.pipeline.doctor import Doctor
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import REGION, Stacks, darkroom
 
 PROFILE = "eu.amazon.nova-lite-v1:0"

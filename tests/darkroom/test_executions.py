@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from darkroom import executions
-from darkroom.executions import State, documents, in_words, line, read_history, tree
-from darkroom.target import Target
+from darkroom.pipeline import executions
+from darkroom.pipeline.executions import State, documents, in_words, line, read_history, tree
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
 

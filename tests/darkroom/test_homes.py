@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import cloud, homes
+from darkroom.local import cloud, homes
 from tests.darkroom.conftest import darkroom
 
 

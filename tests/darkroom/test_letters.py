@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from darkroom.letters import count, recaption, redrive, redrive_letters
-from darkroom.target import Target
+from darkroom.pipeline.letters import count, recaption, redrive, redrive_letters
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
 
@@ -44,7 +44,7 @@ def inputs(target: Target, machine: str = "StateMachineArn") -> list[dict[str, A
 @pytest.fixture(autouse=True)
 def _no_long_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     """moto waits the whole second that SQS may take to ask all its servers."""
-    monkeypatch.setattr("darkroom.letters.WAIT_SECONDS", 0)
+    monkeypatch.setattr("darkroom.pipeline.letters.WAIT_SECONDS", 0)
 
 
 def test_the_pipelines_own_letter_is_redriven_with_its_original_event(target: Target):
@@ -98,7 +98,7 @@ def test_a_letter_stays_when_its_execution_cannot_be_started(target: Target, mon
 def test_a_letter_that_comes_twice_starts_one_execution(target: Target, monkeypatch: pytest.MonkeyPatch):
     """SQS delivers at least once, and a deletion may get lost."""
     put(target, pipelines("raw/cat.jpg"), reason="FAILED")
-    monkeypatch.setattr("darkroom.letters.HIDDEN_SECONDS", 0)
+    monkeypatch.setattr("darkroom.pipeline.letters.HIDDEN_SECONDS", 0)
     monkeypatch.setattr(target.sqs, "delete_message", lambda **_: None)
     letters = redrive(target)
     first, second = next(letters), next(letters)
@@ -272,8 +272,8 @@ def test_executions_are_started_at_a_bounded_rate(target: Target, monkeypatch: p
     for name in ("cat", "dog", "emu"):
         put(target, pipelines(f"raw/{name}.jpg"), reason="FAILED")
     slept: list[float] = []
-    monkeypatch.setattr("darkroom.letters.monotonic", lambda: 0.0)
-    monkeypatch.setattr("darkroom.letters.sleep", slept.append)
+    monkeypatch.setattr("darkroom.pipeline.letters.monotonic", lambda: 0.0)
+    monkeypatch.setattr("darkroom.pipeline.letters.sleep", slept.append)
     assert len(list(redrive(target, rate=4))) == 3
     assert slept == [0.25, 0.25]
 
@@ -286,7 +286,7 @@ def test_an_interrupt_leaves_the_rest_in_the_queue_and_says_what_was_done(
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("darkroom.letters.sleep", interrupt)
+    monkeypatch.setattr("darkroom.pipeline.letters.sleep", interrupt)
     result = darkroom("--aws", "redrive", "--json")
     assert result.exit_code != 0
     [done] = json.loads(result.stdout)

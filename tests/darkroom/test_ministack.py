@@ -11,9 +11,9 @@ import pytest
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from darkroom import ministack
-from darkroom.cloud import ACCOUNT, REGION
-from darkroom.ministack import layers, processes
+from darkroom.local import ministack
+from darkroom.local.cloud import ACCOUNT, REGION
+from darkroom.local.ministack import layers, processes
 
 PATIENCE = 60  # seconds
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.policies import FOLDER
+from darkroom.pipeline.policies import FOLDER
 from tests.darkroom.conftest import darkroom
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from darkroom.errors import TargetError
-from darkroom.letters import recaption
-from darkroom.target import Target
+from darkroom.pipeline.letters import recaption
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import Stacks, darkroom
 from tests.schemas import document
 
@@ -115,7 +115,7 @@ def test_an_interrupt_leaves_the_other_captions_as_they_are(target: Target, monk
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("darkroom.letters.sleep", interrupt)
+    monkeypatch.setattr("darkroom.pipeline.letters.sleep", interrupt)
     result = darkroom("--aws", "redrive", "--caption-failed", "--json")
     assert result.exit_code != 0
     assert len(json.loads(result.stdout)) == len(started(target)) == 1

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from darkroom import results
 from darkroom.errors import TargetError
-from darkroom.target import Target
+from darkroom.pipeline import results
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
 ROWS = [

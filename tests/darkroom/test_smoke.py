@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from darkroom import smoke
-from darkroom.target import Target
+from darkroom.pipeline import smoke
+from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 from tests.schemas import document
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from botocore.utils import JSONFileCache, LoginTokenLoader
 
-from darkroom import homes
-from darkroom.cloud import Cloud
 from darkroom.errors import TargetError
-from darkroom.target import Target, choose, local
+from darkroom.local import homes
+from darkroom.local.cloud import Cloud
+from darkroom.pipeline.target import Target, choose, local
 from tests.darkroom.conftest import REGION, Stacks, darkroom
 
 

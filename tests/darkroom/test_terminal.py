@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from darkroom import terminal, uploads
-from darkroom.target import Target
+from darkroom.cli import terminal
+from darkroom.pipeline import uploads
+from darkroom.pipeline.target import Target
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom import uploads
 from darkroom.errors import TargetError
-from darkroom.target import Target
-from darkroom.uploads import Upload
+from darkroom.pipeline import uploads
+from darkroom.pipeline.target import Target
+from darkroom.pipeline.uploads import Upload
 from tests.darkroom.conftest import Stacks, darkroom
 
 

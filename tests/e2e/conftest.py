@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom import cloud as local_cloud
-from darkroom.cloud import Cloud
-from darkroom.deploy import deploy
-from darkroom.executions import picture_key
-from darkroom.target import Target, local
+from darkroom.local import cloud as local_cloud
+from darkroom.local.cloud import Cloud
+from darkroom.local.deploy import deploy
+from darkroom.pipeline.executions import picture_key
+from darkroom.pipeline.target import Target, local
 from tests.commands import started
 
 ALLOWED = "http://localhost:3000"  # the web page that may call the local cloud

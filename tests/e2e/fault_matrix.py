@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed, eventually, own_cloud
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 from tests.statemachine.engine import states

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
-from darkroom.executions import picture_key
-from darkroom.pictures import corrupt_jpeg, photo
+from darkroom.local.pictures import corrupt_jpeg, photo
+from darkroom.pipeline.executions import picture_key
 from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 

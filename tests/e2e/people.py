@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from darkroom.policies import policy
+from darkroom.pipeline.policies import policy
 from tests.e2e.conftest import Deployed
 
 # Of the calls whose grant has another name.

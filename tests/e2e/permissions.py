@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.terminal import say, show_table, step
+from darkroom.cli.terminal import say, show_table, step
 from tests.e2e.conftest import Deployed, own_cloud
 from tests.e2e.load import Load, Seen, letters
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from benchmarks.cost import ALARMS
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"

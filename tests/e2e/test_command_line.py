@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed
 from tests.schemas import document
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from tests.browser import Served, chromium, console, serious_violations
 from tests.e2e.conftest import PATIENCE, Deployed, eventually
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom.cloud import ACCOUNT, REGION
-from darkroom.deploy import deploy
-from darkroom.pictures import photo
+from darkroom.local.cloud import ACCOUNT, REGION
+from darkroom.local.deploy import deploy
+from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed, started_cloud
 from tests.e2e.permissions import ROLES, Stack
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from stacks.dashboard import WHAT_HAPPENED, WHY_REJECTED
 from tests.e2e.conftest import Deployed, FunctionRole, eventually
 

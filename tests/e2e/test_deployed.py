@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
-from darkroom.deploy import deploy
-from darkroom.pictures import corrupt_jpeg, photo
+from darkroom.local.deploy import deploy
+from darkroom.local.pictures import corrupt_jpeg, photo
 from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import faulty
 

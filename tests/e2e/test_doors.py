@@ -18,7 +18,7 @@ import pytest
 from botocore.client import Config
 from botocore.exceptions import ClientError
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from tests.browser import chromium
 from tests.e2e.conftest import ALLOWED, Deployed
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.pictures import corrupt_jpeg, photo
+from darkroom.local.pictures import corrupt_jpeg, photo
 from tests.e2e.conftest import Deployed, eventually
 
 LONGEST = "raw/" + "📷é" * 170  # 4 bytes, and 6 for each pair: 1,024

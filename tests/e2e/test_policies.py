@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from darkroom import cloud
 from darkroom.console.connection import Connection
 from darkroom.console.pages import ENOUGH
 from darkroom.console.server import application
-from darkroom.pictures import photo
-from darkroom.target import STACK, choose
+from darkroom.local import cloud
+from darkroom.local.pictures import photo
+from darkroom.pipeline.target import STACK, choose
 from tests.darkroom.conftest import darkroom
 from tests.e2e.conftest import Deployed, FunctionRole, eventually
 from tests.e2e.people import granted, person

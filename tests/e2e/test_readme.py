@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from darkroom.cloud import Cloud
-from darkroom.pictures import draw
+from darkroom.local.cloud import Cloud
+from darkroom.local.pictures import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 LATER = re.findall(r"^ +- ([a-z-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)

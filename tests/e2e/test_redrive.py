@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed, FunctionRole, eventually
 from tests.e2e.faulty import ALWAYS, faulty
 from tests.e2e.load import letters

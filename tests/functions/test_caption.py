@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from botocore.stub import ANY, Stubber
 from PIL import Image
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from functions import caption
 from functions.storage import storage
 

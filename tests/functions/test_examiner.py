@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from functions import examiner
 from functions.examiner import Examiner
 from functions.imaging import Facts, Limits, Rejected, examine

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import ExifTags, Image
 
-from darkroom.pictures import photo
+from darkroom.local.pictures import photo
 from functions import resize, validate
 from functions.imaging import Rejected
 from tests.functions.conftest import RENDITIONS, UPLOADS

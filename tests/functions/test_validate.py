@@ -15,7 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from darkroom.pictures import corrupt_jpeg, photo
+from darkroom.local.pictures import corrupt_jpeg, photo
 from functions import validate
 from functions.keys import rendition_key
 from functions.storage import Storage

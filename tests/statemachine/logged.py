@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from darkroom.terminal import show_table
+from darkroom.cli.terminal import show_table
 from tests.statemachine import engine
 from tests.statemachine.engine import ACCOUNT, ENGINES, REGION, accepts, event
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image, ImageDraw
 
-from darkroom.pictures import ORIENTATION, landscape
+from darkroom.local.pictures import ORIENTATION, landscape
 from functions.imaging import Limits, Rejected, Target, av1, examine, for_caption, isobmff, render
 
 LIMITS = Limits(10**7, 10**6)

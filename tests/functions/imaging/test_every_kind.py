@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 from PIL import Image
 
-from darkroom.pictures import ORIENTATION, STORED
+from darkroom.local.pictures import ORIENTATION, STORED
 from functions.imaging import Limits, Target, examine, render
 
 WIDTH, HEIGHT = 24, 16

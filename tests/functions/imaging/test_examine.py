@@ -9,7 +9,7 @@ import zlib
 import pytest
 from PIL import Image, ImageCms
 
-from darkroom.pictures import (
+from darkroom.local.pictures import (
     ORIENTATION,
     STORED,
     animated_gif,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.pictures import landscape
+from darkroom.local.pictures import landscape
 from functions.imaging import Limits, Rejected, Target, examine, for_caption, render
 from tests.functions.imaging.test_every_kind import KINDS, chunk, encoded
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageStat
 
-from darkroom.pictures import ORIENTATION, STORED, animated_gif, landscape, photo
+from darkroom.local.pictures import ORIENTATION, STORED, animated_gif, landscape, photo
 from functions.imaging import Limits, Target, examine, for_caption, plan, render
 from functions.imaging.plan import RenditionSetting
 

@@ -16,11 +16,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from darkroom import cloud
-from darkroom.cloud import PROJECT
+from darkroom.cli.terminal import size
 from darkroom.errors import DeployError, explained
-from darkroom.target import WITHOUT_IT, Target, choose, meant_elsewhere
-from darkroom.terminal import size
+from darkroom.local import cloud
+from darkroom.local.cloud import PROJECT
+from darkroom.pipeline.target import WITHOUT_IT, Target, choose, meant_elsewhere
 
 OUTPUTS = ("UploadsBucketName", "RenditionsBucketName", "ResultsTableName", "StateMachineArn", "DeadLetterQueueUrl")
 PYTHONS = ((3, 11), (3, 14))
@@ -270,7 +270,7 @@ class Doctor:
         return "missing", said, self._target.deploy_with
 
     def _synthesised(self) -> dict[str, Any]:
-        from darkroom.deploy import chosen_settings, local_settings, template
+        from darkroom.local.deploy import chosen_settings, local_settings, template
 
         running = cloud.running(self._home)
         settings = {} if self._aws or running is None else {**local_settings(), **chosen_settings(running)}

@@ -13,9 +13,9 @@ from itertools import count, islice
 from operator import and_
 from typing import Any, NamedTuple
 
+from darkroom.cli.terminal import Column, size
 from darkroom.errors import TargetError
-from darkroom.target import Target
-from darkroom.terminal import Column, size
+from darkroom.pipeline.target import Target
 
 Row = dict[str, Any]
 

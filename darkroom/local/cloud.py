@@ -30,10 +30,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from darkroom import homes
 from darkroom.errors import CloudError
+from darkroom.local import homes
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 LOOPBACK = "127.0.0.1"
@@ -269,7 +269,7 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
     theirs = {name: value for name, value in env.items() if name.upper().startswith(PASSED_ON)}
     with open(home / "cloud.log", "w", opener=homes.private) as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "darkroom.cloud", str(home), str(listening.fileno())],
+            [sys.executable, "-m", "darkroom.local.cloud", str(home), str(listening.fileno())],
             env={**theirs, **_variables(home, port), **settings},
             cwd=home,
             stdin=subprocess.DEVNULL,
@@ -314,7 +314,7 @@ def _until(seconds: float) -> Iterator[None]:
 
 def _stand_a_gate_before() -> None:
     """Before MiniStack, whichever version it is: without what the gate needs of it, it lets nobody in."""
-    from darkroom.gate import Gate, salt_the_functions_keys, verify_roots_signature
+    from darkroom.local.gate import Gate, salt_the_functions_keys, verify_roots_signature
 
     verify_roots_signature()
     salt_the_functions_keys(os.environ["AWS_SECRET_ACCESS_KEY"])
@@ -333,7 +333,7 @@ def _serve(home: Path, listening: int) -> None:
     from hypercorn.config import Config
     from hypercorn.run import run
 
-    from darkroom.ministack import add_to_ministack
+    from darkroom.local.ministack import add_to_ministack
 
     _stand_a_gate_before()
     add_to_ministack()

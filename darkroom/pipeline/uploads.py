@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from darkroom import results
+from darkroom.cli.terminal import Column, pictures, plain, progress, say, seconds, size
 from darkroom.errors import DarkroomError, TargetError
-from darkroom.results import ENDED, Row
-from darkroom.target import Target
-from darkroom.terminal import Column, pictures, plain, progress, say, seconds, size
+from darkroom.pipeline import results
+from darkroom.pipeline.results import ENDED, Row
+from darkroom.pipeline.target import Target
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3

@@ -5,11 +5,11 @@ import shlex
 import time
 from pathlib import Path
 
-from darkroom import uploads
-from darkroom.cloud import Cloud
+from darkroom.cli.terminal import say, show_table, step
 from darkroom.errors import TargetError
-from darkroom.target import Target, local
-from darkroom.terminal import say, show_table, step
+from darkroom.local.cloud import Cloud
+from darkroom.pipeline import uploads
+from darkroom.pipeline.target import Target, local
 
 PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
 
@@ -43,7 +43,7 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
     """
     target = local(cloud)
     if pictures is None:
-        from darkroom.pictures import draw
+        from darkroom.local.pictures import draw
 
         pictures = cloud.home / "demo"
         with step(f"Drawing pictures into {pictures}"):

@@ -1,6 +1,6 @@
 """Draw the way of the picture, from the state machine's own file, as the Mermaid diagram of docs/workflow.md.
 
-`python -m darkroom.diagram docs/workflow.md` writes it between the two markers.
+`python -m pages.diagram docs/workflow.md` writes it between the two markers.
 """
 
 from __future__ import annotations

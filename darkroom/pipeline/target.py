@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkroom import cloud
 from darkroom.errors import TargetError
+from darkroom.local import cloud
 
 if TYPE_CHECKING:
     import boto3

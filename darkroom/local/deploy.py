@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkroom import homes
-from darkroom.cloud import ACCOUNT, PROJECT, REGION, Cloud
+from darkroom.cli.terminal import News, say, step
 from darkroom.errors import DeployError
-from darkroom.terminal import News, say, step
+from darkroom.local import homes
+from darkroom.local.cloud import ACCOUNT, PROJECT, REGION, Cloud
 
 CDK = PROJECT / "node_modules" / ".bin" / "cdk"
 
@@ -135,7 +135,7 @@ def _settings_file(cloud: Cloud) -> Path:
 
 
 def _bootstrapped(cloud: Cloud) -> bool:
-    from darkroom.target import local
+    from darkroom.pipeline.target import local
 
     return "CDKToolkit" in {stack["StackName"] for stack in local(cloud).stacks.describe_stacks()["Stacks"]}
 

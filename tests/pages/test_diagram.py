@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.diagram import BEGIN, DEFINITION, END, draw, replace_diagram
+from pages.diagram import BEGIN, DEFINITION, END, draw, replace_diagram
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "workflow.md"
 MACHINE = {
@@ -107,6 +107,6 @@ def test_a_page_without_a_place_for_it_is_left_alone(page):
 
 
 def test_the_page_shows_the_state_machine_as_it_is():
-    """`python -m darkroom.diagram docs/workflow.md` brings it up to date."""
+    """`python -m pages.diagram docs/workflow.md` brings it up to date."""
     page = PAGE.read_text()
     assert replace_diagram(page, draw(json.loads(DEFINITION.read_text()))) == page

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from darkroom import results
+from darkroom.cli.terminal import FACTS, Column, draw, plain, seconds, show_table
 from darkroom.errors import TargetError
-from darkroom.target import Target
-from darkroom.terminal import FACTS, Column, draw, plain, seconds, show_table
+from darkroom.pipeline import results
+from darkroom.pipeline.target import Target
 
 if TYPE_CHECKING:
     from rich.tree import Tree

@@ -11,9 +11,9 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from darkroom import results
 from darkroom.errors import TargetError
-from darkroom.target import Target
+from darkroom.pipeline import results
+from darkroom.pipeline.target import Target
 
 # While this long nobody else is given a letter that was read: time to start its execution, and many more.
 HIDDEN_SECONDS = 120

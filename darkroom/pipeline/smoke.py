@@ -17,12 +17,12 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar
 
-from darkroom import executions, letters, results, uploads
+from darkroom.cli.terminal import Column, pictures, seconds
 from darkroom.errors import explained
-from darkroom.pictures import photo
-from darkroom.results import Row
-from darkroom.target import Target
-from darkroom.terminal import Column, pictures, seconds
+from darkroom.local.pictures import photo
+from darkroom.pipeline import executions, letters, results, uploads
+from darkroom.pipeline.results import Row
+from darkroom.pipeline.target import Target
 
 Found = TypeVar("Found")
 Check = Callable[[], str]

@@ -17,7 +17,7 @@ def add_to_ministack() -> None:
             "MiniStack is %s, not %s: nothing is added to it", version("ministack"), WRITTEN_FOR
         )
         return
-    from darkroom.ministack import layers, processes, workflow_calls
+    from darkroom.local.ministack import layers, processes, workflow_calls
 
     workflow_calls.add()
     layers.add()

@@ -4,8 +4,8 @@ import json
 from string import Template
 from typing import Any
 
-from darkroom.cloud import PROJECT
-from darkroom.target import Target
+from darkroom.local.cloud import PROJECT
+from darkroom.pipeline.target import Target
 
 FOLDER = PROJECT / "docs" / "policies"
 
