@@ -48,7 +48,7 @@ def doctor(
         for one in done:
             lines.append((one.name, one.state, one.found))
             if one.fix:
-                lines.append(("", "", f"-> {one.fix}"))
+                lines.append(("", "", f"-> {one.fix}  ({one.page})"))
         show_table(COLUMNS, lines)
         say("Nothing is missing" if not missing else f"Missing: {', '.join(one.name for one in missing)}")
     if missing:

@@ -54,5 +54,6 @@ def upload(
         show_json([one.document() for one in ended])
     else:
         show_table(uploads.COLUMNS, map(uploads.line, sorted(ended, key=lambda end: end.upload.key)))
+    uploads.explain_errors(ended)
     uploads.explain_silence(target, ended)
     uploads.require_verdicts(ended)

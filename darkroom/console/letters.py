@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from darkroom import documentation
 from darkroom.console.pages import ENOUGH, NotFound, Pages, link
 from darkroom.console.results import original_of
 from darkroom.errors import explained
@@ -114,6 +115,7 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
         "letters.html",
         target=target,
         waiting_letters=waiting,
+        entry=documentation.LETTERS,
         shown=[shown(letter) for letter in waiting.letters],
         # where some letters were not seen, theirs would seem to have none
         without_letter=_failed_without(target, waiting.letters)

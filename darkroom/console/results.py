@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from darkroom import documentation
 from darkroom.cli.terminal import as_json
 from darkroom.console import placeholder
 from darkroom.console.pages import NotFound, Pages, link
@@ -21,6 +22,7 @@ COUNTED = 1000  # rows of each status, and then it is only said that there are m
 STUCK = timedelta(minutes=20)  # a picture takes seconds; one whose caption waits for a busy model takes 17 minutes more
 LARGEST_PREVIEW = 4 * 1024 * 1024  # bytes of an original on the wall, where there is no rendition
 SHOWN_BY_BROWSERS = ("jpeg", "png", "gif", "webp", "avif", "bmp")
+SHOWN_ELSEWHERE = ("renditions.", "notes", results.EXPLAINED)  # of the row's facts
 EXAMPLE_HOST = "https://images.example.com/"
 
 
@@ -123,8 +125,9 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
         browser_shows=browser_shows,
         srcset=srcset(row, host),
         host=host,
-        facts=[(name, value) for name, value in results.facts(row) if not name.startswith(("renditions.", "notes"))],
+        facts=[(name, value) for name, value in results.facts(row) if not name.startswith(SHOWN_ELSEWHERE)],
         document=as_json(row, indent=2),
+        entry=documentation.of_row(row),
     )
 
 

@@ -51,6 +51,7 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
     files = uploads.keys([pictures], target.upload_prefix)
     ended = sorted(uploads.watch(target, files, PATIENCE), key=lambda end: end.upload.key)
     show_table(uploads.COLUMNS, map(uploads.line, ended))
+    uploads.explain_errors(ended)
     uploads.require_verdicts(ended)
     with step(f"Delivering the event of {ended[0].upload.key} a second time, which ends as a Duplicate"):
         _deliver_again(target, ended[0])

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from darkroom import documentation
 from darkroom.cli.terminal import size
 from darkroom.errors import DeployError, explained
 from darkroom.local import cloud
@@ -30,12 +31,29 @@ BOOTSTRAP = 6  # the version that the CDK's own synthesiser asks for
 PLACES = 1_000  # what AWS gives an account that it knows
 NAMED = 5  # of many, so many are named
 
+# Of each check, where the documentation says more.
+ENTRIES = {
+    **dict.fromkeys(
+        ("Python", "Python packages", "node", "npm", "CDK command line", "stack"), "commands.md#what-is-missing-here"
+    ),
+    "disk": "local-cloud.md#its-files",
+    "shell": "upload.md#which-cloud-it-talks-to",
+    "port": "local-cloud.md",
+    "local cloud": "local-cloud.md",
+    "credentials and region": "access.md#who-may-work-with-it",
+    "CDK bootstrap": "deploy.md",
+    "functions at once": "scale.md#what-to-ask-aws-for",
+    "stack's version": "upgrade.md#to-a-newer-version",
+    "model for captions": "deploy.md#the-model-for-captions",
+}
+
 
 @dataclass(frozen=True)
 class Check:
     """`note` is nothing to put right. `skipped` could not be looked at, for want of what an earlier check names."""
 
     name: str
+    page: str  # of the documentation
     state: Literal["ok", "missing", "note", "skipped"]
     found: str
     fix: str | None = None
@@ -76,16 +94,17 @@ class Doctor:
     def _checked(self, name: str, look: Callable[[], Any]) -> Check:
         from botocore.exceptions import ClientError
 
+        page = f"{documentation.PAGES}/{ENTRIES[name]}"
         try:
-            return Check(name, *look())
+            return Check(name, page, *look())
         except Exception as error:
             line = explained(error)
             if line is None:
                 raise
             if isinstance(error, ClientError):  # in AWS's words
-                return Check(name, "missing", line, "sign in again, or have the account's owner allow it")
+                return Check(name, page, "missing", line, "sign in again, or have the account's owner allow it")
             told, _, fix = line.rpartition(": ")
-            return Check(name, "missing", told, fix)
+            return Check(name, page, "missing", told, fix)
 
     @cached_property
     def _target(self) -> Target:
@@ -223,7 +242,7 @@ class Doctor:
                 raise
             return "note", "not known", "have lambda:GetAccountSettings allowed, or see Service Quotas"
         if places < PLACES:
-            fix = 'ask for more in Service Quotas, "Concurrent executions" of AWS Lambda: docs/scale.md'
+            fix = 'ask for more in Service Quotas, "Concurrent executions" of AWS Lambda'
             return "note", f"{places:,}: some {max(1, places // 2):,} pictures a second, and bursts take long", fix
         return "ok", f"{places:,}", None
 

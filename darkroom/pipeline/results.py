@@ -13,6 +13,7 @@ from itertools import count, islice
 from operator import and_
 from typing import Any, NamedTuple
 
+from darkroom import documentation
 from darkroom.cli.terminal import Column, size
 from darkroom.errors import TargetError
 from darkroom.pipeline.target import Target
@@ -21,6 +22,7 @@ Row = dict[str, Any]
 
 ENDED = ("SUCCEEDED", "REJECTED", "FAILED", "DELETED")
 STATUSES = ("PROCESSING", *ENDED)
+EXPLAINED = "explained in"  # what a person reads before the entry in the documentation
 LATEST = "9999"  # later than any time a row has
 
 COLUMNS = (
@@ -322,9 +324,12 @@ def by_width(found: Row) -> list[str]:
 
 
 def facts(found: Row) -> Iterator[tuple[str, object]]:
-    """Everything in the row, one line each; a map in it becomes `renditions.small.width` and so on."""
-    for name in sorted(found, key=_place):
-        yield from _flat(name, found[name])
+    """Everything in the row, one line each; a map in it becomes `renditions.small.width` and so on. An error
+    comes with its entry in the documentation."""
+    entry = documentation.of_row(found)
+    told = found | {EXPLAINED: entry} if entry else found
+    for name in sorted(told, key=_place):
+        yield from _flat(name, told[name])
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, object]]:
@@ -336,7 +341,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, object]]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    first = ("key", "status", "error")
+    first = ("key", "status", "error", EXPLAINED)
     return (first.index(name) if name in first else len(first), name)
 
 

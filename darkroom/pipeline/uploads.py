@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from darkroom import documentation
 from darkroom.cli.terminal import Column, pictures, plain, progress, say, seconds, size
 from darkroom.errors import DarkroomError, TargetError
 from darkroom.pipeline import results
@@ -295,6 +296,12 @@ def explain_silence(target: Target, ended: Sequence[Ended]) -> None:
             f"{pictures(len(silent))} without a row, and the stack is new. On AWS, S3 needs about five minutes after"
             " the first deployment until it tells of uploads: upload again what has no row by then."
         )
+
+
+def explain_errors(ended: Sequence[Ended]) -> None:
+    """Say where the documentation explains what is not a success."""
+    if entries := documentation.of_rows(end.row for end in ended if end.row):
+        say(f"The errors are explained in {', '.join(entries)}")
 
 
 def require_verdicts(ended: Sequence[Ended]) -> None:

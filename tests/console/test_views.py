@@ -145,6 +145,21 @@ def test_keys_are_shown_and_never_run(target: Target, page: TestClient):
     assert keys(page.get("/results").text)[-1] == NASTY
 
 
+def test_an_error_and_a_dead_letter_name_their_entry_in_the_documentation(target: Target, page: TestClient):
+    row(target, "raw/cat.jpg", "REJECTED", error={"code": "corrupt", "message": "half of it"})
+    row(target, "raw/dog.jpg", caption={"status": "FAILED", "reason": "ModelBusy"})
+    put(target, pipelines("raw/cow.jpg"), reason="FAILED")
+    shown = {
+        path: plain(page.get(path).text)
+        for path in ("/picture?key=raw/cat.jpg", "/picture?key=raw/dog.jpg", "/letters")
+    }
+    assert [re.findall(r"Explained in (\S+)", text) for text in shown.values()] == [
+        ["docs/results.md#corrupt"],
+        ["docs/runbook.md#failedcaptions"],
+        ["docs/executions.md#dead-letters"],
+    ]
+
+
 def test_a_command_to_copy_does_only_what_it_says(target: Target, page: TestClient):
     """A key is one word of it; one that a shell or a terminal would obey is in none."""
     error = {"code": "Lambda.Unknown", "message": "the function died"}

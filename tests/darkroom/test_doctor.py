@@ -71,13 +71,15 @@ def test_where_nothing_is_missing_all_is_ok():
 
 
 @pytest.mark.usefixtures("healthy")
-def test_for_a_person_each_check_is_a_line_and_the_fix_is_below(monkeypatch: pytest.MonkeyPatch):
+def test_for_a_person_each_check_is_a_line_with_the_fix_and_its_page_below(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor, "NODE", 99)
     result = darkroom("--aws", "doctor")
     assert result.exit_code == 1
     [place] = [place for place, line in enumerate(result.stdout.splitlines()) if line.startswith("node ")]
     assert "missing" in result.stdout.splitlines()[place]
-    assert "-> install node 99 or newer" in result.stdout.splitlines()[place + 1]
+    below = result.stdout.splitlines()[place + 1]
+    assert "-> install node 99 or newer" in below
+    assert below.endswith("(docs/commands.md#what-is-missing-here)")
     assert result.stderr.splitlines()[-1] == "Missing: node"
 
 

@@ -1,6 +1,7 @@
 """Rows come back as they are: newest first, numbers as numbers, one found with or without the prefix."""
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -106,6 +107,13 @@ def test_a_row_as_json_has_numbers_not_text(key: str):
 def test_a_list_as_json_is_one_document():
     result = darkroom("--aws", "results", "--status", "REJECTED", "--json")
     assert [row["error"]["code"] for row in json.loads(result.stdout)] == ["corrupt"]
+
+
+@pytest.mark.parametrize("command", ["results", "inspect"])
+def test_what_is_wrong_with_one_picture_comes_with_its_entry_in_the_documentation(command: str):
+    rejected, fine = (darkroom("--aws", command, key).stdout for key in ("bad.jpg", "old.jpg"))
+    assert re.search(r"^explained in +docs/results.md#corrupt$", rejected, re.MULTILINE)
+    assert "docs/" not in fine
 
 
 def test_the_table_shows_why_a_picture_was_rejected():

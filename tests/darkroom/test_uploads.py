@@ -221,6 +221,20 @@ def test_ctrl_c_says_how_far_it_came(
     assert "Stopped with 1 of 2 at their end" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("target")
+def test_an_upload_says_where_its_errors_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each entry once, below the table."""
+
+    def ended(code: str) -> uploads.Ended:
+        row = {"key": "raw/cat.jpg", "status": "REJECTED", "error": {"code": code, "message": "m"}}
+        return uploads.Ended(UPLOAD, "REJECTED", row, 1.0)
+
+    monkeypatch.setattr(uploads, "watch", lambda *_: [ended("corrupt"), ended("empty"), ended("corrupt")])
+    result = darkroom("--aws", "upload", file(tmp_path / "cat.jpg"))
+    entries = "docs/results.md#corrupt, docs/results.md#empty"
+    assert result.stderr.splitlines()[-1] == f"The errors are explained in {entries}"
+
+
 def test_the_line_of_an_upload_names_its_renditions_and_what_was_said_of_it():
     renditions = {
         "thumb": {"width": 128, "bytes": 900},

@@ -8,9 +8,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from darkroom import documentation
+from darkroom.cli.redrive import Reason
+from darkroom.pipeline.doctor import ENTRIES
 from functions.imaging import RejectCode
 from pages import commands
-from pages.links import AT_THE_ROOT, DOCS, ROOT
+from pages.links import AT_THE_ROOT, DOCS, ROOT, headings
 from stacks.settings import Rendition, Settings
 from tests.statemachine.engine import DELETION, IMAGES, RECAPTION, definition, states
 
@@ -74,7 +77,26 @@ def test_the_commands_are_documented_as_their_help_says():
 def test_every_reject_code_is_documented_and_no_other_is():
     """`tests/test_places.py` compares the codes with those that the functions raise."""
     section = (DOCS / "results.md").read_text().partition("## Reject codes")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)) == set(get_args(RejectCode))
+    assert sorted(re.findall(r"^### `([a-z_]+)`$", section, re.MULTILINE)) == sorted(get_args(RejectCode))
+
+
+def test_every_reason_of_a_dead_letter_is_documented():
+    section = (DOCS / "executions.md").read_text().partition("## Dead letters")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE) == list(Reason)
+
+
+def test_what_is_shown_of_an_error_leads_to_its_entry():
+    """Each reject code, a failure, a caption that failed, a dead letter, and each check of the doctor."""
+    rejected = [{"status": "REJECTED", "error": {"code": code}} for code in get_args(RejectCode)]
+    failed = {"status": "FAILED", "error": {"code": "States.Timeout"}}
+    no_caption = {"status": "SUCCEEDED", "caption": {"status": "FAILED"}}
+    entries = documentation.of_rows([*rejected, failed, no_caption])
+    assert len(entries) == len(rejected) + 2
+    assert documentation.of_row({"status": "SUCCEEDED", "caption": {"status": "OK"}}) is None
+    for entry in [*entries, documentation.LETTERS, *(f"{documentation.PAGES}/{page}" for page in ENTRIES.values())]:
+        path, hash_, anchor = entry.partition("#")
+        assert (ROOT / path).exists(), entry
+        assert not hash_ or anchor in headings(ROOT / path), entry
 
 
 def test_every_alarm_is_in_the_list_of_alarms():
