@@ -6,6 +6,7 @@ Everything it keeps is in one folder, its home, which only its owner may read (`
     root.json    the key of the account's root: made at the first start, the same for ever
     cloud.json   what runs, or ran last: pid, port, since when, whose model
     lock         held by the process as long as it lives
+    starting     held by who starts it
     tls/         certificate, its key, and the authority that signed it
     data/        pictures and settings at once; rows, executions and stacks when it is stopped
     cloud.log    what the process printed
@@ -16,7 +17,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -25,13 +25,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from darkroom.errors import CloudError
-from darkroom.local import homes
+from darkroom.local import homes, locks
 
 PROJECT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
@@ -125,20 +125,16 @@ def home_folder() -> Path:
 
 
 def running(home: Path) -> Cloud | None:
-    """The cloud of this home, if its process lives. Its pid alone would not say: pids are given out again.
+    """The cloud of this home, if its process lives. What is noted would not say: pids are given out again.
 
     Raises CloudError for a home that another user owns, or may have prepared.
     """
     if not home.exists():
         return None
     homes.check(home)
-    if not (home / "lock").exists():
-        return None
-    lock = _take_lock(home)
-    if lock is not None:
-        os.close(lock)
-        return None
-    return _last_noted(home)
+    pid = locks.holder(home / "lock")
+    last = _last_noted(home)
+    return None if pid is None or last is None else replace(last, pid=pid)
 
 
 def start(
@@ -154,24 +150,18 @@ def start(
     incomplete is thrown away. `env` stands for the caller's environment. Raises CloudError.
     """
     homes.claim(home)
-    lock = _take_lock(home)
-    if lock is None:
-        return _already_running(home, port)
-    try:
+    with one_at_a_time(home, "starting") as starting:
+        if (cloud := running(home)) is not None:
+            return _already_running(cloud, port)
         _forget_unclean_end(home, say)
         with _listen(port, _last_noted(home)) as listening:
-            cloud = _note(_spawn(home, listening, os.environ if env is None else env, lock))
-    finally:
-        os.close(lock)  # the process has it now, and the port
-    try:
-        return _when_healthy(cloud)
-    except BaseException:
-        with suppress(ProcessLookupError):  # it may have ended by itself
-            os.kill(cloud.pid, signal.SIGKILL)
-        for _ in _until(STOP_SECONDS):  # or who looks next would find it running
-            if running(home) is None:
-                break
-        raise
+            process = _spawn(home, listening, os.environ if env is None else env, starting)
+        try:
+            return _when_healthy(home, process)
+        except BaseException:
+            process.kill()
+            process.wait()  # or who looks next would find it running
+            raise
 
 
 def stop(home: Path) -> Cloud | None:
@@ -179,23 +169,29 @@ def stop(home: Path) -> Cloud | None:
     cloud = running(home)
     if cloud is None:
         return None
-    os.kill(cloud.pid, signal.SIGTERM)
+    locks.end_holder(home / "lock", cloud.pid)
     for _ in _until(STOP_SECONDS):
-        if running(home) is None:
-            shutil.rmtree(home / "tmp", ignore_errors=True)  # a copy of the layer for every worker there was
+        now = running(home)
+        if now is None or now.pid != cloud.pid:
             return cloud
     raise CloudError(f"process {cloud.pid} did not end in {STOP_SECONDS} s: see {cloud.log}")
 
 
-def _take_lock(home: Path) -> int | None:
-    """An open file that holds the home's lock, or None while another process holds it."""
-    lock = homes.private(str(home / "lock"), os.O_RDWR | os.O_CREAT)
+@contextmanager
+def one_at_a_time(home: Path, what: str) -> Iterator[int]:
+    """Of the commands that are at this, in any process: the others wait. Gives the file that is the lock, which a child
+    may inherit. Raises CloudError."""
+    lock = homes.private(str(home / what), os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        for _ in _until(START_SECONDS):
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        else:
+            raise CloudError(f"another command is {what} the cloud of {home}, for more than {START_SECONDS} s")
+        yield lock
+    finally:
         os.close(lock)
-        return None
-    return lock
 
 
 def _last_noted(home: Path) -> Cloud | None:
@@ -205,19 +201,21 @@ def _last_noted(home: Path) -> Cloud | None:
         return None
 
 
-def _note(cloud: Cloud) -> Cloud:
-    facts = {name: value for name, value in asdict(cloud).items() if name != "home"}
-    homes.write(cloud.home / "cloud.json", json.dumps(facts).encode())
-    return cloud
+def _note(home: Path) -> None:
+    """By the cloud's own process, before it can be seen to run."""
+    facts = {
+        "pid": os.getpid(),
+        "port": int(os.environ["GATEWAY_PORT"]),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "bedrock": os.environ.get("MINISTACK_BEDROCK_PROXY_URL") or None,
+    }
+    homes.write(home / "cloud.json", json.dumps(facts).encode())
 
 
-def _already_running(home: Path, port: int | None) -> Cloud:
-    cloud = _last_noted(home)
-    if cloud is None:
-        raise CloudError(f"another `darkroom up` is just starting the cloud of {home}: try again")
+def _already_running(cloud: Cloud, port: int | None) -> Cloud:
     if port not in (None, cloud.port):
         raise CloudError(f"the local cloud already runs on port {cloud.port}: `darkroom down` stops it")
-    return _when_healthy(cloud)
+    return _when_healthy(cloud.home)
 
 
 def _forget_unclean_end(home: Path, say: Callable[[str], object]) -> None:
@@ -238,7 +236,7 @@ def _listen(port: int | None, last: Cloud | None) -> socket.socket:
     raise CloudError(f"port {port} is taken: choose another, or none and darkroom finds a free one")
 
 
-def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: int) -> Cloud:
+def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], starting: int) -> subprocess.Popen[bytes]:
     """The process with its settings. They are MiniStack's: https://github.com/ministackorg/ministack."""
     port = int(listening.getsockname()[1])
     data = home / "data"
@@ -268,8 +266,8 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
     }
     theirs = {name: value for name, value in env.items() if name.upper().startswith(PASSED_ON)}
     with open(home / "cloud.log", "w", opener=homes.private) as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "darkroom.local.cloud", str(home), str(listening.fileno())],
+        return subprocess.Popen(
+            [sys.executable, "-m", "darkroom.local.cloud", str(home), str(listening.fileno()), str(starting)],
             env={**theirs, **_variables(home, port), **settings},
             cwd=home,
             stdin=subprocess.DEVNULL,
@@ -277,10 +275,8 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], lock: i
             stderr=subprocess.STDOUT,
             umask=0o077,
             start_new_session=True,  # Ctrl-C in the shell that started it is not meant for it
-            pass_fds=[lock, listening.fileno()],
+            pass_fds=[starting, listening.fileno()],
         )
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    return Cloud(home, process.pid, port, since, bedrock=env.get("MINISTACK_BEDROCK_PROXY_URL") or None)
 
 
 def _write_certificate(folder: Path) -> None:
@@ -295,14 +291,17 @@ def _write_certificate(folder: Path) -> None:
     homes.write(folder / "server.pem", b"".join(part.bytes() for part in server.cert_chain_pems))
 
 
-def _when_healthy(cloud: Cloud) -> Cloud:
+def _when_healthy(home: Path, process: subprocess.Popen[bytes] | None = None) -> Cloud:
+    """The cloud that runs, or that this process is about to be."""
     for _ in _until(START_SECONDS):
-        if cloud.healthy():
+        cloud = running(home)
+        if cloud is not None and cloud.healthy():
             return cloud
-        if running(cloud.home) is None:
-            last = cloud.log.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise CloudError(f"the local cloud ended at once: {last} (all of it: {cloud.log})")
-    raise CloudError(f"the local cloud does not answer at {cloud.endpoint}: see {cloud.log}")
+        if cloud is None and (process is None or process.poll() is not None):
+            log = home / "cloud.log"
+            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise CloudError(f"the local cloud ended at once: {last} (all of it: {log})")
+    raise CloudError(f"the local cloud does not answer: see {home / 'cloud.log'}")
 
 
 def _until(seconds: float) -> Iterator[None]:
@@ -348,7 +347,16 @@ def _serve(home: Path, listening: int) -> None:
     config.workers = 0  # in this very process, so that its pid is the cloud's
     run(config)  # until SIGTERM; it saves all data on its way out
     (home / "data" / "complete").touch()
+    shutil.rmtree(home / "tmp", ignore_errors=True)
+
+
+def _be_the_cloud(home: Path, starting: int) -> None:
+    """From now on it is this process that runs, and nobody starts another."""
+    _note(home)
+    locks.hold(home / "lock")
+    os.close(starting)
 
 
 if __name__ == "__main__":
+    _be_the_cloud(Path(sys.argv[1]), int(sys.argv[3]))
     _serve(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,5 +1,6 @@
 """The local cloud's life: real processes, each in a home of its own, beside whatever the person runs."""
 
+import fcntl
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from darkroom.errors import CloudError
-from darkroom.local import cloud, deploy
+from darkroom.local import cloud, deploy, locks
 from darkroom.local.cloud import Cloud
 from darkroom.pipeline.target import local
 from tests.darkroom.conftest import darkroom
@@ -167,14 +168,53 @@ def test_killed_it_starts_again_empty_and_says_so(started: Cloud):
     assert local(again).s3.list_buckets()["Buckets"] == []
 
 
-def test_another_process_with_its_pid_is_left_alone(started: Cloud):
-    """After a kill the system may have given the number to anybody; here it is this test's own."""
+@pytest.fixture
+def innocent() -> Iterator[subprocess.Popen[str]]:
+    """A process that has nothing to do with any cloud."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        yield process
+        assert process.communicate("it lives")[0] == "it lives"
+
+
+def note_pid(home: Path, pid: int) -> None:
+    noted = home / "cloud.json"
+    noted.write_text(json.dumps(json.loads(noted.read_text()) | {"pid": pid}))
+
+
+def test_another_process_with_its_pid_is_left_alone(started: Cloud, innocent: subprocess.Popen[str]):
+    """After a kill the system may have given the number to anybody, and others may look at the same moment."""
     kill(started)
-    noted = started.home / "cloud.json"
-    noted.write_text(json.dumps(json.loads(noted.read_text()) | {"pid": os.getpid()}))
+    note_pid(started.home, innocent.pid)
+    files = [os.open(started.home / name, os.O_RDONLY) for name in ("lock", "starting")]
+    for file in files:
+        fcntl.flock(file, fcntl.LOCK_EX)
     assert cloud.running(started.home) is None
     result = darkroom("down")
     assert (result.exit_code, result.stderr.strip()) == (0, "The local cloud is not running")
+    for file in files:
+        os.close(file)
+
+
+def test_down_ends_the_process_that_is_the_cloud_whatever_is_noted(started: Cloud, innocent: subprocess.Popen[str]):
+    note_pid(started.home, innocent.pid)
+    assert cloud.running(started.home) == started
+    assert darkroom("down").exit_code == 0
+    assert cloud.running(started.home) is None
+
+
+def test_a_pid_that_is_another_processs_by_now_is_not_asked_to_end(started: Cloud, innocent: subprocess.Popen[str]):
+    """Between the look and the signal the cloud may end, and its number go to somebody else."""
+    locks.end_holder(started.home / "lock", innocent.pid)
+    assert cloud.running(started.home) == started
+
+
+def test_two_that_start_it_at_once_after_a_kill_have_the_same_cloud(started: Cloud):
+    """The second waits for the first. It does not take the dead one for the cloud that another has just started."""
+    kill(started)
+    with ThreadPoolExecutor() as workers:
+        clouds = list(workers.map(cloud.start, [started.home] * 3))
+    assert {one.pid for one in clouds} == {cloud.running(started.home).pid}
+    assert started.pid not in {one.pid for one in clouds}
 
 
 def test_down_frees_the_port_soon_though_a_client_holds_a_connection(started: Cloud):
