@@ -66,8 +66,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="Run Darkroom on this machine, and look after its pictures here or on AWS.",
-    epilog="`darkroom COMMAND --help` has examples. 0 is the exit code if what was asked for happened, 1 if not, "
-    "2 for a mistake in the command, 130 after Ctrl-C.",
+    epilog="`darkroom COMMAND --help` has examples. The exit code is 0 if the command did what was asked, 1 if not, "
+    "2 for a mistake in what was typed, 130 after Ctrl-C.",
 )
 
 
@@ -128,13 +128,15 @@ def keys(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:  # 
 
 MOST_COMPLETED = 50  # keys, the newest
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
 @app.callback()
 def main(
     ctx: typer.Context,
-    aws: Annotated[bool, typer.Option("--aws", help="Talk to the AWS account of your environment.")] = False,
+    aws: Annotated[
+        bool, typer.Option("--aws", help="Talk to the AWS account of your environment, not to the local cloud.")
+    ] = False,
     stack: Annotated[str, typer.Option(metavar="NAME", help="The name of the stack.")] = "Darkroom",
 ) -> None:
     ctx.obj = Choice(aws, stack)

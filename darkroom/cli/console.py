@@ -6,9 +6,9 @@ import typer
 
 from darkroom.cli.app import PICTURES, Choice, command
 
-PORT_HELP = "Of the page, instead of 8640 or any free one."
+PORT_HELP = "The port of the page. Without it: 8640, else any free one."
 NUMERIC_HELP = (
-    "At 127.0.0.1, for a browser that finds no name below localhost; its cookie then reaches other ports too."
+    "Serve the page at 127.0.0.1, for a browser that finds no name below localhost. Other ports then get its cookie."
 )
 
 
@@ -16,20 +16,22 @@ NUMERIC_HELP = (
     PICTURES,
     examples={
         "console": "opens the page on the local cloud; Ctrl-C ends it",
-        "console --read-only --no-browser": "looks and changes nothing; prints the address only",
-        "--aws console --port 9000": "of the stack in your AWS account",
+        "console --read-only --no-browser": "changes nothing, and only prints the address",
+        "--aws console --port 9000": "opens the page of the stack in your AWS account",
     },
 )
 def console(
     ctx: typer.Context,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help=PORT_HELP)] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="The page looks, and changes nothing.")] = False,
+    port: Annotated[int | None, typer.Option(metavar="PORT", min=1, max=65535, help=PORT_HELP)] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="The page shows everything and changes nothing.")
+    ] = False,
     numeric: Annotated[bool, typer.Option("--numeric", help=NUMERIC_HELP)] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
 ) -> None:
-    """Open a page of the pictures, their executions and dead letters, to upload, look and replay.
+    """Open a page in the browser: upload pictures, see results and executions, and replay dead letters.
 
-    It is served on this machine only, with your own credentials, until Ctrl-C.
+    The page is on this machine only. It uses your own credentials, and ends with Ctrl-C.
     """
     from darkroom.console.connection import Connection
     from darkroom.console.server import run

@@ -15,7 +15,7 @@ COLUMNS = (Column("check"), Column("", "whole"), Column("found", "folded"))
     LOCAL,
     examples={
         "doctor": "this machine, the local cloud, its stack, and the model for captions",
-        "doctor --quick": "without the synth that the last of these takes",
+        "doctor --quick": "does not compare the stack with this checkout, which takes longest",
         "--aws doctor": "the account: credentials, region, bootstrap, stack, model for captions",
         "doctor --json | jq .ok": "for a program",
     },
@@ -27,10 +27,10 @@ def doctor(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look at everything Darkroom needs, and say of what is missing how to fix it. Exit code 1 if something is.
+    """Check everything that Darkroom needs, and say how to fix what is missing. The exit code is 1 if something is.
 
-    With --aws before it, it looks at the account instead of the local cloud. It changes nothing. Where captions are on,
-    it asks the model one short question, which costs as much as a few words do.
+    `darkroom --aws doctor` checks the account instead of the local cloud. It changes nothing. If captions are on, it
+    asks the model one short question, which costs as much as a few words.
     """
     from darkroom.pipeline.doctor import Doctor
 

@@ -23,15 +23,17 @@ class ExecutionStatus(StrEnum):
     examples={
         "executions": "the newest 20",
         "executions --status FAILED --limit 5": "the last five that failed; `darkroom inspect KEY` says why",
-        "executions --follow": "then each as it starts and ends; Ctrl-C ends it",
-        "executions --follow --json | jq -r .key": "the pictures as they come, for a program",
+        "executions --follow": "the newest 20, then each that starts or ends, until Ctrl-C",
+        "executions --follow --json | jq -r .key": "the keys as they come, for a program",
     },
 )
 def executions(
     ctx: typer.Context,
     status: Annotated[
         ExecutionStatus | None,
-        typer.Option(metavar="STATUS", help="Only RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED ones."),
+        typer.Option(
+            metavar="STATUS", help="Only executions that are RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="How many at most.")] = 20,
     follow_on: Follow = False,
@@ -39,7 +41,7 @@ def executions(
 ) -> None:
     """Show the newest executions of the state machine.
 
-    A rejected picture and a duplicate event end as SUCCEEDED: the workflow did what it is for.
+    The execution of a rejected picture or of a duplicate event is SUCCEEDED, because nothing failed.
     """
     from darkroom.pipeline import executions
 
@@ -59,8 +61,8 @@ def executions(
     WORKFLOW,
     examples={
         "inspect photo.jpg": "its row, and the tree of its states",
-        "inspect --input photo.jpg": "with what each state was given",
-        "inspect --json photo.jpg": "everything, each state's output too",
+        "inspect --input photo.jpg": "with the input of each state",
+        "inspect --json photo.jpg": "everything, also the output of each state",
     },
 )
 def inspect(
@@ -68,10 +70,10 @@ def inspect(
     key: Annotated[
         str, typer.Argument(metavar="KEY", autocompletion=keys, help="A picture, with or without the upload prefix.")
     ],
-    inputs: Annotated[bool, typer.Option("--input", help="Also what each state was given.")] = False,
+    inputs: Annotated[bool, typer.Option("--input", help="Also show the input of each state.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how a picture went its way: its row, and its states as a tree with duration, retries and error."""
+    """Show what happened to a picture: its row, and a tree of its states with durations, retries and errors."""
     from darkroom.pipeline import executions
 
     found = executions.inspect(ctx.obj.target(), key)

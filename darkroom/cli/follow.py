@@ -13,7 +13,7 @@ Follow = Annotated[
     typer.Option(
         "--follow",
         "-f",
-        help="Go on with each change as it comes, until Ctrl-C; with --json one document a line.",
+        help="Then show each change as it comes, until Ctrl-C. With --json: one document a line.",
     ),
 ]
 
@@ -37,7 +37,7 @@ def follow(
             for change in changes:
                 typer.echo("  ".join(plain(cell) for cell in line(change) if cell not in (None, "")))
     except KeyboardInterrupt:
-        say("No longer following; what is on its way goes on")
+        say("No longer following. Pictures that are on their way go on")
 
 
 def _live(

@@ -17,28 +17,30 @@ from darkroom.local import cloud
 @command(
     LOCAL,
     examples={
-        "up": "the local cloud, and in it the stack as this checkout makes it",
-        "up --set captions.enabled=true": "with captions, from now on",
-        "up --set captions.enabled=": "as cdk.json has it again",
-        "up --no-deploy --port 4567": "the empty cloud alone, on that port",
+        "up": "starts the local cloud, and deploys the stack of this checkout",
+        "up --set captions.enabled=true": "turns captions on, also for later deployments",
+        "up --set captions.enabled=": "goes back to what cdk.json says",
+        "up --no-deploy --port 4567": "starts the cloud on this port, without the stack",
     },
 )
 def up(
     port: Annotated[
         int | None,
-        typer.Option(metavar="PORT", min=1, max=65535, help="Instead of the last one, 4566 or any free one."),
+        typer.Option(
+            metavar="PORT", min=1, max=65535, help="The port. Without it: the last one, else 4566, else any free one."
+        ),
     ] = None,
     chosen: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="A setting, over cdk.json. It holds until set anew; NAME= takes it back.",
+            help="A setting, over cdk.json. It holds until you set it again; NAME= goes back to cdk.json.",
         ),
     ] = None,
     deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack into it.")] = True,
 ) -> None:
-    """Start the local cloud and deploy into it what changed."""
+    """Start the local cloud, and deploy the stack if something changed."""
     if chosen and not deploy:
         raise typer.BadParameter("a setting needs a deployment", param_hint="--set")
     running = started(port, dict(_setting(text) for text in chosen or []) if deploy else None)
@@ -48,8 +50,8 @@ def up(
 @command(
     LOCAL,
     examples={
-        "demo": "with pictures drawn for it, odd and broken ones among them",
-        "demo ~/Pictures/2026": "with your own",
+        "demo": "uploads drawn pictures, some of them odd or broken",
+        "demo ~/Pictures/2026": "uploads the pictures of this folder",
     },
 )
 def demo(
@@ -60,7 +62,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Start the local cloud, deploy with captions on, upload pictures, and show what became of each."""
+    """Start the local cloud, deploy with captions on, upload pictures, and show the result of each."""
     from darkroom.local import demo
     from darkroom.pipeline import uploads
 
@@ -69,7 +71,7 @@ def demo(
     demo.run(started(None, {"captions.enabled": "true"}), pictures)
 
 
-@command(LOCAL, examples={"down": "until the next `darkroom up`, which finds all as it was"})
+@command(LOCAL, examples={"down": "stops it; the next `darkroom up` finds everything as it was"})
 def down() -> None:
     """Stop the local cloud. It keeps its pictures, rows and stack for the next `darkroom up`."""
     home = cloud.home_folder()
@@ -80,9 +82,9 @@ def down() -> None:
         cloud.stop(home)
 
 
-@command(LOCAL, examples={"env": 'as export lines: eval "$(darkroom env)", then for instance `aws s3 ls`'})
+@command(LOCAL, examples={"env": 'for a shell: eval "$(darkroom env)", then for instance `aws s3 ls`'})
 def env() -> None:
-    """Print what points any AWS tool at the local cloud."""
+    """Print the variables that point any AWS tool at the local cloud."""
     running = cloud.running(cloud.home_folder())
     if running is None:
         raise DarkroomError("no local cloud is running: `darkroom up` starts it")
@@ -96,11 +98,11 @@ def env() -> None:
     examples={
         "status": "whether the local cloud runs, and the names of its buckets and table",
         "--aws status": "the account, the region, and what is deployed there",
-        "status --json": "the same for a program",
+        "status --json": "the same, for a program",
     },
 )
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Say whether the local cloud runs, where, since when, and what is deployed in it; or with --aws, in AWS."""
+    """Show whether the local cloud runs, where, since when, and what is deployed; with --aws, in your AWS account."""
     from darkroom.errors import TargetError
     from darkroom.pipeline.target import local
 

@@ -18,19 +18,19 @@ class Who(StrEnum):
 @command(
     LOCAL,
     examples={
-        "--aws policy viewer": "to look: results, executions, inspect, console --read-only, doctor",
-        "--aws policy operator": "and what upload, redrive and the whole console need beyond that",
-        "--aws policy smoke": "and what `darkroom smoke` needs beyond both",
+        "--aws policy viewer": "for results, executions, inspect, console --read-only and doctor",
+        "--aws policy operator": "what upload, redrive and the whole console need in addition",
+        "--aws policy smoke": "what `darkroom smoke` needs in addition to both",
     },
 )
 def policy(
     ctx: typer.Context,
     who: Annotated[Who, typer.Argument(metavar="WHO", help="viewer, operator or smoke.")],
 ) -> None:
-    """Print the least that IAM must allow a person, as a policy with the names of the deployed stack.
+    """Print the smallest IAM policy that a person needs, with the names of the deployed stack.
 
-    An operator needs the viewer's policy too, and whoever runs `darkroom smoke` all three. With a key of your own
-    (`kms_key`), kms:Decrypt and kms:GenerateDataKey on it come on top.
+    An operator needs the viewer's policy too. `darkroom smoke` needs all three. With a key of your own (`kms_key`),
+    each person also needs kms:Decrypt and kms:GenerateDataKey for it.
     """
     from darkroom.pipeline.policies import policy as policy_of
 

@@ -36,12 +36,12 @@ class Redrivable(StrEnum):
 @command(
     WORKFLOW,
     examples={
-        "redrive --dry-run": "what would be started again; nothing is",
-        "redrive": "everything in the dead letters",
-        "redrive photo.jpg": "one picture, also if its letter is gone",
-        "redrive --reason TIMED_OUT --rate 2": "only those letters, two a second",
-        "redrive --status FAILED --include-rejected": "by the rows, after the limits were raised",
-        "redrive --caption-failed": "only the captions that failed; the renditions stay",
+        "redrive --dry-run": "shows what would be started, and starts nothing",
+        "redrive": "starts everything in the dead letters",
+        "redrive photo.jpg": "starts one picture, even if its letter is gone",
+        "redrive --reason TIMED_OUT --rate 2": "starts only letters with this reason, two each second",
+        "redrive --status FAILED --include-rejected": "starts pictures by their rows, after the limits were raised",
+        "redrive --caption-failed": "makes only the captions again that failed; the renditions stay",
     },
 )
 def redrive(
@@ -53,7 +53,7 @@ def redrive(
     reason: Annotated[
         Reason | None,
         typer.Option(
-            metavar="REASON", help="Only letters with it: FAILED, TIMED_OUT, ABORTED, STALLED or UNDELIVERED."
+            metavar="REASON", help="Only letters with this reason: FAILED, TIMED_OUT, ABORTED, STALLED or UNDELIVERED."
         ),
     ] = None,
     status: Annotated[
@@ -61,32 +61,37 @@ def redrive(
         typer.Option(metavar="STATUS", help="Only pictures whose row says FAILED, also those without a letter."),
     ] = None,
     include_rejected: Annotated[
-        bool, typer.Option("--include-rejected", help="Rejected pictures too, say after the limits were changed.")
+        bool,
+        typer.Option("--include-rejected", help="Also rejected pictures, for instance after a change of the limits."),
     ] = False,
     caption_failed: Annotated[
         bool,
-        typer.Option("--caption-failed", help="Instead of letters: only caption again pictures whose caption failed."),
+        typer.Option("--caption-failed", help="Not the letters: only make the captions again that failed."),
     ] = False,
     caption_off: Annotated[
-        bool, typer.Option("--caption-off", help="The same for pictures made while captions were off.")
+        bool, typer.Option("--caption-off", help="The same for pictures that were made while captions were off.")
     ] = False,
     rate: Annotated[
-        float, typer.Option(metavar="NUMBER", min=0.1, help="How many are started a second, at most.")
+        float, typer.Option(metavar="NUMBER", min=0.1, help="How many to start each second, at most.")
     ] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be started.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start again the pictures in the dead letters: each from its original event. Ctrl-C leaves the rest there.
+    """Start the pictures in the dead letters again, each from its original event. After Ctrl-C the rest stays there.
 
-    With --caption-failed or --caption-off it leaves the letters alone, and only captions pictures that succeeded.
+    With --caption-failed or --caption-off it only makes captions of pictures that succeeded, and leaves the letters.
     """
     from darkroom.pipeline import letters, results
 
     if reason and (status or include_rejected):
-        raise typer.BadParameter("is a letter's, --status and --include-rejected are a row's", param_hint="--reason")
+        raise typer.BadParameter(
+            "chooses letters, but --status and --include-rejected choose rows", param_hint="--reason"
+        )
     captions = [name for name, wanted in (("FAILED", caption_failed), ("OFF", caption_off)) if wanted]
     if captions and (reason or status or include_rejected):
-        raise typer.BadParameter("goes with none of --reason, --status, --include-rejected", param_hint="--caption-…")
+        raise typer.BadParameter(
+            "cannot be used with --reason, --status or --include-rejected", param_hint="--caption-…"
+        )
     target: Target = ctx.obj.target()
     done: list[Done] = []
     redriven = (

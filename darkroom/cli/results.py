@@ -33,10 +33,10 @@ MOMENT = "a date or time (UTC unless it says otherwise), `today`, `yesterday`, o
         "results": "all rows, newest first",
         "results photo.jpg": "everything in one picture's row",
         "results --status REJECTED --since today": "what was refused today (UTC), and why",
-        "results --prefix 2026/ --since 2h --limit 50": "the newest 50 below raw/2026/, of the last two hours",
-        "results --until 2026-11-23 --csv > rows.csv": "up to that day and with it, for a spreadsheet",
-        "results --follow --status FAILED": "those there are, then each as it fails; Ctrl-C ends it",
-        "results --json | jq -r '.[].key'": "the keys, by a program",
+        "results --prefix 2026/ --since 2h --limit 50": "the newest 50 of the last two hours below raw/2026/",
+        "results --until 2026-11-23 --csv > rows.csv": "for a spreadsheet, up to the end of that day",
+        "results --follow --status FAILED": "those that failed, then each that fails, until Ctrl-C",
+        "results --json | jq -r '.[].key'": "only the keys, for a program",
     },
 )
 def results(
@@ -47,49 +47,54 @@ def results(
     ] = None,
     status: Annotated[
         Status | None,
-        typer.Option(metavar="STATUS", help="Only PROCESSING, SUCCEEDED, REJECTED, FAILED or DELETED ones."),
+        typer.Option(metavar="STATUS", help="Only rows that are PROCESSING, SUCCEEDED, REJECTED, FAILED or DELETED."),
     ] = None,
     prefix: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Only keys that begin so, with or without the upload prefix."),
+        typer.Option(metavar="TEXT", help="Only keys that begin with this, with or without the upload prefix."),
     ] = None,
-    since: Annotated[str | None, typer.Option(metavar="WHEN", help="Only rows updated then or later.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="Only rows updated at this time or later.")] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Only rows updated before; a date counts whole.")
+        str | None,
+        typer.Option(metavar="WHEN", help="Only rows updated before this time, or until the end of this date."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="How many at most, the newest.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="How many at most. The newest are shown.")
+    ] = None,
     follow_on: Follow = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="CSV on stdout for a spreadsheet: `'` before a formula.")
+        bool, typer.Option("--csv", help="Print CSV on stdout for a spreadsheet, with `'` before a formula.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the rows of the results table, newest first, or all of one picture's row.
+    """Show the rows of the results table, newest first. With KEY, show everything in one row.
 
     WHEN is a date or time (UTC unless it says otherwise): 2026-11-24, 2026-11-24T10:30, 2026-11-24T10:30+01:00; or
     today, yesterday; or how long ago: 30m, 2h, 7d, 1w.
 
-    Status and dates are looked up in the index, so that few rows are read; without a status it is asked once for each.
-    A prefix is not in the index: all rows of that status and time are read for it.
+    The index of the table finds a status and a time, so few rows are read. Without a status it is asked once for each.
+    It does not find a prefix: for that, all rows of the status and time are read.
     """
     from darkroom.pipeline import results
 
     if sum((as_csv, as_json)) > 1 or (as_csv and follow_on):
-        raise typer.BadParameter("goes with neither --json nor --follow", param_hint="--csv")
+        raise typer.BadParameter("cannot be used with --json or --follow", param_hint="--csv")
     chosen: dict[str, Any] = {
         "since": moment(since, "--since") if since else "",
         "until": moment(until, "--until", whole_day=True) if until else results.LATEST,
     }
     if key is not None:
         if prefix or since or until or limit or follow_on:
-            raise typer.BadParameter("is one picture; the other options are of a list", param_hint="KEY")
+            raise typer.BadParameter(
+                "names one picture, so it cannot be used with an option for a list", param_hint="KEY"
+            )
         _show_one(ctx.obj.target(), key, status, as_csv=as_csv, as_json=as_json)
         return
     target: Target = ctx.obj.target()
     chosen["prefix"] = results.with_prefix(target, prefix) if prefix else ""
     if follow_on:
         if until:
-            raise typer.BadParameter("is in the past: nothing new would come", param_hint="--until")
+            raise typer.BadParameter("ends the list, so it cannot be used with --follow", param_hint="--until")
         changes = results.changes(target, status, prefix=chosen["prefix"], since=chosen["since"], limit=limit or 20)
         follow(changes, lambda row: row["key"], results.COLUMNS, results.line, as_json=as_json)
         return

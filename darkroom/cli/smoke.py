@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 )
 def smoke(
     ctx: typer.Context,
-    burst: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="How many pictures are dropped at once.")] = 10,
+    burst: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="How many pictures to upload at once.")] = 10,
     timeout: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=0, help="The longest wait in each check; the burst gets 3 s more for each picture."
+            metavar="SECONDS", min=0, help="The longest wait in each check. The burst gets 3 s more for each picture."
         ),
     ] = 300,
     as_json: Json = False,
 ) -> None:
-    """Try the deployed stack with pictures of its own, and say of each check what was expected and what was seen.
+    """Try the deployed stack with drawn pictures, and show for each check what was expected and what was seen.
 
-    It uploads, overwrites, deletes, undeletes and redrives under a new folder of the upload prefix, and removes at the
-    end, also after Ctrl-C, what it made there. One execution is stopped on purpose: the alarms of failed executions
-    and dead letters tell of it. Exit code 1 if a check failed.
+    It uploads, overwrites, deletes, undeletes and redrives pictures in a new folder below the upload prefix. At the
+    end, also after Ctrl-C, it removes what it made there. It stops one execution on purpose, so the alarms of failed
+    executions and dead letters fire. The exit code is 1 if a check failed.
     """
     from darkroom.pipeline.smoke import Smoke
 

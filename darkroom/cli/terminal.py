@@ -126,7 +126,7 @@ def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]
     drawn, left_out = table(columns, cells, wide)
     draw(drawn, wide)
     if left_out:
-        say(f"Not shown for want of width: {', '.join(left_out)}")
+        say(f"Not shown because the terminal is too narrow: {', '.join(left_out)}")
 
 
 def table(
@@ -275,7 +275,7 @@ def _bars(console: "Console", made: Progress) -> Iterator[None]:
 @contextmanager
 def _lines(title: str) -> Iterator[News]:
     say(f"{title} ...")
-    newest = ["still at it"]
+    newest = ["still working"]
     ended = threading.Event()
 
     def speak() -> None:

@@ -27,16 +27,16 @@ def upload(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow each picture to its end.")] = True,
     timeout: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0, help="How long to follow them after the last upload, at most."),
+        typer.Option(metavar="SECONDS", min=0, help="How long to follow the pictures after the last upload, at most."),
     ] = 300,
     as_json: Json = False,
 ) -> None:
-    """Upload pictures and follow each to its end. Exit code 1 if one failed, or has not ended in time.
+    """Upload pictures and follow each to its end. The exit code is 1 if one failed or did not end in time.
 
-    Of a folder, what begins with a dot and links that lead out of it are left out.
+    In a folder, names that begin with a dot and links that lead out of the folder are left out.
 
-    Ctrl-C begins no other upload, gives up those under way, and says which pictures S3 has: each is whole there or
-    not at all.
+    After Ctrl-C no other upload begins, and uploads under way are given up. Then it says which pictures S3 has: each
+    is there as a whole or not at all.
     """
     from darkroom.pipeline import uploads
 

@@ -76,7 +76,7 @@ def run(connection: Connection, *, port: int | None, browser: bool, numeric: boo
     config.errorlog = logging.getLogger("darkroom.console")  # and not the line about where it listens
     say(f"The page is at the address below, for this machine only, {'read-only, ' * connection.read_only}until Ctrl-C")
     if not numeric:
-        say("For a browser that does not find that name there is `darkroom console --numeric`")
+        say("If your browser does not find that name, use `darkroom console --numeric`")
     typer.echo(address)
     with _leading_to(address) if browser else nullcontext() as page:
         begun = (lambda: webbrowser.open(page)) if page else (lambda: None)
@@ -116,4 +116,4 @@ def _listen(port: int | None, *, numeric: bool) -> list[socket.socket]:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):  # nobody has that address here
                 return listening
             listening[0].close()
-    raise DarkroomError(f"port {port} is taken: choose another with --port, or none")
+    raise DarkroomError(f"port {port} is taken: choose another with --port, or leave it out")

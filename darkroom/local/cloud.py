@@ -221,7 +221,7 @@ def _already_running(cloud: Cloud, port: int | None) -> Cloud:
 def _forget_unclean_end(home: Path, say: Callable[[str], object]) -> None:
     data = home / "data"
     if data.exists() and not (data / "complete").exists():
-        say("The local cloud was killed before it could write its data: beginning empty")
+        say("The local cloud was killed before it could write its data: it begins empty")
         shutil.rmtree(data)
     shutil.rmtree(home / "tmp", ignore_errors=True)
 
@@ -233,7 +233,7 @@ def _listen(port: int | None, last: Cloud | None) -> socket.socket:
             return socket.create_server((LOOPBACK, wanted))
         except (OSError, OverflowError):  # an OverflowError is a number beyond 65535
             continue
-    raise CloudError(f"port {port} is taken: choose another, or none and darkroom finds a free one")
+    raise CloudError(f"port {port} is taken: choose another, or leave --port out to get a free one")
 
 
 def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], starting: int) -> subprocess.Popen[bytes]:

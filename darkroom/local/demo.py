@@ -14,11 +14,11 @@ from darkroom.pipeline.target import Target, local
 PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
 
 COLD = """
-The first pictures of a new cloud wait for its functions to start: processes here, cold starts on AWS."""
+The first pictures of a new cloud wait until its functions have started. On AWS that is a cold start."""
 
 CANNED = """
-The captions are canned text: that is how the local cloud answers Bedrock. `make down`, then MINISTACK_BEDROCK_PROXY_URL
-set to an OpenAI-compatible server, then `make demo`: and a real model answers."""
+The captions are canned text, because the local cloud has no model. To get real ones: `make down`, set
+MINISTACK_BEDROCK_PROXY_URL to the address of an OpenAI-compatible server, `make demo`."""
 
 NEXT = """
 Renditions  s3://{RenditionsBucketName}
@@ -26,12 +26,12 @@ Rows        DynamoDB table {ResultsTableName}
 
 Try next:
   export PATH="$PWD/.venv/bin:$PATH"
-  darkroom console                      all of it in the browser
-  darkroom upload PATH...               your own pictures
+  darkroom console                      shows all of it in the browser
+  darkroom upload PATH...               uploads your own pictures
   darkroom results {key}
   darkroom inspect {key}
-  darkroom results --status REJECTED    what was refused, and why
-  eval "$(darkroom env)"                and the plain AWS command line talks to it:
+  darkroom results --status REJECTED    shows what was rejected, and why
+  eval "$(darkroom env)"                lets the AWS command line talk to it:
   aws s3 ls --recursive s3://{RenditionsBucketName}
   make down                             stops it; the pictures stay for the next `darkroom up`"""
 
@@ -75,4 +75,4 @@ def _deliver_again(target: Target, ended: uploads.Ended) -> None:
         time.sleep(uploads.POLL_SECONDS)
     said = json.loads(execution.get("output", "{}")).get("status", execution["status"])
     if said != "Duplicate":
-        raise TargetError(f"the event of {ended.upload.key}, delivered a second time, is {said} and no Duplicate")
+        raise TargetError(f"the event of {ended.upload.key}, delivered a second time, is {said}, not Duplicate")

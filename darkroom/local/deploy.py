@@ -59,7 +59,7 @@ def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
     assembly = cloud.home / "cdk.out"
     chosen = _chosen(cloud, settings or {})
     if chosen:
-        say(f"Beside cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
+        say(f"Settings besides cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
     with step("Synthesising the stack") as news:
         _cdk(cloud, _synth(assembly, {**local_settings(), **chosen}), news)
     if not _bootstrapped(cloud):

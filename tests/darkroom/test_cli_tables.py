@@ -56,7 +56,7 @@ def test_at_80_columns_a_key_is_whole_over_several_lines_and_a_long_text_is_cut(
 def test_what_has_no_room_is_named(on_terminal: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str]):
     _, sent = on_terminal("--aws", "results")
     assert "pixels" not in sent
-    assert "Not shown for want of width: pixels, size, renditions" in capsys.readouterr().err
+    assert "Not shown because the terminal is too narrow: pixels, size, renditions" in capsys.readouterr().err
     _, sent = on_terminal("--aws", "results", columns=200)
     assert "4000x3000" in sent
 

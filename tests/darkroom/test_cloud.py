@@ -162,7 +162,7 @@ def test_killed_it_starts_again_empty_and_says_so(started: Cloud):
     kill(started)
     result = darkroom("up", "--no-deploy")
     assert result.exit_code == 0
-    assert "killed before it could write its data: beginning empty" in result.stderr
+    assert "killed before it could write its data: it begins empty" in result.stderr
     again = cloud.running(started.home)
     assert again.pid != started.pid
     assert local(again).s3.list_buckets()["Buckets"] == []

@@ -74,7 +74,7 @@ def test_a_second_delivery_that_is_no_duplicate_is_no_success(
     result = darkroom("demo", pictures)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
-        f"darkroom: the event of raw/it's a cat.jpg, delivered a second time, is {execution['status']} and no Duplicate"
+        f"darkroom: the event of raw/it's a cat.jpg, delivered a second time, is {execution['status']}, not Duplicate"
     )
 
 

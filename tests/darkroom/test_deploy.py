@@ -50,7 +50,7 @@ def test_a_setting_holds_until_it_is_set_anew_or_taken_back(cdk: Cdk, cloud: Clo
     deploy.deploy(cloud, {"captions.enabled": "true", "background": "#000000"})
     deploy.deploy(cloud)
     assert chosen(cdk) == {"captions.enabled": "true", "background": "#000000"}
-    assert "Beside cdk.json: captions.enabled=true, background=#000000" in capsys.readouterr().err
+    assert "Settings besides cdk.json: captions.enabled=true, background=#000000" in capsys.readouterr().err
     deploy.deploy(cloud, {"captions.enabled": "false", "background": ""})
     assert chosen(cdk) == {"captions.enabled": "false"}
 
