@@ -22,13 +22,14 @@ ON_LAMBDA = {"aws_lambda_powertools", "boto3", "botocore"} | ONLY_TYPES
 
 
 def imports(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Each with its whole name: `from functions import keys` is functions.keys."""
     for file in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 yield from ((file, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 assert node.module, f"{file}: a relative import"
-                yield file, node.module
+                yield from ((file, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,34 @@ def test_the_three_folders_know_nothing_of_each_other(folder, may):
     """What runs in Lambda, what describes the account and what the operator runs meet in the deployed stack only."""
     foreign = [f"{file}: {name}" for file, name in imports(ROOT / folder) if name.split(".")[0] in OURS - may]
     assert foreign == []
+
+
+@pytest.mark.parametrize(
+    ("room", "may"),
+    [
+        ("pipeline", {"pipeline", "local", "errors", "text", "documentation"}),
+        ("local", {"pipeline", "local", "errors", "text", "documentation"}),
+        ("console", {"console", "pipeline", "local", "errors", "text", "documentation"}),
+    ],
+)
+def test_what_asks_and_acts_knows_nothing_of_who_shows_it(room, may):
+    """The command line and the page stand on the pipeline and the local cloud, and beside each other."""
+    ours = [(file, name) for file, name in imports(ROOT / "darkroom" / room) if name.startswith("darkroom.")]
+    assert [f"{file}: {name}" for file, name in ours if name.split(".")[1] not in may] == []
+
+
+@pytest.mark.parametrize("room", ["pipeline", "local", "console"])
+def test_only_the_command_line_prints(room):
+    """Whoever asks is told by what a function returns, or by the function it was given."""
+    folder = ROOT / "darkroom" / room
+    foreign = [f"{file}: {name}" for file, name in imports(folder) if name.split(".")[0] in {"typer", "rich", "click"}]
+    printed = [
+        f"{file}:{node.lineno}"
+        for file in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Name) and node.id == "print"
+    ]
+    assert foreign + printed == []
 
 
 def test_functions_import_only_what_lambda_and_the_layer_have():

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from darkroom.cli.app import PICTURES, Choice, command
+from darkroom.cli.terminal import say
 
 PORT_HELP = "The port of the page. Without it: 8640, else any free one."
 NUMERIC_HELP = (
@@ -37,4 +38,12 @@ def console(
     from darkroom.console.server import run
 
     chosen: Choice = ctx.obj
-    run(Connection(chosen.silent_target, read_only=read_only), port=port, browser=browser, numeric=numeric)
+
+    def announce(address: str) -> None:
+        say(f"The page is at the address below, for this machine only, {'read-only, ' * read_only}until Ctrl-C")
+        if not numeric:
+            say("If your browser does not find that name, use `darkroom console --numeric`")
+        typer.echo(address)
+
+    connection = Connection(chosen.silent_target, read_only=read_only)
+    run(connection, announce, port=port, browser=browser, numeric=numeric)

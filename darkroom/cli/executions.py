@@ -1,13 +1,24 @@
 """A picture's way through the workflow: executions, inspect."""
 
+from collections.abc import Sequence
+from datetime import UTC
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command, keys
 from darkroom.cli.follow import Follow, follow
-from darkroom.cli.terminal import show_json, show_table
+from darkroom.cli.terminal import Column, show_json, show_table
+from darkroom.text import seconds
+
+COLUMNS = (
+    Column("picture", "folded"),
+    Column("status"),
+    Column("started (UTC)"),
+    Column("duration"),
+    Column("execution", "folded", expendable=1),
+)
 
 
 class ExecutionStatus(StrEnum):
@@ -48,13 +59,13 @@ def executions(
     target = ctx.obj.target()
     if follow_on:
         changes = executions.changes(target, status=status, limit=limit)
-        follow(changes, lambda one: one["execution"], executions.COLUMNS, executions.line, as_json=as_json)
+        follow(changes, lambda one: one["execution"], COLUMNS, line, as_json=as_json)
         return
     found = executions.recent(target, status=status, limit=limit)
     if as_json:
         show_json(found)
     else:
-        show_table(executions.COLUMNS, map(executions.line, found))
+        show_table(COLUMNS, map(line, found))
 
 
 @command(
@@ -74,10 +85,23 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what happened to a picture: its row, and a tree of its states with durations, retries and errors."""
+    from darkroom.cli.tree import show
     from darkroom.pipeline import executions
 
     found = executions.inspect(ctx.obj.target(), key)
     if as_json:
         show_json(found)
     else:
-        executions.show(found, inputs=inputs)
+        show(found, inputs=inputs)
+
+
+def line(execution: dict[str, Any]) -> Sequence[object]:
+    """The execution as a line of a table with COLUMNS."""
+    started = f"{execution['started'].astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return (
+        execution["key"],
+        execution["status"],
+        started,
+        seconds(execution["seconds"]),
+        execution["execution"].rpartition(":")[2],
+    )

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli.terminal import Column, plain, say, show_json, table
+from darkroom.cli.terminal import Column, say, show_json, table
+from darkroom.text import plain
 
 Follow = Annotated[
     bool,

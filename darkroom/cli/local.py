@@ -63,7 +63,7 @@ def demo(
     ] = None,
 ) -> None:
     """Start the local cloud, deploy with captions on, upload pictures, and show the result of each."""
-    from darkroom.local import demo
+    from darkroom.cli import demo
     from darkroom.pipeline import uploads
 
     if pictures is not None:
@@ -148,7 +148,7 @@ def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
             with step("Starting the local cloud"):
                 running = cloud.start(home, port=port, say=say)
         if settings is not None:
-            deploy.deploy(running, settings)
+            deploy.deploy(running, settings, say=say, step=step)
     return running
 
 

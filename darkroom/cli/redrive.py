@@ -1,5 +1,6 @@
 """Where a picture's way broke off: redrive."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -7,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command, keys
-from darkroom.cli.terminal import Column, pictures, say, show_json, show_table, step
+from darkroom.cli.terminal import Column, say, show_json, show_table, step
+from darkroom.text import pictures
 
 if TYPE_CHECKING:
     from darkroom.pipeline.letters import Done
     from darkroom.pipeline.target import Target
 
-COLUMNS = (  # of letters.line
+COLUMNS = (
     Column("picture", "folded"),
     Column("reason"),
     Column("error", "cut"),
@@ -125,9 +127,16 @@ def redrive(
 
 
 def _show(done: "list[Done]", *, as_json: bool) -> None:
-    from darkroom.pipeline import letters
-
     if as_json:
         show_json(done)
     else:
-        show_table(COLUMNS, map(letters.line, done))
+        show_table(COLUMNS, map(line, done))
+
+
+def line(done: "Done") -> Sequence[object]:
+    """What became of a picture as a line of a table with COLUMNS."""
+    if "problem" in done:
+        return (done.get("key") or f"letter {done['letter']}", "NOT REDRIVEN", done["problem"], "")
+    error = done["error"]
+    execution = done["execution"] or "would be started"
+    return (done["key"], done["reason"], f"{error.get('code')}: {error.get('message')}", execution)

@@ -3,7 +3,7 @@
 import csv
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +12,28 @@ import typer
 
 from darkroom.cli.app import PICTURES, Json, Status, command, keys
 from darkroom.cli.follow import Follow, follow
-from darkroom.cli.terminal import FACTS, plain, show_json, show_table
+from darkroom.cli.terminal import FACTS, Column, show_json, show_table
 from darkroom.errors import DarkroomError
+from darkroom.text import plain, size
 
 if TYPE_CHECKING:
     from darkroom.pipeline.results import Row
     from darkroom.pipeline.target import Target
+
+COLUMNS = (
+    Column("picture", "folded"),
+    Column("status"),
+    Column("pixels", expendable=1),
+    Column("size", expendable=2),
+    Column("renditions", expendable=3),
+    Column("caption or error", "cut"),
+    Column("updated (UTC)"),
+)
+CSV_COLUMNS = (
+    *("key", "status", "format", "width", "height", "frames", "size", "renditions", "caption"),
+    *("error_code", "error_message", "version_id", "execution", "created_at", "updated_at"),
+)
+
 
 # What a cell must not begin with: https://owasp.org/www-community/attacks/CSV_Injection. Where numbers are written with
 # a comma, a spreadsheet begins a cell after a semicolon, quoted or not, and some do so after a tab or a new line.
@@ -96,7 +112,7 @@ def results(
         if until:
             raise typer.BadParameter("ends the list, so it cannot be used with --follow", param_hint="--until")
         changes = results.changes(target, status, prefix=chosen["prefix"], since=chosen["since"], limit=limit or 20)
-        follow(changes, lambda row: row["key"], results.COLUMNS, results.line, as_json=as_json)
+        follow(changes, lambda row: row["key"], COLUMNS, line, as_json=as_json)
         return
     at_once = limit if limit and not prefix else None
     rows = islice(results.rows(target, status, at_once=at_once, **chosen), limit)
@@ -105,7 +121,7 @@ def results(
     elif as_csv:
         show_csv(rows)
     else:
-        show_table(results.COLUMNS, map(results.line, rows))
+        show_table(COLUMNS, map(line, rows))
 
 
 def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool, as_json: bool) -> None:
@@ -125,13 +141,11 @@ def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool
 def show_csv(rows: Iterable["Row"]) -> None:
     """As the csv module reads it back, but for what a spreadsheet would run; on a terminal, which would obey what a key
     may contain, without that."""
-    from darkroom.pipeline import results
-
     shown: Any = plain if sys.stdout.isatty() else lambda value: value
     writer = csv.writer(sys.stdout, lineterminator="\n")  # typer.echo would take escape codes out of a key
-    writer.writerow(results.CSV_COLUMNS)
+    writer.writerow(CSV_COLUMNS)
     for row in rows:
-        writer.writerow([shown(inert(value)) for value in results.csv_line(row)])
+        writer.writerow([shown(inert(value)) for value in csv_line(row)])
     sys.stdout.flush()
 
 
@@ -156,3 +170,34 @@ def moment(text: str, option: str, *, whole_day: bool = False, now: datetime | N
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is not {MOMENT}", param_hint=option) from None
     return when.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+
+
+def line(found: "Row") -> Sequence[object]:
+    """The row as a line of a table with COLUMNS."""
+    from darkroom.pipeline.results import caption_or_error
+
+    pixels = f"{found['width']}x{found['height']}" if "width" in found and "height" in found else ""
+    return (
+        found["key"],
+        found["status"],
+        pixels,
+        size(found.get("size")),
+        len(found["renditions"]) if found.get("renditions") else "",
+        caption_or_error(found),
+        found.get("updated_at", "")[: len("2024-05-01T10:00:00")].replace("T", " "),
+    )
+
+
+def csv_line(found: "Row") -> Sequence[object]:
+    """The row as a line of CSV with CSV_COLUMNS: renditions as their names, the smallest first."""
+    from darkroom.pipeline.results import by_width
+
+    error = found.get("error", {})
+    told = {
+        **found,
+        "renditions": " ".join(by_width(found)),
+        "caption": found.get("caption", {}).get("text", ""),
+        "error_code": error.get("code", ""),
+        "error_message": error.get("message", ""),
+    }
+    return [told.get(name, "") for name in CSV_COLUMNS]

@@ -5,11 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command
-from darkroom.cli.terminal import say, show_json, show_table, step
+from darkroom.cli.terminal import Column, say, show_json, show_table, step
+from darkroom.text import seconds
 
 if TYPE_CHECKING:
     from darkroom.pipeline.smoke import Line
     from darkroom.pipeline.target import Target
+
+
+COLUMNS = (
+    Column("check"),
+    Column(""),
+    Column("time"),
+    Column("expected", "folded"),
+    Column("seen", "folded"),
+)
 
 
 @command(
@@ -57,9 +67,7 @@ def smoke(
 
 
 def _show(done: "list[Line]", *, as_json: bool) -> None:
-    from darkroom.pipeline.smoke import COLUMNS
-
     if as_json:
         show_json({"ok": all(line.state != "failed" for line in done), "checks": [line.document() for line in done]})
     else:
-        show_table(COLUMNS, (line.cells() for line in done))
+        show_table(COLUMNS, ((one.name, one.state, seconds(one.seconds), one.expected, one.seen) for one in done))

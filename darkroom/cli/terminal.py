@@ -1,6 +1,5 @@
 """What a person sees of every step: news on stderr, tables or one JSON document on stdout."""
 
-import json
 import re
 import sys
 import threading
@@ -8,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
+
+from darkroom.text import as_json, plain, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,9 +26,6 @@ BAR = 20
 COUNTED = re.compile(r"\| *(\d+)/(\d+) *\|")  # as the CDK's news say it: `Darkroom |  3/61 | …` moves the bar
 LEAST_WIDE = 20  # of a column that is folded or cut, before others are left out for its sake
 
-# What moves the cursor, begins a new line, changes colours or turns the direction of writing, as keys may contain it:
-# the C0 and C1 controls, the separators of lines and paragraphs, the marks of direction, half a character.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # In a JSON document, which has escaped the C0 controls itself.
 UNPRINTABLE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -47,11 +43,6 @@ class Column:
 
 
 FACTS = (Column(""), Column("", "folded"))  # a name and what it says, one in a line
-
-
-def plain(text: object) -> str:
-    """In one line, and with nothing in it that a terminal would obey: an escape character becomes `\\x1b`."""
-    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def say(line: str) -> None:
@@ -112,10 +103,6 @@ def show_json(document: Any, *, line: bool = False) -> None:
     typer.echo(UNPRINTABLE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def as_json(document: Any, **layout: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, default=_plain, **layout)
-
-
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:
     """As wide as the terminal; on a pipe as wide as needed, so that a key can be found whole."""
     cells = [[_cell(cell) for cell in row] for row in rows]
@@ -169,25 +156,6 @@ def draw(drawn: "RenderableType", wide: int | None = None) -> None:
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"
-
-
-def seconds(duration: float | None) -> str:
-    return "" if duration is None else f"{duration:.2f} s"
-
-
-def size(count: float | None) -> str:
-    """1536 is `1.5 KiB`."""
-    if count is None:
-        return ""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
 def _cell(value: object) -> str:
     return "" if value is None else plain(value)
 
@@ -217,14 +185,6 @@ def _widths(
         widths[place] = max(1, min(natural[place], left // (len(flexible) - number)))
         left -= widths[place]
     return widths
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):  # what boto3 makes of a DynamoDB number
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds")
-    raise TypeError(f"{type(value).__name__} has no form in JSON: {value!r}")
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from darkroom.cli.terminal import as_json, seconds
 from darkroom.console.diagram import Arrow, Machine, Mark, draw, nested
 from darkroom.console.pages import ENOUGH, NotFound, Pages, link
 from darkroom.errors import TargetError
 from darkroom.pipeline import executions, results
 from darkroom.pipeline.executions import State
 from darkroom.pipeline.target import Target
+from darkroom.text import as_json, seconds
 
 ON_A_PAGE = 50
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")

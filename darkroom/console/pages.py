@@ -16,12 +16,12 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from darkroom.cli.terminal import seconds, size
 from darkroom.console.connection import Connection, ReadOnlyError, still_there
 from darkroom.console.signs import sign
 from darkroom.errors import TargetError, explained
 from darkroom.pipeline import letters, results
 from darkroom.pipeline.target import Target
+from darkroom.text import seconds, size
 
 HERE = Path(__file__).parent
 ENOUGH = 286  # the status by which htmx stops asking again

@@ -10,12 +10,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from darkroom import documentation
-from darkroom.cli.terminal import as_json
 from darkroom.console import placeholder
 from darkroom.console.pages import NotFound, Pages, link
 from darkroom.pipeline import results
 from darkroom.pipeline.results import Row
 from darkroom.pipeline.target import Target
+from darkroom.text import as_json
 
 ON_A_WALL = 48
 COUNTED = 1000  # rows of each status, and then it is only said that there are more

@@ -13,7 +13,6 @@ from tempfile import NamedTemporaryFile
 from threading import Thread
 from typing import Any
 
-import typer
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from starlette.applications import Starlette
@@ -23,7 +22,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from darkroom.cli.terminal import say
 from darkroom.console import executions, files, health, letters, results, uploads
 from darkroom.console.connection import Connection
 from darkroom.console.guard import Guard
@@ -59,8 +57,15 @@ def application(
     return Guard(app, host=host, secret=secret, read_only=connection.read_only)
 
 
-def run(connection: Connection, *, port: int | None, browser: bool, numeric: bool = False) -> None:
-    """Serve until Ctrl-C or SIGTERM. The address is told on stdout, for a person and for a program that waits for it.
+def run(
+    connection: Connection,
+    announce: Callable[[str], object],
+    *,
+    port: int | None,
+    browser: bool,
+    numeric: bool = False,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM. `announce` is told the address.
 
     A browser sends a cookie to every port of a name, so the page has a name that nobody else knows; `numeric` gives it
     127.0.0.1 instead. Raises DarkroomError for a port that is taken.
@@ -74,10 +79,7 @@ def run(connection: Connection, *, port: int | None, browser: bool, numeric: boo
     config.bind = [f"fd://{one.detach()}" for one in listening]  # hypercorn closes it; a second might hit another's
     config.graceful_timeout = 1  # second for what is being answered
     config.errorlog = logging.getLogger("darkroom.console")  # and not the line about where it listens
-    say(f"The page is at the address below, for this machine only, {'read-only, ' * connection.read_only}until Ctrl-C")
-    if not numeric:
-        say("If your browser does not find that name, use `darkroom console --numeric`")
-    typer.echo(address)
+    announce(address)
     with _leading_to(address) if browser else nullcontext() as page:
         begun = (lambda: webbrowser.open(page)) if page else (lambda: None)
         app = application(connection, host=host, secret=secret, begun=begun)

@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from darkroom.cli.terminal import size
 from darkroom.console.pages import Pages, link
 from darkroom.console.results import tile
 from darkroom.errors import DarkroomError, TargetError
 from darkroom.pipeline import executions, results, uploads
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Upload
+from darkroom.text import size
 
 FORM_BYTES = 64 * 1024  # of a request that are not the file
 PATIENCE = 600  # seconds to follow one picture

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from darkroom.cli.terminal import News, say, step
 from darkroom.errors import DeployError
 from darkroom.local import homes
 from darkroom.local.cloud import ACCOUNT, PROJECT, REGION, Cloud
+
+News = Callable[[str], None]
+Step = Callable[[str], AbstractContextManager[News]]
 
 CDK = PROJECT / "node_modules" / ".bin" / "cdk"
 
@@ -49,15 +53,26 @@ def local_settings() -> dict[str, str]:
     }
 
 
-def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
+@contextmanager
+def silently(_: str) -> Iterator[News]:
+    yield lambda _: None
+
+
+def deploy(
+    cloud: Cloud,
+    settings: Mapping[str, str] | None = None,
+    *,
+    say: Callable[[str], object] = str,
+    step: Step = silently,
+) -> None:
     """Synthesise the stack with these settings, in the form of `cdk -c NAME=VALUE`, and deploy what changed.
 
-    The settings of earlier deployments hold until they are given anew; an empty value takes one back. Raises
-    DeployError.
+    The settings of earlier deployments hold until they are given anew; an empty value takes one back. Each
+    `step` is entered with its title and is told its news. Raises DeployError.
     """
     check_tools()
     assembly = cloud.home / "cdk.out"
-    chosen = _chosen(cloud, settings or {})
+    chosen = chosen_settings(cloud, settings or {})
     if chosen:
         say(f"Settings besides cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
     with step("Synthesising the stack") as news:
@@ -81,11 +96,6 @@ def deploy(cloud: Cloud, settings: Mapping[str, str] | None = None) -> None:
             news,
         )
     homes.write(_settings_file(cloud), json.dumps(chosen).encode())
-
-
-def chosen_settings(cloud: Cloud) -> dict[str, str]:
-    """Those of earlier deployments that hold, over cdk.json and what is local."""
-    return _chosen(cloud, {})
 
 
 def template(folder: Path, settings: Mapping[str, str], region: str) -> dict[str, Any]:
@@ -120,8 +130,9 @@ def _synth(folder: Path, settings: Mapping[str, str]) -> list[str]:
     return ["synth", "--quiet", "--app", f'"{sys.executable}" app.py', "--output", str(folder), *options]
 
 
-def _chosen(cloud: Cloud, settings: Mapping[str, str]) -> dict[str, str]:
-    """What was chosen before, under what is chosen now: a group replaces its members."""
+def chosen_settings(cloud: Cloud, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Over cdk.json and what is local: those of earlier deployments that hold, and over them these. A group replaces
+    its members."""
     file = _settings_file(cloud)
     before = json.loads(file.read_text()) if file.exists() else {}
     groups = tuple(f"{name}." for name in settings)

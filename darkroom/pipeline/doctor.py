@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from darkroom import documentation
-from darkroom.cli.terminal import size
 from darkroom.errors import DeployError, explained
 from darkroom.local import cloud
 from darkroom.local.cloud import PROJECT
 from darkroom.pipeline.target import WITHOUT_IT, Target, choose, meant_elsewhere
+from darkroom.text import size
 
 OUTPUTS = ("UploadsBucketName", "RenditionsBucketName", "ResultsTableName", "StateMachineArn", "DeadLetterQueueUrl")
 PYTHONS = ((3, 11), (3, 14))

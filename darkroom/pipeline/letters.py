@@ -261,15 +261,6 @@ def _readable(message: Any) -> Letter | Unreadable:
         return Unreadable(message["MessageId"], str(problem), message["Body"], sent_at(message))
 
 
-def line(done: Done) -> Sequence[object]:
-    """What became of a picture as a line of a table with COLUMNS."""
-    if "problem" in done:
-        return (done.get("key") or f"letter {done['letter']}", "NOT REDRIVEN", done["problem"], "")
-    error = done["error"]
-    execution = done["execution"] or "would be started"
-    return (done["key"], done["reason"], f"{error.get('code')}: {error.get('message')}", execution)
-
-
 class _Queue:
     """The dead letters, each once. Those that were not deleted go back when it is closed."""
 

@@ -14,7 +14,6 @@ from operator import and_
 from typing import Any, NamedTuple
 
 from darkroom import documentation
-from darkroom.cli.terminal import Column, size
 from darkroom.errors import TargetError
 from darkroom.pipeline.target import Target
 
@@ -25,19 +24,6 @@ STATUSES = ("PROCESSING", *ENDED)
 EXPLAINED = "explained in"  # what a person reads before the entry in the documentation
 LATEST = "9999"  # later than any time a row has
 
-COLUMNS = (
-    Column("picture", "folded"),
-    Column("status"),
-    Column("pixels", expendable=1),
-    Column("size", expendable=2),
-    Column("renditions", expendable=3),
-    Column("caption or error", "cut"),
-    Column("updated (UTC)"),
-)
-CSV_COLUMNS = (
-    *("key", "status", "format", "width", "height", "frames", "size", "renditions", "caption"),
-    *("error_code", "error_message", "version_id", "execution", "created_at", "updated_at"),
-)
 
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
 USUALLY_LATE_SECONDS = 5
@@ -283,33 +269,6 @@ def event(target: Target, found: Row) -> dict[str, Any]:
 def written(time: datetime) -> str:
     """As the rows have it, so that the texts compare."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def line(found: Row) -> Sequence[object]:
-    """The row as a line of a table with COLUMNS."""
-    pixels = f"{found['width']}x{found['height']}" if "width" in found and "height" in found else ""
-    return (
-        found["key"],
-        found["status"],
-        pixels,
-        size(found.get("size")),
-        len(found["renditions"]) if found.get("renditions") else "",
-        caption_or_error(found),
-        found.get("updated_at", "")[: len("2024-05-01T10:00:00")].replace("T", " "),
-    )
-
-
-def csv_line(found: Row) -> Sequence[object]:
-    """The row as a line of CSV with CSV_COLUMNS: renditions as their names, the smallest first."""
-    error = found.get("error", {})
-    told = {
-        **found,
-        "renditions": " ".join(by_width(found)),
-        "caption": found.get("caption", {}).get("text", ""),
-        "error_code": error.get("code", ""),
-        "error_message": error.get("message", ""),
-    }
-    return [told.get(name, "") for name in CSV_COLUMNS]
 
 
 def caption_or_error(found: Row) -> str:

@@ -17,23 +17,16 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar
 
-from darkroom.cli.terminal import Column, pictures, seconds
 from darkroom.errors import explained
 from darkroom.local.pictures import photo
 from darkroom.pipeline import executions, letters, results, uploads
 from darkroom.pipeline.results import Row
 from darkroom.pipeline.target import Target
+from darkroom.text import pictures, seconds
 
 Found = TypeVar("Found")
 Check = Callable[[], str]
 
-COLUMNS = (
-    Column("check"),
-    Column(""),
-    Column("time"),
-    Column("expected", "folded"),
-    Column("seen", "folded"),
-)
 POLL_SECONDS = 0.5
 QUICK_POLL_SECONDS = 0.1  # for an execution that is to be stopped before it ends
 BURST_SECONDS = 3  # more to wait for each picture of a burst: an account with 10 functions at once makes one in 2 s
@@ -65,10 +58,6 @@ class Line:
 
     def document(self) -> dict[str, Any]:
         return {**asdict(self), "seconds": round(self.seconds, 3)}
-
-    def cells(self) -> tuple[str, ...]:
-        """As a line of a table with COLUMNS."""
-        return self.name, self.state, seconds(self.seconds), self.expected, self.seen
 
 
 class Smoke:

@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -13,22 +13,14 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from darkroom import documentation
-from darkroom.cli.terminal import Column, pictures, plain, progress, say, seconds, size
 from darkroom.errors import DarkroomError, TargetError
 from darkroom.pipeline import results
 from darkroom.pipeline.results import ENDED, Row
 from darkroom.pipeline.target import Target
+from darkroom.text import pictures, plain
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3
-COLUMNS = (
-    Column("picture", "folded"),
-    Column("status"),
-    Column("time"),
-    Column("renditions", "cut", expendable=1),
-    Column("caption or error", "cut"),
-)
 MANY = 10  # of them, the names of the first are said
 WAITING = "WAITING"  # has no row yet
 UNTOLD = timedelta(minutes=10)  # after the first deployment
@@ -69,7 +61,7 @@ class Ended:
         }
 
 
-def keys(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
+def keys(paths: Sequence[Path], prefix: str, say: Callable[[str], object] = str) -> dict[str, Path]:
     """Each key and the file it is for. A file gets its name; files of a folder keep their place below it.
 
     What has a name that begins with a dot is left out of a folder, and so is a link that leads out of it. Raises
@@ -79,7 +71,7 @@ def keys(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
     for path in paths:
         if not path.exists():
             raise TargetError(f"no such file or folder: {path}")
-        for file in _files(path):
+        for file in _files(path, say):
             key = prefix + (file.name if file == path else file.relative_to(path).as_posix())
             if key in found:
                 raise TargetError(f"{found[key]} and {file} would both become {key}: upload them one by one")
@@ -125,6 +117,7 @@ class Sending:
 
     files: dict[str, Path]
     told: Callable[[int], object] = int  # of bytes as they are sent; fewer than none where a part is sent again
+    say: Callable[[str], object] = str
     sent: dict[str, Upload] = field(default_factory=dict)
     stopped: bool = False
 
@@ -168,58 +161,6 @@ def send_and_follow(
     """As `send` and `follow`, with no more pictures on their way at any time than the target can work on."""
     with _sending(target, sending or Sending(files)) as begun:
         yield from _follow(target, [], begun, timeout)
-
-
-def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]:
-    """As `send_and_follow`, showing how far it is; in the order they came to their end."""
-    ended: list[Ended] = []
-    sending = Sending(files)
-    title = f"Uploading {pictures(len(files))} and following each to its end"
-    with _explained(sending, ended), progress(title, total=len(files), total_bytes=sending.size) as shown:
-        sending.told = shown.add_bytes
-        with closing(send_and_follow(target, files, timeout, sending)) as following:
-            for end in following:
-                ended.append(end)
-                shown.add(f"{end.upload.key} {end.status}")
-    return ended
-
-
-def send_all(target: Target, files: dict[str, Path]) -> list[Upload]:
-    """As `send`, showing how far it is."""
-    sending = Sending(files)
-    title = f"Uploading {pictures(len(files))}"
-    with _explained(sending, None), progress(title, total=len(files), total_bytes=sending.size) as shown:
-        sending.told = shown.add_bytes
-        with closing(send(target, files, sending)) as begun:
-            for one in begun:
-                shown.add(one.key)
-    return list(sending.sent.values())
-
-
-@contextmanager
-def _explained(sending: Sending, ended: Sequence[Ended] | None) -> Iterator[None]:
-    """Ctrl-C, and an error, says which pictures S3 has, which it has not, and how many were seen to their end."""
-    try:
-        yield
-    except (KeyboardInterrupt, Exception):
-        reached = f"{len(sending.sent)} of {len(sending.files)} uploaded"
-        if ended is not None:
-            reached = f"{len(ended)} of {len(sending.files)} at their end"
-        say(f"Stopped with {reached}.")
-        seen = {end.upload.key for end in ended or ()}
-        under_way = [key for key in list(sending.sent) if key not in seen]
-        for what, keys in (
-            ("In S3, where the pipeline goes on with them: see `darkroom results`", under_way),
-            ("Not uploaded: give the same command again for them", sending.unsent),
-        ):
-            if keys:
-                say(f"{what} ({len(keys)}): {_some(keys)}")
-        raise
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
-    return ", ".join(map(plain, names[:MANY])) + more
 
 
 def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterator[Ended]:
@@ -281,27 +222,22 @@ def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Uploa
         yield (workers.submit(put, key, path) for key, path in sending.files.items())
     except KeyboardInterrupt:
         sending.stopped = True
-        say("Stopping: no other upload begins")
+        sending.say("Stopping: no other upload begins")
         raise
     finally:
         sending.stopped = True
         workers.shutdown(cancel_futures=True)
 
 
-def explain_silence(target: Target, ended: Sequence[Ended]) -> None:
-    """Say why pictures may have no row soon after the first deployment."""
+def silence(target: Target, ended: Sequence[Ended]) -> str | None:
+    """Why pictures may have no row soon after the first deployment, where some have none."""
     silent = [end for end in ended if end.status == WAITING]
     if silent and datetime.now(UTC) - timedelta(seconds=max(end.seconds for end in silent)) < target.created + UNTOLD:
-        say(
+        return (
             f"{pictures(len(silent))} without a row, and the stack is new. On AWS, S3 needs about five minutes after"
             " the first deployment until it tells of uploads: upload again what has no row by then."
         )
-
-
-def explain_errors(ended: Sequence[Ended]) -> None:
-    """Say where the documentation explains what is not a success."""
-    if entries := documentation.of_rows(end.row for end in ended if end.row):
-        say(f"The errors are explained in {', '.join(entries)}")
+    return None
 
 
 def require_verdicts(ended: Sequence[Ended]) -> None:
@@ -310,18 +246,6 @@ def require_verdicts(ended: Sequence[Ended]) -> None:
     if other:
         why = f"`darkroom inspect {shlex.quote(other[0].upload.key)}` says why"
         raise DarkroomError(f"{len(other)} of {len(ended)} failed or did not end in time: {why}")
-
-
-def line(ended: Ended) -> Sequence[object]:
-    """The picture as a line of a table with COLUMNS."""
-    row = ended.row or {}
-    return (
-        ended.upload.key,
-        ended.status,
-        seconds(ended.seconds),
-        ", ".join(f"{name} {size(row['renditions'][name]['bytes'])}" for name in results.by_width(row)),
-        results.caption_or_error(row),
-    )
 
 
 def _speaks_of(row: Row, upload: Upload) -> bool:
@@ -335,7 +259,7 @@ def _speaks_of(row: Row, upload: Upload) -> bool:
     return row.get("etag") == upload.etag and row.get("sequencer") != upload.superseded
 
 
-def _files(path: Path) -> Sequence[Path]:
+def _files(path: Path, say: Callable[[str], object]) -> Sequence[Path]:
     """Of a folder those that are in it: a link may lead to any file that the caller may read, and the folder may be out
     of somebody's archive. No other folder is entered by a link."""
     if path.is_file():
@@ -349,7 +273,7 @@ def _files(path: Path) -> Sequence[Path]:
     elsewhere = [file for file in shown if not file.resolve().is_relative_to(folder)]
     if elsewhere:
         names = [file.relative_to(path).as_posix() for file in elsewhere]
-        say(f"Left out, because a link leads out of the folder ({len(names)}): {_some(names)}")
+        say(f"Left out, because a link leads out of the folder ({len(names)}): {some(names)}")
     return [file for file in shown if file.is_file() and file not in elsewhere]
 
 
@@ -360,3 +284,8 @@ def _check(key: str, file: Path) -> None:
         raise TargetError(f"the name {str(file)!r} is not text in UTF-8, and S3 takes no other: rename it") from None
     if length > 1024:  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
         raise TargetError(f"{file}: its key would be {length} bytes long, S3 takes 1024")
+
+
+def some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    return ", ".join(map(plain, names[:MANY])) + more

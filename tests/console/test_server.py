@@ -50,7 +50,7 @@ def test_the_browser_is_opened_on_the_running_page_and_not_told_the_secret(
         raise TargetError("no local cloud is running")
 
     monkeypatch.setattr("webbrowser.open", browser)
-    server.run(Connection(choose, read_only=True), port=None, browser=True)
+    server.run(Connection(choose, read_only=True), print, port=None, browser=True)
     assert seen["address"] == capsys.readouterr().out.strip()
     assert seen["script"] == 200
     assert seen["mode"] == 0o600

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from darkroom.cli.results import moment
-from darkroom.cli.terminal import Column, plain, table
-from darkroom.pipeline.results import CSV_COLUMNS, nearest
+from darkroom.cli.results import CSV_COLUMNS, moment
+from darkroom.cli.terminal import Column, table
+from darkroom.pipeline.results import nearest
 from darkroom.pipeline.target import Target
+from darkroom.text import plain
 from tests.darkroom.conftest import darkroom
 
 OURS = re.compile(r"\x1b\[[0-9;]*m")  # colours and bold, which Rich sends itself

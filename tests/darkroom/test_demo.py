@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from darkroom.cli import local
-from darkroom.local import demo
+from darkroom.cli import demo, local
 from darkroom.local.cloud import Cloud
-from darkroom.pipeline import uploads
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Ended, Upload
 from tests.darkroom.conftest import darkroom
@@ -39,7 +37,7 @@ def succeeded(target: Target, pictures: Path, monkeypatch: pytest.MonkeyPatch) -
     begin = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
     upload = Upload(pictures / "it's a cat.jpg", "raw/it's a cat.jpg", "v", "e", at=0, superseded=None)
     ended = Ended(upload, "SUCCEEDED", {"key": upload.key, "execution": begin["executionArn"]}, 1.0)
-    monkeypatch.setattr(uploads, "watch", lambda *_: [ended])
+    monkeypatch.setattr(demo, "watch", lambda *_: [ended])
     return ended
 
 

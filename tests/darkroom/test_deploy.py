@@ -45,12 +45,13 @@ def chosen(cdk: Cdk) -> dict[str, str]:
     return {name: value for name, value in cdk.settings.items() if name not in deploy.local_settings()}
 
 
-def test_a_setting_holds_until_it_is_set_anew_or_taken_back(cdk: Cdk, cloud: Cloud, capsys: pytest.CaptureFixture[str]):
+def test_a_setting_holds_until_it_is_set_anew_or_taken_back(cdk: Cdk, cloud: Cloud):
     """Else `darkroom up` after `make demo` would switch the captions off again, unasked and unsaid."""
     deploy.deploy(cloud, {"captions.enabled": "true", "background": "#000000"})
-    deploy.deploy(cloud)
+    said: list[str] = []
+    deploy.deploy(cloud, say=said.append)
     assert chosen(cdk) == {"captions.enabled": "true", "background": "#000000"}
-    assert "Settings besides cdk.json: captions.enabled=true, background=#000000" in capsys.readouterr().err
+    assert said == ["Settings besides cdk.json: captions.enabled=true, background=#000000"]
     deploy.deploy(cloud, {"captions.enabled": "false", "background": ""})
     assert chosen(cdk) == {"captions.enabled": "false"}
 

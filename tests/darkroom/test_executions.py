@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from darkroom.cli.executions import line
+from darkroom.cli.tree import in_words, tree
 from darkroom.pipeline import executions
-from darkroom.pipeline.executions import State, documents, in_words, line, read_history, tree
+from darkroom.pipeline.executions import State, documents, read_history
 from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 

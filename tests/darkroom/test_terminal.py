@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from darkroom.cli import terminal
+from darkroom.cli.watch import send_all
 from darkroom.pipeline import uploads
 from darkroom.pipeline.target import Target
 
@@ -29,7 +30,7 @@ def test_on_a_terminal_uploads_are_two_bars(target: Target, tmp_path: Path, scre
     """Of the bytes that S3 was sent and of the pictures; the newest news stand beside."""
     for name, content in (("a.jpg", b"12345"), ("b.jpg", b"123")):
         (tmp_path / name).write_bytes(content)
-    uploads.send_all(target, {f"raw/{name}": tmp_path / name for name in ("a.jpg", "b.jpg")})
+    send_all(target, {f"raw/{name}": tmp_path / name for name in ("a.jpg", "b.jpg")})
     bars = lines(screen)
     assert any(line.startswith("sent ━") and line.endswith("8 B of 8 B") for line in bars)
     assert any(re.fullmatch(r"done ━+ 2 of 2  raw/[ab]\.jpg", line) for line in bars)

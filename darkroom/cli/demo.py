@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 from darkroom.cli.terminal import say, show_table, step
+from darkroom.cli.upload import COLUMNS, explain, line
+from darkroom.cli.watch import watch
 from darkroom.errors import TargetError
 from darkroom.local.cloud import Cloud
 from darkroom.pipeline import uploads
@@ -48,10 +50,10 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
         pictures = cloud.home / "demo"
         with step(f"Drawing pictures into {pictures}"):
             draw(pictures)
-    files = uploads.keys([pictures], target.upload_prefix)
-    ended = sorted(uploads.watch(target, files, PATIENCE), key=lambda end: end.upload.key)
-    show_table(uploads.COLUMNS, map(uploads.line, ended))
-    uploads.explain_errors(ended)
+    files = uploads.keys([pictures], target.upload_prefix, say)
+    ended = sorted(watch(target, files, PATIENCE), key=lambda end: end.upload.key)
+    show_table(COLUMNS, map(line, ended))
+    explain(ended)
     uploads.require_verdicts(ended)
     with step(f"Delivering the event of {ended[0].upload.key} a second time, which ends as a Duplicate"):
         _deliver_again(target, ended[0])

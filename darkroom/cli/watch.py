@@ -1,0 +1,57 @@
+"""Uploads, with how far they are."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from darkroom.cli.terminal import progress, say
+from darkroom.pipeline.target import Target
+from darkroom.pipeline.uploads import Ended, Sending, Upload, send, send_and_follow, some
+from darkroom.text import pictures
+
+
+def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]:
+    """As `send_and_follow`, showing how far it is; in the order they came to their end."""
+    ended: list[Ended] = []
+    sending = Sending(files, say=say)
+    title = f"Uploading {pictures(len(files))} and following each to its end"
+    with _explained(sending, ended), progress(title, total=len(files), total_bytes=sending.size) as shown:
+        sending.told = shown.add_bytes
+        with closing(send_and_follow(target, files, timeout, sending)) as following:
+            for end in following:
+                ended.append(end)
+                shown.add(f"{end.upload.key} {end.status}")
+    return ended
+
+
+def send_all(target: Target, files: dict[str, Path]) -> list[Upload]:
+    """As `send`, showing how far it is."""
+    sending = Sending(files, say=say)
+    title = f"Uploading {pictures(len(files))}"
+    with _explained(sending, None), progress(title, total=len(files), total_bytes=sending.size) as shown:
+        sending.told = shown.add_bytes
+        with closing(send(target, files, sending)) as begun:
+            for one in begun:
+                shown.add(one.key)
+    return list(sending.sent.values())
+
+
+@contextmanager
+def _explained(sending: Sending, ended: Sequence[Ended] | None) -> Iterator[None]:
+    """Ctrl-C, and an error, says which pictures S3 has, which it has not, and how many were seen to their end."""
+    try:
+        yield
+    except (KeyboardInterrupt, Exception):
+        reached = f"{len(sending.sent)} of {len(sending.files)} uploaded"
+        if ended is not None:
+            reached = f"{len(ended)} of {len(sending.files)} at their end"
+        say(f"Stopped with {reached}.")
+        seen = {end.upload.key for end in ended or ()}
+        under_way = [key for key in list(sending.sent) if key not in seen]
+        for what, keys in (
+            ("In S3, where the pipeline goes on with them: see `darkroom results`", under_way),
+            ("Not uploaded: give the same command again for them", sending.unsent),
+        ):
+            if keys:
+                say(f"{what} ({len(keys)}): {some(keys)}")
+        raise

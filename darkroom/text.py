@@ -1,0 +1,47 @@
+"""Values as a person reads them, in one line of plain text, or as a JSON document."""
+
+import json
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+# What moves the cursor, begins a new line, changes colours or turns the direction of writing, as keys may contain it:
+# the C0 and C1 controls, the separators of lines and paragraphs, the marks of direction, half a character.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: object) -> str:
+    """In one line, and with nothing in it that a terminal would obey: an escape character becomes `\\x1b`."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def as_json(document: Any, **layout: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, default=_plain, **layout)
+
+
+def pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
+def seconds(duration: float | None) -> str:
+    return "" if duration is None else f"{duration:.2f} s"
+
+
+def size(count: float | None) -> str:
+    """1536 is `1.5 KiB`."""
+    if count is None:
+        return ""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):  # what boto3 makes of a DynamoDB number
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds")
+    raise TypeError(f"{type(value).__name__} has no form in JSON: {value!r}")
