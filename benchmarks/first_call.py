@@ -16,8 +16,8 @@ def nothing() -> None:
 
 
 def validate(picture: str) -> int:
-    """Ends the process beside it, so that its CPU is counted, and answers with its peak in KB, without what both
-    share."""
+    """Ends the process beside it, so that its CPU is counted, and answers with the KB by which both had more than this
+    one at its peak. This one waits while the other is at its own peak."""
     from pathlib import Path
 
     from functions.validate import examiner
@@ -25,12 +25,14 @@ def validate(picture: str) -> int:
     _call("validate", picture, {})
 
     def kilobytes(file: str, *names: str) -> int:
-        lines = Path(f"/proc/{examiner().process}/{file}").read_text().splitlines()
+        lines = Path("/proc", file).read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.partition(":")[0] in names)
 
-    beside = kilobytes("status", "VmHWM") - kilobytes("smaps_rollup", "Shared_Clean", "Shared_Dirty")
+    other = str(examiner().process)
+    both = kilobytes("self/status", "VmRSS") + kilobytes(f"{other}/status", "VmHWM")
+    shared = kilobytes(f"{other}/smaps_rollup", "Shared_Clean", "Shared_Dirty")
     examiner().close()
-    return beside
+    return max(0, both - shared - kilobytes("self/status", "VmHWM"))
 
 
 def resize(picture: str, rendition: str) -> None:
@@ -45,15 +47,13 @@ def caption(picture: str) -> None:
 
 def _call(name: str, picture: str, more: dict[str, Any]) -> None:
     import importlib
-    from pathlib import Path
     from types import SimpleNamespace
 
     import boto3
 
-    data = Path(picture).read_bytes()
     boto3.setup_default_session()
     assert boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION.events.register("before-send", lambda request, **_: _answer(request, data))
+    boto3.DEFAULT_SESSION.events.register("before-send", lambda request, **_: _answer(request, picture))
     step = importlib.import_module(f"functions.{name}")
     source = {"bucket": "uploads", "key": "raw/photo.jpg", "version_id": "1", "etag": "1"}
     context = SimpleNamespace(
@@ -64,15 +64,16 @@ def _call(name: str, picture: str, more: dict[str, Any]) -> None:
         sys.exit(f"{name}: {answer}")
 
 
-def _answer(request: Any, data: bytes) -> Any:
+def _answer(request: Any, picture: str) -> Any:
     """The original for S3's GetObject, nothing for its PutObject, one sentence for Bedrock's Converse."""
     import json
     from io import BytesIO
+    from pathlib import Path
 
     from botocore.awsrequest import AWSResponse
     from botocore.compat import HTTPHeaders
 
-    body = data if request.method == "GET" else b""
+    body = Path(picture).read_bytes() if request.method == "GET" else b""
     if "/converse" in request.url:
         message = {"role": "assistant", "content": [{"text": "Hills under a sun."}]}
         usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}

@@ -15,14 +15,16 @@ from typing import Any
 from PIL import Image
 
 from benchmarks import first_call
-from benchmarks.cold_start import ENVIRONMENT
+from benchmarks.cold_start import ENVIRONMENT, OF_VALIDATE
 from benchmarks.photos import SCRATCH, SETTINGS
 from benchmarks.process import in_new_process
 from benchmarks.report import Figure, begin, show
 from functions.imaging import Target
 
 SIDE = 10_000
-SIDE_OF_16_BITS = 7_000  # with alpha, of 8 bytes a pixel, no more is taken
+
+# Of PNGs with transparency, which have 4 and 8 bytes a pixel, no more is taken.
+SIDE_OF_RGBA, SIDE_OF_16_BITS = 8_660, 6_120
 SHARE = 0.70
 
 # How each is drawn: the mode of its pixels, and the options of its file.
@@ -60,7 +62,7 @@ def measure() -> list[Figure]:
             begin(f"memory: drawing {name}")
             in_new_process(draw, str(file))
         begin(f"memory: {name}")
-        validate = in_new_process(first_call.validate, str(file), environment=ENVIRONMENT)
+        validate = in_new_process(first_call.validate, str(file), environment=OF_VALIDATE)
         resize = in_new_process(first_call.resize, str(file), rendition, environment=ENVIRONMENT)
         rows.append((name, validate.peak, resize.peak))
     show(("100 MP", "Validate MB", "Resize MB"), [(name, f"{v:.0f}", f"{r:.0f}") for name, v, r in rows])
@@ -76,11 +78,12 @@ def measure() -> list[Figure]:
 def draw(path: str) -> None:
     """In a process of its own, which gives the memory back."""
     file = Path(path)
-    file.write_bytes(_rgba_16_png() if file.name == "rgba-16.png" else _drawn(*KINDS[file.name], file.suffix))
+    file.write_bytes(_rgba_16_png() if file.name == "rgba-16.png" else _drawn(*KINDS[file.name], file))
 
 
-def _drawn(mode: str, options: dict[str, Any], suffix: str) -> bytes:
-    across = Image.linear_gradient("L").resize((SIDE, SIDE))
+def _drawn(mode: str, options: dict[str, Any], file: Path) -> bytes:
+    side = SIDE_OF_RGBA if file.name == "rgba.png" else SIDE
+    across = Image.linear_gradient("L").resize((side, side))
     down = across.transpose(Image.Transpose.ROTATE_90)
     channels = (across, down, across, down)
     makers: dict[str, Callable[[], Image.Image]] = {
@@ -94,7 +97,7 @@ def _drawn(mode: str, options: dict[str, Any], suffix: str) -> bytes:
         "CMYK": lambda: Image.merge("CMYK", channels),
     }
     drawn = BytesIO()
-    makers[mode]().save(drawn, Image.registered_extensions()[suffix], **options)
+    makers[mode]().save(drawn, Image.registered_extensions()[file.suffix], **options)
     return drawn.getvalue()
 
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from threading import Lock
@@ -40,17 +41,19 @@ class Examiner:
         self.process: int | None = None
         self._lock = Lock()
 
-    def examine(self, data: bytes) -> Facts:
-        """What `functions.imaging.examine` says of at most `max_bytes`.
+    def examine(self, read: Callable[[], bytes]) -> Facts:
+        """What `functions.imaging.examine` says of what `read` returns, at most `max_bytes`. Only what both processes
+        share has them then, if the caller keeps none.
 
         Raises Rejected as that does, and `too_costly` where it takes more CPU. Where the process died of the picture,
         it is asked once more, because an earlier picture may have damaged it; then that is a verdict as well:
         `too_many_pixels` of too little memory, `corrupt` of a crash. Raises RuntimeError where it failed otherwise.
         """
         with self._lock:
-            answer, died = self._ask(data)
+            size = self._share(read())
+            answer, died = self._ask(size)
             if died and died != -signal.SIGXCPU:
-                answer, died = self._ask(data)
+                answer, died = self._ask(size)
         if died:
             raise self._verdict(died)
         return _facts(answer)
@@ -68,14 +71,17 @@ class Examiner:
         self.process = None
         return os.waitstatus_to_exitcode(status)
 
-    def _ask(self, data: bytes) -> tuple[str, int]:
+    def _share(self, data: bytes) -> int:
+        self._original[: len(data)] = data
+        return len(data)
+
+    def _ask(self, size: int) -> tuple[str, int]:
         """The answer, or how the process ended without one."""
         if self.process is None:
             self._start()
-        self._original[: len(data)] = data
         answer = ""
         with suppress(OSError):  # it is dead already
-            self._channel.write(f"{len(data)}\n")
+            self._channel.write(f"{size}\n")
             self._channel.flush()
             answer = self._channel.readline()
         return answer, 0 if answer else self.close() or 1
@@ -115,8 +121,8 @@ class Examiner:
 
     def _answer(self, size: int) -> str:
         _limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + self._cpu_seconds))
-        if self._data_bytes:  # the handler has the file too, and so has what both share
-            _limit(resource.RLIMIT_DATA, max(0, self._data_bytes - 2 * size))
+        if self._data_bytes:  # what both share has the file too
+            _limit(resource.RLIMIT_DATA, max(0, self._data_bytes - size))
         try:
             return json.dumps({"facts": asdict(examine(self._original[:size], self._limits))})
         except Rejected as rejected:

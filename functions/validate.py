@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any, TypedDict
 
 from functions.examiner import Examiner
-from functions.imaging import Facts, Limits, Rejected, RenditionSetting, plan
+from functions.imaging import Limits, Rejected, RenditionSetting, plan
 from functions.keys import VERSION_DIGITS, rendition_key
-from functions.storage import Original, Source, Storage, storage
+from functions.storage import Source, Storage, storage
 from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
 
 
@@ -74,26 +74,28 @@ def examiner() -> Examiner:
 
 @step
 def handler(event: ValidateRequest, context: LambdaContext, originals: Storage | None = None) -> Verdict:
-    source = event["source"]
-    try:
+    source, picture = event["source"].copy(), dict[str, Any]()
+
+    def read() -> bytes:
+        """Keeps no bytes: the examiner has them."""
         original = (originals or storage()).read(source, at_most=settings().limits.max_bytes)
-        source = {**source, "version_id": original.version_id}
+        source["version_id"] = original.version_id
+        picture["size"] = len(original.data)
+        picture["content_hash"] = hashlib.sha256(original.data).hexdigest()
         metrics.add_metric("BytesIn", MetricUnit.Bytes, len(original.data))
-        facts = examiner().examine(original.data)
+        return original.data
+
+    try:
+        picture |= asdict(examiner().examine(read))
     except Rejected as rejected:
         verdict = _rejection(source, rejected)
     else:
-        verdict = _acceptance(source, original, facts)
+        verdict = _acceptance(source, picture)
     metrics.add_metric("Pictures", MetricUnit.Count, 1)
     return verdict
 
 
-def _acceptance(source: Source, original: Original, facts: Facts) -> Verdict:
-    picture = {
-        "size": len(original.data),
-        "content_hash": hashlib.sha256(original.data).hexdigest(),
-        **asdict(facts),
-    }
+def _acceptance(source: Source, picture: dict[str, Any]) -> Verdict:
     renditions = _renditions(source, picture, settings())
     logger.info("accepted", extra={"picture": picture, "renditions": [rendition["name"] for rendition in renditions]})
     return {"accepted": True, "source": source, "picture": picture, "renditions": renditions}

@@ -12,7 +12,7 @@ from constructs import Construct
 from stacks.grants import accept, allow, allow_key, role_for
 from stacks.layer import DependencyLayer, architecture, runtime
 from stacks.models import GEOGRAPHIES
-from stacks.settings import Function, Settings
+from stacks.settings import FREED, Function, Settings
 from stacks.storage import Storage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +112,7 @@ class Steps(Construct):
             "Validate",
             "Decodes a picture once and says whether it is accepted, and which renditions to make",
             sizing=settings.functions.validate_,
-            environment=settings.for_validate() | ({"KMS_KEY": storage.key.key_arn} if storage.key else {}),
+            environment=settings.for_validate() | FREED | ({"KMS_KEY": storage.key.key_arn} if storage.key else {}),
         )
         # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due. Of a version
         # that is gone it may ask for ListBucketVersions; AWS documents neither that nor the contrary.

@@ -15,6 +15,8 @@ from typing import Any, cast
 
 from PIL import Image, TiffImagePlugin
 
+from darkroom.local.pictures import photo
+
 MAX_BYTES = 50 * 1024 * 1024
 SIDE = 10_000
 
@@ -173,9 +175,10 @@ def _frames_of_a_png() -> bytes:
 
 PNG: dict[str, Maker] = {
     "interlaced, of 16 bits, with alpha": lambda: _filtered(6, 16, noise=False),
-    "the same of noise, as large as is taken": lambda: _filtered(6, 16, side=7_000),
-    "noise, interlaced, with alpha": lambda: _filtered(6, 8),
-    "transparent colour of 16 bits": lambda: _filtered(2, 16, _chunk(b"tRNS", bytes(6)), side=5_700),
+    "the same of noise, as large as is taken": lambda: _filtered(6, 16, side=6_120),
+    "noise, interlaced, with alpha": lambda: _filtered(6, 8, side=8_660),
+    "noise, interlaced": lambda: _filtered(2, 8),
+    "transparent colour of 16 bits": lambda: _filtered(2, 16, _chunk(b"tRNS", bytes(6)), side=5_000),
     "3,000 profiles": lambda: _small_png(*[_text(b"iCCP")] * 3_000),
     "texts": lambda: _small_png(*[_text(b"zTXt"), _text(b"iTXt")] * 1_500),
     "chunks": lambda: _small_png(*[_chunk(b"teXt", b"")] * 99_000),
@@ -444,6 +447,33 @@ AVIF: dict[str, Maker] = {
     "large frames": lambda: _animation("AVIF", 3, SIDE, speed=10),
     "properties of items": lambda: _boxes(b"ipma", 19_000),
     "items": lambda: _boxes(b"infe", 19_000),
+}
+
+# What an honest program writes of a picture, in the dearest of the usual ways; a square of so many pixels a side.
+
+
+def _smooth(mode: str, side: int) -> Image.Image:
+    """A drawn photo, and for transparency a gradient."""
+    drawn = Image.open(BytesIO(photo(2_000, 2_000))).resize((side, side), Image.Resampling.BICUBIC)
+    if mode == "RGBA":
+        drawn.putalpha(Image.linear_gradient("L").resize((side, side)))
+    return drawn.convert(mode)
+
+
+def _flat_bmp(side: int) -> bytes:
+    """Runs of 250 pixels, and each row ends: no more than Windows wrote."""
+    row = b"\xfa\1" * (side // 250) + b"\0\0"
+    return _runs(row, len(row) * side, shape=(side // 250 * 250, side))
+
+
+HONEST: dict[str, Callable[[int], bytes]] = {
+    "jpeg": lambda side: _encoded(_smooth("RGB", side), "JPEG", quality=90, subsampling=0, progressive=True),
+    "png": lambda side: _encoded(_smooth("RGBA" if side <= 8_660 else "RGB", side), "PNG"),
+    "tiff": lambda side: _encoded(_smooth("RGBA", side), "TIFF", compression="tiff_lzw", tiffinfo={PREDICTOR: 2}),
+    "bmp": _flat_bmp,
+    "gif": lambda side: _encoded(_smooth("RGB", side).quantize(256), "GIF", interlace=True),
+    "webp": lambda side: _encoded(_smooth("RGBA", side), "WEBP", quality=80, method=0),
+    "avif": lambda side: _encoded(_smooth("RGBA", side), "AVIF", quality=75, speed=10),
 }
 
 FORMATS: dict[str, dict[str, Maker]] = {

@@ -7,16 +7,18 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bombs.files import FORMATS
+from benchmarks.bombs.files import FORMATS, HONEST, MAX_BYTES, SIDE
 from benchmarks.photos import LIMITS, SCRATCH, SETTINGS, targets
 from benchmarks.process import in_new_process
 from benchmarks.report import begin, tick
 from functions.imaging import Facts, Rejected, Target, examine, render
 
 CPU_BAR = 6.0  # seconds
+TIMES_BAR = 2.0  # what a rendition may cost, in those of an honest picture
 MEMORY_BAR = 0.70 * min(SETTINGS.functions.validate_.memory, SETTINGS.functions.resize.memory)  # MB
 
 FOLDER = SCRATCH / "bombs"
@@ -37,6 +39,21 @@ class Cost:
         return f"{self.cpu:.1f} s, {self.peak:,.0f} MB"
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """`worst`: the dearest of the default renditions of what is accepted. `times`: its CPU, in that of an honest
+    picture's."""
+
+    verdict: str
+    validate: Cost
+    worst: Cost | None = None
+    times: float = 0
+
+    @property
+    def is_within(self) -> bool:
+        return self.validate.is_within and (not self.worst or self.worst.is_within) and self.times <= TIMES_BAR
+
+
 def drawn(name: str, kind: str) -> Path:
     file = FOLDER / f"{kind}.{name}"
     if not file.exists():
@@ -48,19 +65,37 @@ def drawn(name: str, kind: str) -> Path:
 
 def draw(name: str, kind: str, path: str) -> None:
     """In a process of its own, which gives the memory back."""
-    Path(path).write_bytes(FORMATS[name][kind]())
+    Path(path).write_bytes(HONEST[name](int(kind)) if kind.isdecimal() else FORMATS[name][kind]())
 
 
-def tried(file: Path) -> tuple[str, list[Cost]]:
-    """The verdict, what that cost, and, of what is accepted, what the dearest of the default renditions cost."""
+def tried(name: str, kind: str) -> Trial:
+    file = drawn(name, kind)
     begin(file.name)
     verdict, cost = _measured(validate, file)
     if "code" in verdict:
-        return verdict["code"], [cost]
-    planned = targets(Facts(**verdict), "webp").values()
+        return Trial(verdict["code"], cost)
+    worst = _worst_rendition(file, Facts(**verdict))
+    honest = _honest(name, _side_of_honest(verdict["width"] * verdict["height"], file.stat().st_size))
+    return Trial(f"{verdict['width']}x{verdict['height']}", cost, worst, worst.cpu / honest)
+
+
+def _worst_rendition(file: Path, facts: Facts) -> Cost:
+    planned = targets(facts, "webp").values()
     renditions = [_measured(resize, file, json.dumps(asdict(target)))[1] for target in planned]
-    worst = Cost(max(one.cpu for one in renditions), max(one.peak for one in renditions))
-    return f"{verdict['width']}x{verdict['height']}", [cost, worst]
+    return Cost(max(one.cpu for one in renditions), max(one.peak for one in renditions))
+
+
+def _side_of_honest(pixels: int, size: int) -> int:
+    """Of a picture that is as large: its share of the pixels that are taken, or of the bytes if that is more. In
+    thousands, rounded down."""
+    share = max(pixels / SIDE**2, size / MAX_BYTES)
+    return max(1_000, min(SIDE, int(share**0.5 * SIDE) // 1_000 * 1_000))
+
+
+@cache
+def _honest(name: str, side: int) -> float:
+    """CPU seconds of its dearest rendition. A BMP and a PNG of that many pixels may be too large to be taken."""
+    return _worst_rendition(drawn(name, str(side)), Facts(name, side, side, 1, "", "")).cpu
 
 
 def _measured(work: Callable[..., None], file: Path, *more: str) -> tuple[dict[str, Any], Cost]:

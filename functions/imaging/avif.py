@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from io import BytesIO
 from typing import Any, cast
 
 from PIL import _avif
 from PIL.AvifImagePlugin import AvifImageFile, _get_default_max_threads
 
-from functions.imaging import isobmff
+from functions.imaging import av1, isobmff
 from functions.imaging.errors import Rejected
 
 # libavif's default, AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT, which Pillow keeps.
@@ -16,6 +17,11 @@ LONGEST_SIDE = 32768
 
 # The kinds of items that libavif makes a picture of: coded pixels, and a grid of such items.
 _TAKEN = {b"av01", b"grid"}
+
+# Each as large as the picture: one for its colours and one for alpha, twice where it comes in two steps.
+MAX_FRAMES = 4
+
+MAX_HELD = 11  # bytes of memory for each pixel that is taken
 
 
 class Avif(AvifImageFile):
@@ -26,9 +32,10 @@ class Avif(AvifImageFile):
     _aperture: tuple[int, int, int, int] | None = None
 
     def _open(self) -> None:
-        data = cast(BytesIO, self.fp).getvalue()
+        data = self._data()
         properties = isobmff.properties(data)
         coded, kind = isobmff.size(properties), isobmff.kind(data)
+        self._coded = coded or (0, 0)
         if kind and kind not in _TAKEN:
             raise Rejected(
                 "unsupported_format", f"AVIF whose picture is an item of the kind `{kind.decode('latin-1')}`"
@@ -55,6 +62,37 @@ class Avif(AvifImageFile):
         self.info |= {"icc_profile": profile} if profile else {}
         self.info |= {"exif": exif} if exif else {}
         self.seek(0)
+
+    @property
+    def largest_frame(self) -> tuple[int, int]:
+        return self._frames[0]
+
+    @cached_property
+    def _frames(self) -> tuple[tuple[int, int], int]:
+        return av1.frames(isobmff.coded(self._data()))
+
+    def check(self, max_pixels: int) -> None:
+        """Raises Rejected for more pixels in its frames, or more memory, than its size explains."""
+        width, height = self._coded
+        decoded, most = self._frames[1], MAX_FRAMES * max(width * height, 1_000_000)
+        if decoded > most:
+            what = f"AVIF of {width}x{height} pixels that are decoded from {decoded / 1e6:,.6g} MP"
+            raise Rejected("too_costly", f"{what}, limit {most / 1e6:,.6g} MP")
+        held = self.width * self.height * self._bytes_of_a_pixel()
+        if held > MAX_HELD * max_pixels:
+            what = f"AVIF that takes {held / 1e6:,.6g} MB of memory"
+            raise Rejected("too_costly", f"{what}, limit {MAX_HELD * max_pixels / 1e6:,.6g} MB")
+
+    def _bytes_of_a_pixel(self) -> float:
+        """At most: libavif's planes, of one byte or two, as its first `av1C` says (AV1 in ISOBMFF, 2.3.3), and what
+        Pillow makes of them, twice."""
+        data, has_alpha = self._data(), self.mode == "RGBA"
+        flags = int.from_bytes(data[(at := data.find(b"av1C") + 6) : at + 1], "big")
+        colours = 1.0 if flags & 0x10 else 3.0 if not flags & 8 else 2.0 if not flags & 4 else 1.5
+        return (2 if flags & 0x40 else 1) * (colours + has_alpha) + (8 if has_alpha else 7)
+
+    def _data(self) -> bytes:
+        return cast(BytesIO, self.fp).getvalue()  # no copy
 
     def load(self) -> Any:
         if self._aperture and self.tile:

@@ -63,6 +63,7 @@ def examine(data: bytes, limits: Limits) -> Facts:
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)
         check_cost(data, name, picture, limits.max_pixels)
+        del data  # a decoder that wants it has it, or a copy
         width, height = picture.size
         shrunk = shrink(picture, _part_to_look_at(*picture.size))
         decoded = load(picture)

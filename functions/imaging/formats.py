@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import struct
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, cast
 
@@ -13,7 +11,6 @@ from PIL import Image, ImageChops, ImageFile
 
 from functions.imaging import gif, jpeg, png, tags, webp
 from functions.imaging.color import bundled_profile, differs
-from functions.imaging.errors import Rejected
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -54,16 +51,6 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 # Numbers of ITU-T H.273: the primaries of Display P3 and of sRGB, and the curves that are sRGB's, are shown as that, or
 # are unsaid.
 _P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
-
-# Bytes that PNG's filters may work on for each pixel that is taken. The dearest takes 10 s for a gigabyte of noise.
-MAX_UNFILTERED = 4
-
-# Of an AVIF, each as large as the picture: one for its colours and one for alpha, twice where it comes in two steps.
-MAX_FRAMES = 4
-
-MAX_HELD = 11  # bytes of memory for each pixel that is taken
-
-MAX_PICTURES = 100  # of an MPO; real ones have two or three
 
 TRANSPARENT_OF_16_BITS = "transparent, of 16 bits"  # in a picture's `info`, beside Pillow's own names
 
@@ -236,6 +223,7 @@ def load(picture: ImageFile.ImageFile) -> Image.Image:
         return ImageChops.invert(picture) if inverted else picture
     # Pillow's load() holds libwebp's two canvases, the frame's bytes and the picture at once: 16 bytes a pixel,
     # 1.6 GB at 100 MP. Taking the bytes, letting go of the canvases and using the bytes as the picture: 12.
+    picture.fp = None  # libwebp has a copy
     pixels, _, _ = picture._get_next()  # type: ignore[attr-defined]
     picture._decoder = None  # type: ignore[attr-defined]
     raw = cast(str, picture.rawmode)  # type: ignore[attr-defined]
@@ -284,12 +272,10 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
 
         count, largest = strips.pages(data)
     elif name == "jpeg":
-        sizes = list(_jpeg_pictures(data, picture))
+        sizes = [picture.size, *jpeg.appended(data, picture.info)]
         count, largest = len(sizes), max(sizes, key=_area)
     elif name == "avif":
-        from functions.imaging import av1, isobmff
-
-        count, largest = picture.n_frames, av1.frames(isobmff.coded(data))[0]  # type: ignore[attr-defined]
+        count, largest = picture.n_frames, picture.largest_frame  # type: ignore[attr-defined]
     else:
         count, largest = getattr(picture, "n_frames", 1), picture.size
     return max(1, count), max(picture.size, largest, key=_area)
@@ -298,60 +284,15 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
 def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels: int) -> None:
     """Raises Rejected for what would take a decoder much longer, or more memory, than its pixels should."""
     if name == "png":
-        raw = str(picture.tile[0].args)  # as `RGBA;16B`
-        times = 2 if TRANSPARENT_OF_16_BITS in picture.info else 1
-        size = len(raw.partition(";")[0]) * (2 if ";16" in raw else 1) * picture.width * picture.height * times
-        if size > MAX_UNFILTERED * max_pixels:
-            what = f"PNG of {size / 1e6:,.6g} MB" + (", because it is decoded twice" if times > 1 else "")
-            raise Rejected("too_costly", f"{what}, limit {MAX_UNFILTERED * max_pixels / 1e6:,.6g} MB")
-    if name == "tiff":
+        twice = TRANSPARENT_OF_16_BITS in picture.info
+        png.check(str(picture.tile[0].args), picture.width * picture.height, max_pixels, twice=twice)
+    elif name == "tiff":
         from functions.imaging import strips
 
         strips.check(data, max_pixels)
     elif name == "avif":
-        from functions.imaging import av1, isobmff
-
-        width, height = isobmff.size(isobmff.properties(data)) or (0, 0)
-        _, coded = av1.frames(isobmff.coded(data))
-        most = MAX_FRAMES * max(width * height, 1_000_000)
-        if coded > most:
-            what = f"AVIF of {width}x{height} pixels that are decoded from {coded / 1e6:,.6g} MP"
-            raise Rejected("too_costly", f"{what}, limit {most / 1e6:,.6g} MP")
-        held = picture.width * picture.height * _bytes_of_an_avif(data, with_alpha=picture.mode == "RGBA")
-        if held > MAX_HELD * max_pixels:
-            what = f"AVIF that takes {held / 1e6:,.6g} MB of memory"
-            raise Rejected("too_costly", f"{what}, limit {MAX_HELD * max_pixels / 1e6:,.6g} MB")
-
-
-def _bytes_of_an_avif(data: bytes, *, with_alpha: bool) -> float:
-    """For each pixel, at most: libavif's planes, of one byte or two, as its first `av1C` says (AV1 in ISOBMFF, 2.3.3),
-    and what Pillow makes of them, twice."""
-    flags = int.from_bytes(data[(at := data.find(b"av1C") + 6) : at + 1], "big")
-    colours = 1.0 if flags & 0x10 else 3.0 if not flags & 8 else 2.0 if not flags & 4 else 1.5
-    return (2 if flags & 0x40 else 1) * (colours + with_alpha) + (8 if with_alpha else 7)
+        picture.check(max_pixels)  # type: ignore[attr-defined]
 
 
 def _area(size: tuple[int, int]) -> int:
     return size[0] * size[1]
-
-
-def _jpeg_pictures(data: bytes, picture: ImageFile.ImageFile) -> Iterator[tuple[int, int]]:
-    """The picture itself, and those an MPO (CIPA DC-007) appends: a second eye, a gain map, a preview."""
-    yield picture.size
-    index: bytes = picture.info.get("mp", b"")
-    entries = tags.first_directory(index, {tags.MP_ENTRIES}).get(tags.MP_ENTRIES)
-    if not isinstance(entries, bytes):
-        return
-    order = "<" if index[:2] == b"II" else ">"
-    if len(entries) > 16 * MAX_PICTURES:
-        raise ValueError(f"an index of {len(entries) // 16:,} pictures, limit {MAX_PICTURES}")
-    places = set()
-    for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
-        length, offset = struct.unpack_from(order + "LL", entries, at + 4)
-        place = picture.info["mpoffset"] + offset
-        if data[place : place + 2] == b"\xff\xd8" and place + length <= len(data):
-            places.add(place)
-    for place in places:
-        marker, size = jpeg.frame(data, place, most=jpeg.MAX_SEGMENTS // len(places))
-        if marker:
-            yield size

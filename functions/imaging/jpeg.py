@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from functions.imaging import tags
 from functions.imaging.errors import Rejected
 
 # The markers that start a frame (table B.1); C4, C8 and CC between them are tables.
@@ -31,6 +32,8 @@ MAX_UNENDED = 20_000_000
 
 # A profile or an index in 64 KiB pieces makes hundreds; 50 MB can hold 12 million. Between them stands little junk.
 MAX_SEGMENTS, JUNK_PER_SEGMENT = 10_000, 100
+
+MAX_PICTURES = 100  # of an MPO; real ones have two or three
 
 # Bytes of tables and other segments that stay before the first scan. Real ones have hundreds.
 MAX_HEAD = 1 << 18
@@ -205,3 +208,27 @@ def _check_scans(scans: list[bytes], components: bytes, *, in_steps: bool) -> No
                 bits_left[component][coefficient] = bits & 15
     if any(map(any, bits_left.values())):
         raise ValueError("scans are missing")
+
+
+def appended(data: bytes, info: Mapping[Any, Any]) -> Iterator[tuple[int, int]]:
+    """The sizes of the pictures that an MPO (CIPA DC-007) has behind the first: a second eye, a gain map, a preview.
+
+    info: with the index, as `apart` says it. Raises ValueError for more than MAX_PICTURES.
+    """
+    index: bytes = info.get("mp", b"")
+    entries = tags.first_directory(index, {tags.MP_ENTRIES}).get(tags.MP_ENTRIES)
+    if not isinstance(entries, bytes):
+        return
+    order = "<" if index[:2] == b"II" else ">"
+    if len(entries) > 16 * MAX_PICTURES:
+        raise ValueError(f"an index of {len(entries) // 16:,} pictures, limit {MAX_PICTURES}")
+    places = set()
+    for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
+        length, offset = struct.unpack_from(order + "LL", entries, at + 4)
+        place = info["mpoffset"] + offset
+        if data[place : place + 2] == b"\xff\xd8" and place + length <= len(data):
+            places.add(place)
+    for place in places:
+        marker, size = frame(data, place, most=MAX_SEGMENTS // len(places))
+        if marker:
+            yield size

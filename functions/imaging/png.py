@@ -11,6 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from functions.imaging.errors import Rejected
+
+# Bytes that the filters may work on for each pixel that is taken. The dearest takes 10 s for a gigabyte of noise.
+MAX_UNFILTERED = 3
+
 # Unpacked bytes of a profile: those of presses have 2.5 MB. What is longer is cut off here, and then is a broken one.
 LARGEST_PROFILE = 1 << 24
 
@@ -88,6 +93,15 @@ def apart(data: bytes) -> Parts:
         exif=next((bytes(chunk.body) for chunk in chunks if chunk.name == b"eXIf" and chunk.is_intact), b""),
         frames=_pictures(chunks) if b"acTL" in before else 1,
     )
+
+
+def check(raw: str, pixels: int, max_pixels: int, *, twice: bool) -> None:
+    """Raises Rejected for more bytes than MAX_UNFILTERED. raw: Pillow's name of what is unpacked, as `RGBA;16B`."""
+    channels, _, depth = raw.partition(";")
+    size = len(channels) * (2 if depth.startswith("16") else 1) * pixels * (2 if twice else 1)
+    if size > MAX_UNFILTERED * max_pixels:
+        what = f"PNG of {size / 1e6:,.6g} MB" + (", because it is decoded twice" if twice else "")
+        raise Rejected("too_costly", f"{what}, limit {MAX_UNFILTERED * max_pixels / 1e6:,.6g} MB")
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:

@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.bombs import trial
-from benchmarks.bombs.trial import CPU_BAR, MEMORY_BAR, Cost, drawn, tried
+from benchmarks.bombs.files import MAX_BYTES
+from benchmarks.bombs.trial import CPU_BAR, MEMORY_BAR, TIMES_BAR, Cost, Trial, tried
 
 
 @pytest.fixture(autouse=True)
@@ -12,18 +13,35 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_what_is_refused_has_the_cost_of_its_verdict():
-    verdict, costs = tried(drawn("jpeg", "index of pictures"))
-    assert verdict.startswith("corrupt: ")
-    assert [cost.is_within for cost in costs] == [True]
+    found = tried("jpeg", "index of pictures")
+    assert found.verdict.startswith("corrupt: ")
+    assert (found.is_within, found.worst) == (True, None)
 
 
 def test_what_is_accepted_has_the_cost_of_a_rendition_too():
-    verdict, costs = tried(drawn("png", "profile of elements"))
-    assert verdict == "8x8"
-    assert [cost.is_within for cost in costs] == [True, True]
+    found = tried("png", "profile of elements")
+    assert found.verdict == "8x8"
+    assert found.worst.is_within
+    assert 0 < found.times < TIMES_BAR
 
 
 def test_a_bar_is_missed_by_time_or_by_memory():
     assert Cost(CPU_BAR, MEMORY_BAR).is_within
     assert not Cost(CPU_BAR + 0.1, MEMORY_BAR).is_within
     assert not Cost(CPU_BAR, MEMORY_BAR + 1).is_within
+
+
+def test_a_rendition_may_cost_twice_what_an_honest_pictures_does():
+    """However little that is."""
+    cheap = Cost(0.1, 50)
+    assert Trial("8x8", cheap, cheap, TIMES_BAR).is_within
+    assert not Trial("8x8", cheap, cheap, TIMES_BAR + 0.1).is_within
+    assert not Trial("8x8", cheap, Cost(CPU_BAR + 1, 50), 1).is_within
+
+
+@pytest.mark.parametrize(
+    ("pixels", "size", "side"),
+    [(8_660**2, 100, 8_000), (64, MAX_BYTES, 10_000), (64, MAX_BYTES // 4, 5_000), (64, 100, 1_000)],
+)
+def test_an_honest_picture_of_the_same_size_has_as_many_pixels_or_bytes(pixels, size, side):
+    assert trial._side_of_honest(pixels, size) == side

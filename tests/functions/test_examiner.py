@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -39,21 +40,36 @@ def doing(monkeypatch):
 def test_it_says_what_examine_says(doing):
     """Facts as they are, and a rejection with its code and message, one after the other in one process."""
     asked = doing(examine)
-    assert asked.examine(PHOTO) == examine(PHOTO, LIMITS)
+    assert asked.examine(lambda: PHOTO) == examine(PHOTO, LIMITS)
     with pytest.raises(Rejected, match="empty: 0 bytes"):
-        asked.examine(b"")
+        asked.examine(lambda: b"")
     with pytest.raises(Rejected) as rejected:
-        asked.examine(b"only words \xff")
+        asked.examine(lambda: b"only words \xff")
     assert rejected.value.code == "unsupported_format"
-    assert asked.examine(PHOTO) == examine(PHOTO, LIMITS)
+    assert asked.examine(lambda: PHOTO) == examine(PHOTO, LIMITS)
 
 
 def test_one_process_serves_every_picture(doing):
     """To fork one for each would cost a third of a photo's CPU."""
     asked = doing(lambda data, _: Facts("jpeg", os.getpid(), len(data), 1, "", ""))
-    first, second = asked.examine(b"12"), asked.examine(b"123")
+    first, second = asked.examine(lambda: b"12"), asked.examine(lambda: b"123")
     assert first.width == second.width != os.getpid()
     assert (first.height, second.height) == (2, 3)
+
+
+def test_what_was_read_is_let_go_of_before_it_is_decoded(doing, monkeypatch):
+    """The decoders need the memory: of 50 MB there are copies enough."""
+    seen = []
+
+    class Read(bytes):
+        def __del__(self):
+            seen.append("let go")
+
+    asked = doing(examine)
+    ask = asked._ask
+    monkeypatch.setattr(asked, "_ask", lambda size: (seen.append("asked"), ask(size))[1])
+    asked.examine(lambda: Read(PHOTO))
+    assert seen == ["let go", "asked"]
 
 
 def burn(data, _):
@@ -65,10 +81,10 @@ def test_a_decoder_that_takes_more_cpu_than_the_limit_is_ended_and_that_is_a_ver
     """At once, without a second try; the next picture has a new process."""
     asked = doing(burn, cpu_seconds=1)
     with pytest.raises(Rejected) as rejected:
-        asked.examine(PHOTO)
+        asked.examine(lambda: PHOTO)
     assert rejected.value.args == ("too_costly", "not decoded within 1 s of CPU, the limit")
     monkeypatch.setattr(examiner, "examine", examine)
-    assert asked.examine(PHOTO).width == 90
+    assert asked.examine(lambda: PHOTO).width == 90
 
 
 def test_the_limit_is_each_pictures_own(doing):
@@ -81,18 +97,18 @@ def test_the_limit_is_each_pictures_own(doing):
         return Facts("jpeg", limit, 1, 1, "", "")
 
     asked = doing(spends, cpu_seconds=5)
-    assert [asked.examine(bytes(seconds)).width for seconds in (1, 0)] == [1 + 5, 2 + 5]
+    assert [asked.examine(partial(bytes, seconds)).width for seconds in (1, 0)] == [1 + 5, 2 + 5]
 
 
 def test_what_takes_more_memory_than_there_is_is_a_verdict(doing):
-    """Wherever it is that memory ends. The handler has the file as well, and so has what both share."""
+    """Wherever it is that memory ends. What both share has the file as well."""
 
     def limited(*_):
         return Facts("jpeg", resource.getrlimit(resource.RLIMIT_DATA)[0], 1, 1, "", "")
 
-    assert doing(limited, data_bytes=10**9).examine(bytes(300)).width == 10**9 - 600
+    assert doing(limited, data_bytes=10**9).examine(lambda: bytes(300)).width == 10**9 - 300
     with pytest.raises(Rejected) as rejected:
-        doing(lambda *_: bytes(2**60), data_bytes=10**9).examine(PHOTO)
+        doing(lambda *_: bytes(2**60), data_bytes=10**9).examine(lambda: PHOTO)
     assert rejected.value.args == ("too_many_pixels", "takes more memory than there is")
 
 
@@ -115,7 +131,7 @@ def dies_of(how):
 def test_a_picture_that_a_process_dies_of_is_refused(doing, how, code, says):
     """As the kernel ends it where memory is out, and where a decoder crashes."""
     with pytest.raises(Rejected) as rejected:
-        doing(dies_of(how)).examine(PHOTO)
+        doing(dies_of(how)).examine(lambda: PHOTO)
     assert rejected.value.args == (code, says)
 
 
@@ -123,9 +139,9 @@ def test_a_picture_that_a_process_dies_of_is_refused(doing, how, code, says):
 def test_a_picture_that_another_one_left_a_broken_process_to_is_asked_about_again(doing, how):
     """In a new process, which nothing has damaged."""
     asked = doing(examine)
-    asked.examine(PHOTO)
+    asked.examine(lambda: PHOTO)
     os.kill(asked.process, how)
-    assert asked.examine(PHOTO) == examine(PHOTO, LIMITS)
+    assert asked.examine(lambda: PHOTO) == examine(PHOTO, LIMITS)
 
 
 def raises(*_):
@@ -147,7 +163,7 @@ def leaves(*_):
 def test_what_is_no_fault_of_the_picture_is_raised(doing, does, says):
     """So that it is tried again, and ends in a letter."""
     with pytest.raises(RuntimeError, match=says):
-        doing(does).examine(PHOTO)
+        doing(does).examine(lambda: PHOTO)
 
 
 def test_many_threads_may_ask_at_once(doing):
@@ -156,7 +172,7 @@ def test_many_threads_may_ask_at_once(doing):
     found = {}
 
     def ask(size):
-        found[size] = asked.examine(bytes(size)).width
+        found[size] = asked.examine(partial(bytes, size)).width
 
     threads = [threading.Thread(target=ask, args=(size,)) for size in range(1, 17)]
     for thread in threads:
@@ -170,7 +186,7 @@ def test_its_process_ends_with_it(doing):
     """Whoever starts one leaves none behind."""
     asked = doing(examine)
     assert asked.close() == 0
-    asked.examine(PHOTO)
+    asked.examine(lambda: PHOTO)
     process = asked.process
     assert asked.close() == 0
     with pytest.raises(ProcessLookupError):
@@ -183,7 +199,7 @@ from functions.examiner import Examiner
 from functions.imaging import Limits, Rejected
 examiner = Examiner(Limits(9, 9), 20)
 try:
-    examiner.examine(b"words")
+    examiner.examine(lambda: b"words")
 except Rejected:
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -200,7 +216,7 @@ import resource
 from functions.examiner import Examiner
 from functions.imaging import Limits
 resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
-Examiner(Limits(9, 9), 50).examine(b"words")
+Examiner(Limits(9, 9), 50).examine(lambda: b"words")
 """
 
 

@@ -357,6 +357,15 @@ def test_warm_functions_are_called_by_their_alias(synth):
     template.has_resource_properties("AWS::Lambda::Function", {"ReservedConcurrentExecutions": 20})
 
 
+def test_validate_gives_memory_back(template):
+    """glibc heeds these names and no others; without them it keeps what a large picture leaves."""
+    variables = {"MALLOC_MMAP_THRESHOLD_": "8388608", "MALLOC_TRIM_THRESHOLD_": "16777216"}
+    template.has_resource_properties(
+        "AWS::Lambda::Function",
+        {"Handler": "functions.validate.handler", "Environment": {"Variables": Match.object_like(variables)}},
+    )
+
+
 @pytest.mark.parametrize("setting", ["heic", "keep_copyright"])
 def test_a_switch_for_pictures_reaches_validate(synth, setting):
     """Validate reads it from its environment as JSON; off is the default."""

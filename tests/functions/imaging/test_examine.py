@@ -243,16 +243,16 @@ def test_of_the_two_checksums_of_a_pngs_pixels_one_may_be_wrong(level, pieces):
 
 @pytest.mark.parametrize(
     ("kind", "depth", "before", "size"),
-    [(6, 16, (), 8), (2, 16, (), 6), (4, 16, (), 4), (6, 8, (), 4), (2, 16, ((b"tRNS", bytes(6)),), 12)],
-    ids=["RGBA of 16 bits", "RGB of 16 bits", "grey with alpha of 16 bits", "RGBA", "with a transparent colour"],
+    [(6, 16, (), 8), (2, 16, (), 6), (4, 16, (), 4), (6, 8, (), 4), (2, 8, (), 3), (2, 16, ((b"tRNS", bytes(6)),), 12)],
+    ids=["RGBA of 16 bits", "RGB of 16 bits", "grey with alpha of 16 bits", "RGBA", "RGB", "with a transparent colour"],
 )
 def test_a_png_has_few_bytes_for_each_pixel_that_is_taken(kind, depth, before, size):
     """A filter takes as long for each of them, and a transparent colour of 16 bits takes two looks at all."""
     length = {6: 4, 2: 3, 4: 2}[kind] * depth // 8 * 60
     data = png_of([zlib.compress((b"\0" + bytes(length)) * 40)], *before, kind=kind, depth=depth)
-    least = -(-size * 60 * 40 // 4)
+    least = -(-size * 60 * 40 // 3)
     assert examine(data, Limits(10**6, max(least, 60 * 40))).width == 60
-    if size > 4:
+    if size > 3:
         code, message = rejected(data, Limits(10**6, least - 1))
         assert code == "too_costly"
         assert message.startswith(f"PNG of {size * 60 * 40 / 1e6:.6g} MB")

@@ -364,6 +364,29 @@ def test_a_transparent_edge_gets_no_dark_fringe():
         near(pixel[:3], GREEN, 4)
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_is_averaged_in_strips_as_it_is_as_a_whole(mode):
+    """Sides that are no multiple of what is averaged, and more rows than one strip has."""
+    drawn = Image.merge(mode, [Image.effect_noise((203, 605), 80) for _ in mode])
+    shown = rendition(encoded(drawn, "PNG"), 50, 149, "png").convert(mode)
+    whole = drawn.convert(mode[:-1] + "a").resize((50, 149), Image.Resampling.LANCZOS, reducing_gap=2.0).convert(mode)
+    assert difference(shown, whole) < 0.5
+
+
+def test_noise_for_alpha_is_written_with_less_effort_and_a_gradient_is_not():
+    """On noise the usual effort takes twice as long, and saves nothing."""
+
+    def written(alpha, method):
+        drawn = Image.merge("RGBA", [Image.linear_gradient("L")] * 3 + [alpha])
+        expected = encoded(drawn, "WEBP", quality=80, method=method)
+        return render(encoded(drawn, "PNG"), Target("webp", 256, 256, quality=80)).data, expected
+
+    shown, expected = written(Image.effect_noise((256, 256), 200), 2)
+    assert shown == expected
+    shown, expected = written(Image.radial_gradient("L"), 4)
+    assert shown == expected
+
+
 @pytest.mark.parametrize("background", ["#ffffff", "#102030"])
 def test_jpeg_shows_the_background_through(background):
     drawn = Image.new("RGBA", (40, 40), (*RED, 128))
