@@ -7,13 +7,17 @@ from typing import get_args
 
 import pytest
 
-from benchmarks import memory
+import functions
+from benchmarks import corpus, memory
 from benchmarks.bombs import files as bombs
+from darkroom.console.files import content_type
+from darkroom.console.results import SHOWN_BY_BROWSERS
 from functions import validate
-from functions.imaging import Limits, RejectCode, Rejected, examine, formats
+from functions.imaging import Limits as Bounds
+from functions.imaging import RejectCode, Rejected, examine, formats
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS
 from functions.imaging.render import _ENCODERS
-from stacks.settings import Format, Functions, Qualities, read_settings
+from stacks.settings import Format, Function, Functions, Limits, Qualities, Settings, read_settings
 from tests.e2e import load, permissions
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.imaging.test_examine import TAKEN
@@ -53,6 +57,21 @@ def test_every_reject_code_is_raised_somewhere():
     assert set(re.findall(r'Rejected\(\s*"(\w+)"', functions)) == set(get_args(RejectCode))
 
 
+def test_every_reject_code_is_in_a_test_of_the_functions():
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "functions").rglob("*.py"))
+    assert [code for code in get_args(RejectCode) if f'"{code}"' not in tests] == []
+
+
+def test_every_setting_acts_somewhere():
+    """`quality` and `captions` are handed on whole."""
+    files = (ROOT / "stacks").glob("*.py")
+    read = {
+        node.attr for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)
+    }
+    groups = (Settings, Limits, Functions, Function)
+    assert [name for group in groups for name in group.model_fields if name not in read] == []
+
+
 def test_validate_reads_every_setting_that_the_stack_gives_it():
     """And no other. A variable of one side only is a setting without effect, or a function that cannot start."""
     given = Asked(read_settings({}).for_validate())
@@ -69,6 +88,7 @@ def test_every_format_of_a_rendition_has_a_type_an_extension_an_encoder_and_a_qu
     """PNG loses nothing, and has no quality."""
     every = set(get_args(Format))
     assert set(CONTENT_TYPES) == set(EXTENSIONS) == set(_ENCODERS) == every
+    assert set(corpus.FORMATS["thumb"]) == every
     assert set(Qualities.model_fields) == every - {"png"}
 
 
@@ -82,15 +102,22 @@ def test_every_format_that_is_taken_is_tried_in_each_kind_of_test():
     assert {FORMAT_OF.get(ending, ending) for ending in endings} == every
 
 
+def test_the_page_shows_every_format_that_browsers_show():
+    """Of those that are taken, as a picture by its first bytes; of the others it shows a rendition."""
+    shown = {formats.recognise(data) for data in TAKEN.values() if content_type(data)}
+    assert shown == set(SHOWN_BY_BROWSERS) == set(formats._DECODERS) - {"tiff", "heic"}
+
+
 def test_the_verdict_on_a_file_of_no_format_names_all_that_are_taken():
     with pytest.raises(Rejected) as rejected:
-        examine(b"words", Limits(100, 100))
+        examine(b"words", Bounds(100, 100))
     assert set(re.findall(r"[a-z]+", rejected.value.message.lower())) >= set(formats._DECODERS) - {"heic"}
 
 
 def test_every_function_has_a_setting_a_test_of_its_name_and_a_place_where_it_is_broken():
     """A step has one name everywhere."""
     every = handlers()
+    assert [name for name in every if f"`{name}`" not in str(functions.__doc__)] == []
     assert {field.alias or name for name, field in Functions.model_fields.items()} == every
     assert [name for name in every if not (ROOT / f"tests/functions/test_{name}.py").exists()] == []
     assert set(load.STEPS) == every

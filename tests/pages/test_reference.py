@@ -12,9 +12,10 @@ from darkroom import documentation
 from darkroom.cli.redrive import Reason
 from darkroom.pipeline.doctor import ENTRIES
 from functions.imaging import RejectCode
+from functions.imaging.formats import _DECODERS
 from pages import commands
 from pages.links import AT_THE_ROOT, DOCS, ROOT, headings
-from stacks.settings import Rendition, Settings
+from stacks.settings import Format, Functions, Rendition, Settings
 from tests.statemachine.engine import DELETION, IMAGES, RECAPTION, definition, states
 
 IN_THE_SITE = re.findall(r"^ +- (?:[\w ]+: )?([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
@@ -66,6 +67,25 @@ def test_every_member_of_a_rendition_is_documented():
     """With `formats`, which makes further files."""
     documented = {name for cell, *_ in rows("settings.md") for name in names(cell)}
     assert set(Rendition.model_fields) <= documented
+
+
+def test_every_format_is_documented():
+    """Those that are taken, and those of renditions."""
+    taken = (DOCS / "formats.md").read_text().partition("## What is taken")[2].partition("\n- ")[0].lower()
+    assert [name for name in _DECODERS if name not in taken] == []
+    [made] = [what for cell, _, what in rows("settings.md") if cell == "`formats`"]
+    assert set(get_args(Format)) <= set(re.findall(r"`(\w+)`", made))
+
+
+def test_every_function_is_documented():
+    """In the list of settings, and among the steps."""
+    named = re.findall(
+        r"`(\w+)`", (DOCS / "settings.md").read_text().partition("`functions.NAME` is one of")[2].split(".")[0]
+    )
+    there = [field.alias or name for name, field in Functions.model_fields.items()]
+    assert named == there
+    steps = (DOCS / "workflow.md").read_text()
+    assert [name for name in there if f"(../functions/{name}.py)" not in steps] == []
 
 
 def test_the_commands_are_documented_as_their_help_says():
