@@ -4,43 +4,21 @@
 ALL: names are longer, and with data a task's output has the headers of the HTTP answer.
 """
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
 from darkroom.cli.terminal import show_table
+from darkroom.local.ministack.workflow_log import is_logged, line
 from tests.statemachine import engine
 from tests.statemachine.engine import ACCOUNT, ENGINES, REGION, accepts, event
-
-# Of the types that occur here. https://docs.aws.amazon.com/step-functions/latest/dg/cloudwatch-log-level.html
-ERRORS = {
-    *("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted", "FailStateEntered", "EvaluationFailed"),
-    *("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "TaskStateAborted"),
-    *("MapIterationFailed", "MapIterationAborted", "MapStateFailed", "MapStateAborted"),
-    *("ParallelStateFailed", "ParallelStateAborted"),
-}
-# What is left out without execution data; error, cause, name and resource stay.
-DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
 
 
 def log_lines(arn: str, *, level: str = "ERROR", data: bool = True) -> Iterator[str]:
     """Of one execution."""
     for happened in ENGINES[ACCOUNT][REGION].get_execution_history(arn)["events"]:
-        if level == "ALL" or happened["type"] in ERRORS:
-            [details] = [value for name, value in happened.items() if name.endswith("EventDetails")] or [{}]
-            yield json.dumps(
-                {
-                    "id": str(happened["id"]),
-                    "type": happened["type"],
-                    "details": {name: value for name, value in details.items() if data or name not in DATA},
-                    "previous_event_id": str(happened.get("previousEventId", 0)),
-                    "event_timestamp": "1795644845615",
-                    "execution_arn": arn,
-                    "redrive_count": "0",
-                },
-                separators=(",", ":"),
-            )
+        if is_logged(happened["type"], level):
+            yield line(happened, arn, at=1795644845615, data=data)
 
 
 def main() -> None:

@@ -17,8 +17,20 @@ def add_to_ministack() -> None:
             "MiniStack is %s, not %s: nothing is added to it", version("ministack"), WRITTEN_FOR
         )
         return
-    from darkroom.local.ministack import layers, processes, workflow_calls
+    from darkroom.local.ministack import (
+        history,
+        layers,
+        parallel,
+        processes,
+        time_limit,
+        workflow_calls,
+        workflow_log,
+    )
 
     workflow_calls.add()
+    history.add()
+    parallel.add()
+    time_limit.add()
+    workflow_log.add()
     layers.add()
     processes.add()
