@@ -2,10 +2,12 @@
 
 States stand in rows by how far they are from the start. The way of a picture that nothing happens to is the first
 column; what only a Catch leads to stands to the right of it. Parallel and Map are boxes with their own drawing inside.
+On a narrow screen all states stand in one column, and the arrows that pass others go along lanes to the right of it.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +22,8 @@ LETTER = 7.6  # pixels, of the widest usual font at the size of console.css
 BOX_HEIGHT = 38
 ROW_GAP = 34
 COLUMN_GAP = 44
+LANE = 11  # pixels between two lanes
+UNDER_EDGE = 12  # where an arrow leaves a box on its side, below its top; one that comes in is as far above its bottom
 PADDING = 14
 TITLE_HEIGHT = 30
 NOTE_WIDTH = 32  # a few letters after the name
@@ -60,6 +64,7 @@ class Chart:
     place: dict[str, tuple[int, int]]  # row and column
     right_of: dict[int, float]  # columns
     bottom_of: dict[int, float]  # rows
+    lanes: dict[str, float]  # of a narrow chart: where the arrows to a state go along that do not come from just above
     width: float
     height: float
 
@@ -67,18 +72,23 @@ class Chart:
 NOT_VISITED = Mark("not-visited", "not visited")
 
 
-def draw(machine: Machine, marks: Mapping[str, Mark], taken: set[Arrow]) -> Markup:
-    """As SVG. Each state is a link with its name and its outcome in words; the arrows that were taken stand out."""
-    chart = lay_out(machine)
+def draw(machine: Machine, marks: Mapping[str, Mark], taken: set[Arrow], *, narrow: bool = False) -> Markup:
+    """As SVG. Each state is a link with its name and its outcome in words; the arrows that were taken stand out. The
+    narrow drawing and the other one may stand in the same page."""
+    chart = lay_out(machine, narrow=narrow)
+    kind = "narrow" if narrow else "wide"
     width, height = chart.width + 2 * PADDING, chart.height + 2 * PADDING
-    parts = list(_chart(chart, PADDING, PADDING, marks, taken))
+    parts = list(_chart(chart, PADDING, PADDING, marks, taken, kind))
+    heads = "".join(
+        f'<marker id="{kind}-{look}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
+        ' orient="auto">'
+        f'<path class="head {look}" d="M0 0.5 8 4 0 7.5z"/></marker>'
+        for look in ("left", "taken")
+    )
     return Markup(
-        f'<svg class="workflow" role="group" aria-label="The workflow, each state with what happened in it"'
+        f'<svg class="workflow {kind}" role="group" aria-label="The workflow, each state with what happened in it"'
         f' width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}">'
-        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path class="head" d="M0 0.5 8 4 0 7.5z"/></marker>'
-        '<marker id="head-taken" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        f'<path class="head taken" d="M0 0.5 8 4 0 7.5z"/></marker></defs>{"".join(parts)}</svg>'
+        f"<defs>{heads}</defs>{''.join(parts)}</svg>"
     )
 
 
@@ -96,11 +106,11 @@ def inner_machines(state: Machine) -> list[Machine]:
     return [*state.get("Branches", []), *([item] if item else [])]
 
 
-def lay_out(machine: Machine) -> Chart:
+def lay_out(machine: Machine, *, narrow: bool = False) -> Chart:
     states = machine["States"]
-    boxes = {name: _box(name, state) for name, state in states.items()}
+    boxes = {name: _box(name, state, narrow=narrow) for name, state in states.items()}
     arrows = [(name, to, catch, label) for name, state in states.items() for to, catch, label in _arrows(state)]
-    place = _places(machine, arrows)
+    place = _stacked(machine, arrows) if narrow else _places(machine, arrows)
     rows, columns = (sorted({at[axis] for at in place.values()}) for axis in (0, 1))
     heights = {row: max(boxes[name].height for name, at in place.items() if at[0] == row) for row in rows}
     widths = {column: max(boxes[name].width for name, at in place.items() if at[1] == column) for column in columns}
@@ -114,11 +124,12 @@ def lay_out(machine: Machine) -> Chart:
     height = sum(heights.values()) + ROW_GAP * (len(rows) - 1)
     right_of = {column: left[column] + widths[column] for column in columns}
     bottom_of = {row: top[row] + heights[row] for row in rows}
-    return Chart(boxes, arrows, place, right_of, bottom_of, width, height)
+    lanes = {end: width + lane * LANE for end, lane in _lanes(place, arrows).items()} if narrow else {}
+    return Chart(boxes, arrows, place, right_of, bottom_of, lanes, max(width, *lanes.values(), 0), height)
 
 
-def _box(name: str, state: Machine) -> Box:
-    inside = [lay_out(machine) for machine in inner_machines(state)]
+def _box(name: str, state: Machine, *, narrow: bool) -> Box:
+    inside = [lay_out(machine, narrow=narrow) for machine in inner_machines(state)]
     own = len(name) * LETTER + NOTE_WIDTH + 30
     if not inside:
         return Box(name, state["Type"], own, BOX_HEIGHT)
@@ -178,17 +189,50 @@ def _places(machine: Machine, arrows: list[tuple[str, str, bool, str]]) -> dict[
     return place
 
 
-def _chart(chart: Chart, x: float, y: float, marks: Mapping[str, Mark], taken: set[Arrow]) -> Iterator[str]:
+def _stacked(machine: Machine, arrows: list[tuple[str, str, bool, str]]) -> dict[str, tuple[int, int]]:
+    """All in one column: the way of a picture that nothing happens to, and below it each way that leaves it, those
+    that leave it last first."""
+    order: list[str] = []
+
+    def follow(name: str | None) -> None:
+        while name is not None and name not in order:
+            order.append(name)
+            name = next((end for start, end, catch, _ in arrows if start == name and not catch), None)
+
+    follow(machine["StartAt"])
+    while left := [end for at in reversed(order) for start, end, _, _ in arrows if start == at and end not in order]:
+        follow(left[0])
+    for name in machine["States"]:  # nothing leads there
+        follow(name)
+    return {name: (row, 0) for row, name in enumerate(order)}
+
+
+def _lanes(place: dict[str, tuple[int, int]], arrows: list[tuple[str, str, bool, str]]) -> dict[str, int]:
+    """The lane, counted from 1, of each state that is reached along one. Those that share one do not meet in it."""
+    spans: dict[str, tuple[int, int]] = {}
+    for start, end, _, _ in arrows:
+        (row, _), (to_row, _) = place[start], place[end]
+        if to_row != row + 1:
+            low, high = spans.get(end, (to_row, to_row))
+            spans[end] = min(low, row), max(high, row)
+    lanes: dict[str, int] = {}
+    for end, (low, high) in sorted(spans.items(), key=lambda one: one[1][1] - one[1][0]):
+        met = {lanes[other] for other in lanes if low <= spans[other][1] and spans[other][0] <= high}
+        lanes[end] = next(lane for lane in count(1) if lane not in met)
+    return lanes
+
+
+def _chart(chart: Chart, x: float, y: float, marks: Mapping[str, Mark], taken: set[Arrow], kind: str) -> Iterator[str]:
     yield f'<g transform="translate({x:.1f} {y:.1f})">'
     # those that were taken last, over the others
     for start, end, catch, label in sorted(chart.arrows, key=lambda arrow: arrow[:2] in taken):
-        yield _arrow(chart, start, end, catch, label, (start, end) in taken)
+        yield _arrow(chart, start, end, catch, label, kind, (start, end) in taken)
     for box in chart.boxes.values():
-        yield from _drawn(box, marks, taken)
+        yield from _drawn(box, marks, taken, kind)
     yield "</g>"
 
 
-def _drawn(box: Box, marks: Mapping[str, Mark], taken: set[Arrow]) -> Iterator[str]:
+def _drawn(box: Box, marks: Mapping[str, Mark], taken: set[Arrow], kind: str) -> Iterator[str]:
     mark = marks.get(box.name, NOT_VISITED)
     classes = f"state {mark.look}{' chosen' if mark.chosen else ''}{' holds' if box.inside else ''}"
     round_corner = 18 if box.kind in ("Succeed", "Fail") else 7
@@ -213,21 +257,21 @@ def _drawn(box: Box, marks: Mapping[str, Mark], taken: set[Arrow]) -> Iterator[s
         )
     current = ' aria-current="true"' if mark.chosen else ""
     if mark.href:
-        here = f'id="state-{quote(box.name)}" href="{escape(mark.href)}" aria-label="{escape(title)}"{current}'
+        here = f'id="{kind}-state-{quote(box.name)}" href="{escape(mark.href)}" aria-label="{escape(title)}"{current}'
         yield f'<a class="{classes}" {here}>{shape}</a>'
     else:
         yield f'<g class="{classes}" role="img" aria-label="{escape(title)}">{shape}</g>'
     x = box.x + PADDING
     for chart in box.inside:
-        yield from _chart(chart, x, box.y + TITLE_HEIGHT, marks, taken)
+        yield from _chart(chart, x, box.y + TITLE_HEIGHT, marks, taken, kind)
         x += chart.width + PADDING
 
 
-def _arrow(chart: Chart, start: str, end: str, catch: bool, label: str, taken: bool) -> str:
+def _arrow(chart: Chart, start: str, end: str, catch: bool, label: str, kind: str, taken: bool) -> str:
     classes = f"arrow{' catch' if catch else ''}{' taken' if taken else ''}"
     said = f"from {start} to {end}" + (f": {label}" if label else "")
     line = _corners(way(chart, start, end))
-    head = "head-taken" if taken else "head"
+    head = f"{kind}-{'taken' if taken else 'left'}"
     drawn = f'<path class="{classes}" d="{line}" marker-end="url(#{head})"><title>{escape(said)}</title></path>'
     return drawn if catch or not label else drawn + _label(chart, start, end, label)
 
@@ -237,6 +281,9 @@ def way(chart: Chart, start: str, end: str) -> list[tuple[float, float]]:
     a, b = chart.boxes[start], chart.boxes[end]
     (row, column), (to_row, to_column) = chart.place[start], chart.place[end]
     below = a.y + a.height
+    if chart.lanes and to_row != row + 1:
+        out, into, lane = a.y + UNDER_EDGE, b.y + b.height - UNDER_EDGE, chart.lanes[end]
+        return [(a.x + a.width, out), (lane, out), (lane, into), (b.x + b.width, into)]
     if to_row > row and column == to_column:
         return [(a.middle, below), (a.middle, b.y)]
     if to_row > row and to_column < column:
@@ -266,6 +313,7 @@ def _corners(points: list[tuple[float, float]], radius: float = 7) -> str:
 
 def _label(chart: Chart, start: str, end: str, label: str) -> str:
     """Beside the first piece of an arrow."""
-    box, beside = chart.boxes[start], chart.place[start][1] != chart.place[end][1]
+    box, (row, column), (to_row, to_column) = chart.boxes[start], chart.place[start], chart.place[end]
+    beside = to_row != row + 1 if chart.lanes else column != to_column
     x, y = (box.x + box.width + 6, box.y + box.height / 2 - 5) if beside else (box.middle + 7, box.y + box.height + 16)
     return f'<text class="note" x="{x:.1f}" y="{y:.1f}">{escape(label)}</text>'

@@ -85,7 +85,7 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         "row": row,
         "owns_row": bool(row and row.get("execution") == arn),
         "renditions": results.by_width(row) if row and row.get("execution") == arn else [],
-        "drawing": draw(machine, linked, taken(states)),
+        "drawings": [draw(machine, linked, taken(states), narrow=narrow) for narrow in (False, True)],
         "unrecorded": any(mark.look in ("unrecorded", "inferred", "inferred-failed") for mark in marks.values()),
         "chosen": _chosen(machine, states, marks, chosen),
         "timeline": timeline(execution, states),

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from darkroom.pipeline.executions import State, read_history
 from tests.darkroom.test_executions import history
 
 STATEMACHINE = Path(__file__).parents[2] / "statemachine"
-MACHINES = [json.loads((STATEMACHINE / name).read_text()) for name in ("image_pipeline.asl.json", "deletion.asl.json")]
+MACHINES = [
+    json.loads((STATEMACHINE / name).read_text())
+    for name in ("image_pipeline.asl.json", "deletion.asl.json", "recaption.asl.json")
+]
 PIPELINE = MACHINES[0]
 
 
@@ -125,10 +128,13 @@ def test_a_map_that_may_have_had_nothing_to_do_is_not_guessed():
     assert looks(PIPELINE, visited("Record", "Leftovers"))["Cleanup"] == "unrecorded"
 
 
-@pytest.mark.parametrize("machine", MACHINES, ids=["pipeline", "deletion"])
-def test_every_state_is_drawn_once_and_none_over_another(machine):
+drawn = pytest.mark.parametrize(("machine", "narrow"), [*product(MACHINES, (False, True))])
+
+
+@drawn
+def test_every_state_is_drawn_once_and_none_over_another(machine, narrow):
     names = [name for name, _, _ in nested(machine)]
-    svg = draw(machine, {}, set())
+    svg = draw(machine, {}, set(), narrow=narrow)
     assert sorted(re.findall(r'aria-label="([^":]*?)(?: (?:Parallel|Map))?: not visited"', svg)) == sorted(names)
 
     def apart(chart: Chart) -> None:
@@ -141,11 +147,11 @@ def test_every_state_is_drawn_once_and_none_over_another(machine):
             for inner in box.inside:
                 apart(inner)
 
-    apart(lay_out(machine))
+    apart(lay_out(machine, narrow=narrow))
 
 
-@pytest.mark.parametrize("machine", MACHINES, ids=["pipeline", "deletion"])
-def test_no_arrow_goes_through_a_box_that_it_does_not_concern(machine):
+@drawn
+def test_no_arrow_goes_through_a_box_that_it_does_not_concern(machine, narrow):
     """It would seem to begin or end there."""
 
     def check(chart: Chart) -> None:
@@ -160,7 +166,7 @@ def test_no_arrow_goes_through_a_box_that_it_does_not_concern(machine):
             for inner in box.inside:
                 check(inner)
 
-    check(lay_out(machine))
+    check(lay_out(machine, narrow=narrow))
 
 
 def test_a_loop_is_drawn_and_ends():
@@ -169,7 +175,8 @@ def test_a_loop_is_drawn_and_ends():
         "StartAt": "Work",
         "States": {"Work": {"Type": "Pass", "Next": "Again"}, "Again": again, "Done": {"Type": "Succeed"}},
     }
-    assert draw(machine, {}, set()).count("not visited") == 2 * 3
+    for narrow in (False, True):
+        assert draw(machine, {}, set(), narrow=narrow).count("not visited") == 2 * 3
 
 
 def test_a_name_in_a_drawing_is_shown_and_never_run():
