@@ -1,7 +1,10 @@
 """The same shell for every test, whichever the tests were started from."""
 
+import functools
 import os
 import time
+
+import botocore.session
 
 # What a program shows, and whom it talks to, by the variables of a shell. A test that is about one of them sets it.
 OF_A_PROGRAM = ("AWS_", "CDK_", "CLICOLOR", "DARKROOM_", "LC_", "MINISTACK_", "POWERTOOLS_", "SFN_")
@@ -16,3 +19,6 @@ for _name in list(os.environ):
 os.environ["CDK_VALIDATION"] = "false"
 time.tzset()
 os.umask(0o022)
+
+# Each session reads the descriptions of its services again, which takes longer than most tests.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
