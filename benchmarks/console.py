@@ -116,7 +116,7 @@ def views(page: Page, row: dict[str, Any]) -> dict[str, str]:
         "one execution": f"/execution?arn={arn}",
         "logs of one execution": f"/execution/logs?arn={arn}",
         "dead letters": "/letters",
-        "before the replay of all": "/letters/replay?all=yes",
+        "before the redrive of all": "/letters/redrive?all=yes",
         "health, the last hour": "/health",
         "health, the last week": "/health?span=week",
         "upload": "/upload",

@@ -72,7 +72,7 @@ def views(deployed: Deployed) -> dict[str, str]:
         "execution-failed": execution("raw/2026/bridge.jpg"),
         "logs": execution("raw/2026/bridge.jpg").replace("/execution?", "/execution/logs?"),
         "letters": "/letters",
-        "replay-before": "/letters/replay?all=yes",
+        "redrive-before": "/letters/redrive?all=yes",
         "health": "/health",
         "trouble": "/picture?key=raw/nowhere.jpg",
     }
@@ -100,13 +100,13 @@ def shoot(browser: Browser, served: Served, deployed: Deployed, folder: Path) ->
             page.close()
     page = browser.new_page(viewport={"width": 1280, "height": 860})
     served.enter(page)
-    page.goto(served.at("/letters/replay?all=yes"))
-    page.get_by_role("button", name="Replay 3 letters").click()
+    page.goto(served.at("/letters/redrive?all=yes"))
+    page.get_by_role("button", name="Redrive 3 letters").click()
     eventually(
-        lambda: page.locator("#replay").get_by_text("Done.").is_visible() or page.wait_for_timeout(200),
-        "the end of the replay",
+        lambda: page.locator("#redrive").get_by_text("Done.").is_visible() or page.wait_for_timeout(200),
+        "the end of the redrive",
     )
-    keep(page, folder / "replayed-light-wide.png")
+    keep(page, folder / "redriven-light-wide.png")
     page.close()
 
 

@@ -30,7 +30,7 @@ def console(
     numeric: Annotated[bool, typer.Option("--numeric", help=NUMERIC_HELP)] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
 ) -> None:
-    """Open a page in the browser: upload pictures, see results and executions, and replay dead letters.
+    """Open a page in the browser: upload pictures, see results and executions, and redrive dead letters.
 
     The page is on this machine only. It uses your own credentials, and ends with Ctrl-C.
     """

@@ -1,4 +1,4 @@
-"""The dead letters: what each is about, and the replay of one, some or all, said before and shown as it happens."""
+"""The dead letters: what each is about, and the redrive of one, some or all, said before and shown as it happens."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -23,7 +23,7 @@ from darkroom.pipeline.target import Target
 SHOWN = 100  # letters at once: ten requests to SQS
 A_SECOND = 10  # executions started, as `darkroom redrive` has it
 FOLLOWED = 30  # of the newly started executions, how they are
-KEPT = 20  # replays that have ended
+KEPT = 20  # redrives that have ended
 EXPLAINED = {
     "FAILED": "A step failed after all its retries.",
     "TIMED_OUT": "The execution took longer than it may.",
@@ -34,7 +34,7 @@ EXPLAINED = {
 
 
 @dataclass
-class Replay:
+class Redrive:
     """One that was asked for: it goes on while the page is away. What it has not come to stays in the queue."""
 
     number: int
@@ -46,63 +46,63 @@ class Replay:
     thread: Thread | None = None
 
 
-class Replays:
+class Redrives:
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._all: dict[int, Replay] = {}
+        self._all: dict[int, Redrive] = {}
 
-    def __getitem__(self, number: int) -> Replay:
+    def __getitem__(self, number: int) -> Redrive:
         try:
             return self._all[number]
         except KeyError:
-            raise NotFound("that replay is not known: it is long over, or the page was started again since") from None
+            raise NotFound("that redrive is not known: it is long over, or the page was started again since") from None
 
-    def begin(self, target: Target, ids: set[str] | None, asked: int) -> Replay:
-        replay = Replay(next(self._numbers), asked)
+    def begin(self, target: Target, ids: set[str] | None, asked: int) -> Redrive:
+        redrive = Redrive(next(self._numbers), asked)
         for number in [one.number for one in list(self._all.values()) if one.ended][:-KEPT]:
             self._all.pop(number, None)
-        self._all[replay.number] = replay
-        work = letters.redrive_letters(target, ids, rate=A_SECOND, stopped=replay.stop.is_set)
-        replay.thread = Thread(target=_work, args=(replay, work), name=f"replay {replay.number}")
-        replay.thread.start()
-        return replay
+        self._all[redrive.number] = redrive
+        work = letters.redrive_letters(target, ids, rate=A_SECOND, stopped=redrive.stop.is_set)
+        redrive.thread = Thread(target=_work, args=(redrive, work), name=f"redrive {redrive.number}")
+        redrive.thread.start()
+        return redrive
 
     def stop(self) -> None:
         """Lets each finish the letter it is at; the others go back into the queue."""
-        for replay in self._all.values():
-            replay.stop.set()
-        for replay in self._all.values():
-            if replay.thread:
-                replay.thread.join()
+        for redrive in self._all.values():
+            redrive.stop.set()
+        for redrive in self._all.values():
+            if redrive.thread:
+                redrive.thread.join()
 
 
-def _work(replay: Replay, work: Generator[Done, None, None]) -> None:
+def _work(redrive: Redrive, work: Generator[Done, None, None]) -> None:
     try:
         with closing(work):
             for done in work:
-                replay.done.append(done)
+                redrive.done.append(done)
     except Exception as error:
-        replay.problem = explained(error) or repr(error)
+        redrive.problem = explained(error) or repr(error)
     finally:
-        replay.ended = True
+        redrive.ended = True
 
 
-def routes(pages: Pages, replays: Replays) -> list[Route]:
+def routes(pages: Pages, redrives: Redrives) -> list[Route]:
     return [
         Route("/letters", pages.view(lambda request, target: listed(pages, request, target))),
-        Route("/letters/replay", pages.view(lambda request, target: said_before(pages, request, target))),
+        Route("/letters/redrive", pages.view(lambda request, target: said_before(pages, request, target))),
         Route(
-            "/letters/replay",
-            pages.form(lambda _, target, form: replay(replays, target, form)),
+            "/letters/redrive",
+            pages.form(lambda _, target, form: redrive(redrives, target, form)),
             methods=["POST"],
         ),
         Route(
-            "/letters/replays/{number:int}",
-            pages.view(lambda request, target: happening(pages, replays, request, target)),
+            "/letters/redrives/{number:int}",
+            pages.view(lambda request, target: happening(pages, redrives, request, target)),
         ),
         Route(
-            "/letters/replays/{number:int}/stop",
-            pages.form(lambda request, _, __: stop(replays, request)),
+            "/letters/redrives/{number:int}/stop",
+            pages.form(lambda request, _, __: stop(redrives, request)),
             methods=["POST"],
         ),
     ]
@@ -147,7 +147,7 @@ def _failed_without(target: Target, found: list[Letter | Unreadable]) -> int:
 
 
 def said_before(pages: Pages, request: Request, target: Target) -> Response:
-    """What a replay will do. Nothing is done yet: this is also what a read-only page shows."""
+    """What a redrive will do. Nothing is done yet: this is also what a read-only page shows."""
     asked = set(request.query_params.getlist("letter"))
     everything = request.query_params.get("all") == "yes"
     waiting = letters.look(target, SHOWN, hide=not pages.connection.read_only)
@@ -156,7 +156,7 @@ def said_before(pages: Pages, request: Request, target: Target) -> Response:
         return RedirectResponse("/letters", 303)
     return pages.page(
         request,
-        "replay_before.html",
+        "redrive_before.html",
         target=target,
         everything=everything,
         total=waiting.total if everything else len(chosen),
@@ -170,18 +170,18 @@ def said_before(pages: Pages, request: Request, target: Target) -> Response:
     )
 
 
-def replay(replays: Replays, target: Target, form: FormData) -> Response:
+def redrive(redrives: Redrives, target: Target, form: FormData) -> Response:
     everything = form.get("all") == "yes"
     ids = {str(one) for one in form.getlist("letter")}
     if not everything and not ids:
         return RedirectResponse("/letters", 303)
     asked = letters.count(target)[0] if everything else len(ids)
-    begun = replays.begin(target, None if everything else ids, asked)
-    return RedirectResponse(f"/letters/replays/{begun.number}", 303)
+    begun = redrives.begin(target, None if everything else ids, asked)
+    return RedirectResponse(f"/letters/redrives/{begun.number}", 303)
 
 
-def happening(pages: Pages, replays: Replays, request: Request, target: Target) -> Response:
-    one = replays[request.path_params["number"]]
+def happening(pages: Pages, redrives: Redrives, request: Request, target: Target) -> Response:
+    one = redrives[request.path_params["number"]]
     ended = one.ended  # asked before what was done: once it is, nothing more is
     done = list(one.done)
     problems = [each for each in done if "problem" in each]
@@ -191,18 +191,18 @@ def happening(pages: Pages, replays: Replays, request: Request, target: Target) 
     running = [(each, _outcome(outcomes, each)) for each in shown]
     moving = not ended or any(outcome and outcome["status"] == "RUNNING" for _, outcome in running)
     context = {
-        "replay": one,
+        "redrive": one,
         "ended": ended,
         "started": sum(each["redriven"] for each in done),
         "problems": len(problems),
         "running": running,
         "moving": moving,
-        "again": link(f"/letters/replays/{one.number}"),
+        "again": link(f"/letters/redrives/{one.number}"),
         "every": target.poll_seconds,
     }
     if "hx-request" in request.headers:
-        return pages.part("replay_part.html", status=ENOUGH if not moving else 200, **context)
-    return pages.page(request, "replay.html", target=target, **context)
+        return pages.part("redrive_part.html", status=ENOUGH if not moving else 200, **context)
+    return pages.page(request, "redrive.html", target=target, **context)
 
 
 def _outcome(outcomes: dict[str, executions.Summary], done: Done) -> dict[str, Any] | None:
@@ -212,7 +212,7 @@ def _outcome(outcomes: dict[str, executions.Summary], done: Done) -> dict[str, A
     return outcomes.get(done["execution"], {"status": "RUNNING", "verdict": None, "seconds": None})
 
 
-def stop(replays: Replays, request: Request) -> Response:
-    one = replays[request.path_params["number"]]
+def stop(redrives: Redrives, request: Request) -> Response:
+    one = redrives[request.path_params["number"]]
     one.stop.set()
-    return RedirectResponse(f"/letters/replays/{one.number}", 303)
+    return RedirectResponse(f"/letters/redrives/{one.number}", 303)

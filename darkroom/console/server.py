@@ -40,18 +40,18 @@ def application(
     """`host` is its name and port. `begun` is called when the page is served; it may take as long as it likes, as a
     browser in the terminal does."""
     pages = Pages(connection)
-    replays = letters.Replays()
+    redrives = letters.Redrives()
     routes: list[Any] = [Route("/", lambda _: RedirectResponse("/results", 303))]
     for view in (uploads, executions, results, files, health):
         routes += view.routes(pages)
-    routes += letters.routes(pages, replays)
+    routes += letters.routes(pages, redrives)
     routes.append(Mount("/static", StaticFiles(directory=STATIC)))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         Thread(target=begun, daemon=True).start()
         yield
-        await run_in_threadpool(replays.stop)
+        await run_in_threadpool(redrives.stop)
 
     app = Starlette(routes=routes, exception_handlers={404: pages.nowhere}, lifespan=lifespan)
     return Guard(app, host=host, secret=secret, read_only=connection.read_only)

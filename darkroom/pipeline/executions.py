@@ -381,11 +381,11 @@ def read_history(events: Iterable[Any]) -> list[State]:
 
 
 def _summary(described: Any) -> Summary:
-    event = _parsed(described.get("input"))
+    redrives = redriven(_parsed(described.get("input")))
     return {
         **_times(described),
         "key": picture_key(described.get("input")),
-        "redrive": isinstance(event, dict) and "redrives" in event,
+        "redrive": redrives is not None and not is_undelete(described["executionArn"], redrives),
     }
 
 

@@ -104,7 +104,7 @@ def redrive(
             if (failed and letter.key not in with_row) or letter.execution in run.started:
                 continue
             found.add(letter.key)
-            yield _replay(target, run, queue, letter)
+            yield _redrive(target, run, queue, letter)
     for row in rows:
         found.add(row["key"])
         if row["execution"] not in run.redriven:
@@ -227,15 +227,15 @@ def redrive_letters(
             if isinstance(letter, Unreadable):
                 yield {"letter": letter.id, "redriven": False, "problem": letter.problem}
             elif letter.execution not in run.started:
-                yield _replay(target, run, queue, letter)
+                yield _redrive(target, run, queue, letter)
             if ids is not None and not missing:
                 return
     for lost in sorted(missing):
-        yield {"letter": lost, "redriven": False, "problem": "is not in the queue any more: replayed by somebody else?"}
+        yield {"letter": lost, "redriven": False, "problem": "is not in the queue any more: redriven by somebody else?"}
 
 
 def forget(target: Target, whose: Callable[[str], bool]) -> int:
-    """Delete the letters of these pictures without a replay; how many there were."""
+    """Delete the letters of these pictures without a redrive; how many there were."""
     forgotten = 0
     with closing(_Queue(target)) as queue:
         for message in queue:
@@ -246,7 +246,7 @@ def forget(target: Target, whose: Callable[[str], bool]) -> int:
     return forgotten
 
 
-def _replay(target: Target, run: "_Run", queue: "_Queue", letter: Letter) -> Done:
+def _redrive(target: Target, run: "_Run", queue: "_Queue", letter: Letter) -> Done:
     """The letter goes only after its execution was started."""
     execution = run.start(letter.event, _redrives(target, letter), f"redrive-{letter.id}")
     if execution:

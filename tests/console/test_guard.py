@@ -14,8 +14,8 @@ def test_without_the_secret_nothing_is_shown(page: TestClient):
     page.cookies.clear()
     assert page.get("/results").status_code == 403
     assert page.get("/results", params={"secret": "wrong"}).status_code == 403
-    assert page.post("/letters/replay", data={"all": "yes"}).status_code == 403
-    assert page.post("/letters/replay", params={"secret": SECRET}).status_code == 403
+    assert page.post("/letters/redrive", data={"all": "yes"}).status_code == 403
+    assert page.post("/letters/redrive", params={"secret": SECRET}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/", "/results", "//evil.example/", "/%2fevil.example/", "/\\evil.example/"])
@@ -61,7 +61,7 @@ def test_another_name_for_this_machine_gets_nothing(page: TestClient, host):
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "", f"https://{HOST}", f"http://{HOST}1", f"http://127.0.0.1:{PORT}"]
 )
-@pytest.mark.parametrize("path", ["/upload", "/letters/replay", "/letters/replays/1/stop"])
+@pytest.mark.parametrize("path", ["/upload", "/letters/redrive", "/letters/redrives/1/stop"])
 def test_a_form_of_another_page_is_refused(page: TestClient, path, origin):
     """Though the browser sends our cookie along."""
     assert page.post(path, data={"all": "yes"}, headers={"origin": origin}).status_code == 403
@@ -94,6 +94,6 @@ def test_no_view_needs_what_the_policy_forbids(page: TestClient):
 def test_read_only_refuses_every_post(open_page: Open):
     """Before any view is asked."""
     page = open_page(read_only=True)
-    for path in ("/upload", "/letters/replay", "/letters/replays/1/stop", "/results"):
+    for path in ("/upload", "/letters/redrive", "/letters/redrives/1/stop", "/results"):
         answer = page.post(path, data={"all": "yes"})
         assert (answer.status_code, "read-only" in answer.text) == (403, True)

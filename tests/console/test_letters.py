@@ -1,4 +1,4 @@
-"""The replays of the page: what is shown of them, what they ask of AWS, and how they are stopped."""
+"""The redrives of the page: what is shown of them, what they ask of AWS, and how they are stopped."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(letters, "A_SECOND", 1000)
 
 
-def test_what_was_not_replayed_stays_in_sight(target: Target, page: TestClient, monkeypatch: pytest.MonkeyPatch):
+def test_what_was_not_redriven_stays_in_sight(target: Target, page: TestClient, monkeypatch: pytest.MonkeyPatch):
     """And is shown before what went well, of which only the newest is."""
     monkeypatch.setattr(letters, "FOLLOWED", 1)
     unreadable = put(target, "no letter")
     for number in range(4):
         put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
-    html = ended(page, page.post("/letters/replay", data={"all": "yes"}).headers["location"])
+    html = ended(page, page.post("/letters/redrive", data={"all": "yes"}).headers["location"])
     assert "4 of 5 started, 1 not" in html
     assert html.index(unreadable) < html.index("raw/")
 
@@ -42,7 +42,7 @@ def test_an_execution_is_followed_from_before_it_is_known_until_it_has_ended(tar
 
     page = open_page(choose)
     put(target, pipelines("raw/cat.jpg"), reason="FAILED")
-    path = page.post("/letters/replay", data={"all": "yes"}).headers["location"]
+    path = page.post("/letters/redrive", data={"all": "yes"}).headers["location"]
     ended(page, path)
     states = chosen[0].states
 
@@ -72,19 +72,19 @@ def test_failed_pictures_are_said_to_have_no_letter_only_when_every_letter_was_s
 
 
 @pytest.mark.usefixtures("target")
-def test_a_replay_that_never_was_cannot_be_stopped(page: TestClient):
-    answer = page.post("/letters/replays/99/stop")
+def test_a_redrive_that_never_was_cannot_be_stopped(page: TestClient):
+    answer = page.post("/letters/redrives/99/stop")
     assert (answer.status_code, "is not known" in answer.text) == (404, True)
 
 
 @pytest.mark.usefixtures("target")
-def test_the_last_replays_are_kept(page: TestClient, monkeypatch: pytest.MonkeyPatch):
+def test_the_last_redrives_are_kept(page: TestClient, monkeypatch: pytest.MonkeyPatch):
     """A page that is open for weeks does not grow with each."""
     monkeypatch.setattr(letters, "KEPT", 1)
-    paths = [page.post("/letters/replay", data={"letter": "gone"}).headers["location"] for _ in range(1)]
+    paths = [page.post("/letters/redrive", data={"letter": "gone"}).headers["location"] for _ in range(1)]
     for _ in range(2):
         ended(page, paths[-1])
-        paths.append(page.post("/letters/replay", data={"letter": "gone"}).headers["location"])
+        paths.append(page.post("/letters/redrive", data={"letter": "gone"}).headers["location"])
     assert [page.get(path).status_code for path in paths] == [404, 200, 200]
 
 

@@ -42,11 +42,11 @@ def test_no_client_of_a_read_only_page_sends_a_write(target: Target, write):
 
 
 def test_a_letter_is_looked_at_without_hiding_it(target: Target, open_page: Open):
-    """Somebody who replays at the same time misses none."""
+    """Somebody who redrives at the same time misses none."""
     put(target, pipelines("raw/cat.jpg"), reason="FAILED")
     page = open_page(read_only=True)
     assert "raw/cat.jpg" in page.get("/letters").text
-    assert "raw/cat.jpg" in page.get("/letters/replay", params={"all": "yes"}).text
+    assert "raw/cat.jpg" in page.get("/letters/redrive", params={"all": "yes"}).text
     assert letters.count(target) == (1, 0)
 
 

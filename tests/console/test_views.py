@@ -67,7 +67,7 @@ def test_pages_of_results_are_all_rows_once_newest_first(target: Target, page: T
 
 
 @pytest.mark.parametrize(
-    ("by", "says"), [("pipeline", "a replay of another"), ("deletion", "an undelete, by a deletion")]
+    ("by", "says"), [("pipeline", "a redrive of another"), ("deletion", "an undelete, by a deletion")]
 )
 def test_an_execution_says_from_which_one_it_took_the_row_over(target: Target, page: TestClient, by: str, says: str):
     """With a link to it."""
@@ -78,14 +78,23 @@ def test_an_execution_says_from_which_one_it_took_the_row_over(target: Target, p
     assert parse_qs(urlsplit(unescape(linked)).query) == {"arn": [before]}
 
 
+def test_among_the_executions_an_undelete_is_no_redrive(target: Target, page: TestClient):
+    for by in ("pipeline", "deletion"):
+        before = target.output("StateMachineArn").replace(":stateMachine:pipeline", f":execution:{by}") + ":b"
+        run(target, f"raw/by-{by}.jpg", redrives=before)
+    html = page.get("/executions").text
+    assert html.count("a redrive") == 1
+    assert re.search(r"by-pipeline\.jpg.*a redrive", plain(html), re.DOTALL)
+
+
 def test_what_is_asked_for_again_keeps_the_keyboard_where_it_is(target: Target, page: TestClient):
     """htmx finds what had the focus by its id; and what is read out stands where nothing is replaced."""
     arn = run(target, "raw/a cat.jpg")
     row(target, "raw/a cat.jpg", "PROCESSING", execution=arn, version_id="v1")
     put(target, pipelines("raw/a cat.jpg"), reason="FAILED")
-    replay = page.post("/letters/replay", data={"all": "yes"}).headers["location"]
-    ended(page, replay)
-    parts = (f"/execution?arn={arn}", "/executions?key=cat", "/upload/way?key=raw/a cat.jpg&version=v1", replay)
+    redrive = page.post("/letters/redrive", data={"all": "yes"}).headers["location"]
+    ended(page, redrive)
+    parts = (f"/execution?arn={arn}", "/executions?key=cat", "/upload/way?key=raw/a cat.jpg&version=v1", redrive)
     for path in parts:
         html = page.get(path, headers={"hx-request": "true"}).text
         reached = re.findall(r"<(?:a|button|pre|[^>]*tabindex)[ >=][^>]*>?", html)
@@ -129,7 +138,7 @@ def test_keys_are_shown_and_never_run(target: Target, page: TestClient):
         "search": "/results?key=" + "%3Cscript%3E",
         "executions": "/executions?key=" + "%3Cscript%3E",
         "letters": "/letters",
-        "before": "/letters/replay?all=yes",
+        "before": "/letters/redrive?all=yes",
         "picture": "/picture?" + "key=" + page.build_request("GET", "/", params={"k": NASTY}).url.query.decode()[2:],
         "other": "/picture?key=raw/said.jpg",
         "health": "/health",
@@ -272,8 +281,8 @@ ENDED = "Your session has ended: run curl"
         "/original?key=",
         "/original?key=x&version=",
         "/rendition?key=",
-        "/letters/replay?letter=",
-        "/letters/replays/",
+        "/letters/redrive?letter=",
+        "/letters/redrives/",
         "/health?span=",
         "/",
     ],
@@ -290,37 +299,37 @@ def test_a_name_is_a_key_as_it_is(target: Target, page: TestClient, name, key):
     assert [one["Key"] for one in target.s3.list_objects_v2(Bucket="uploads")["Contents"]] == [key]
 
 
-def test_a_replay_of_one_leaves_the_others(target: Target, page: TestClient):
+def test_a_redrive_of_one_leaves_the_others(target: Target, page: TestClient):
     """Said before, done after a POST, shown then; the letter goes, the others stay."""
     other = put(target, pipelines("raw/other.jpg"), reason="FAILED")
     wanted = put(target, pipelines("raw/one.jpg"), reason="FAILED")
-    before = page.get("/letters/replay", params={"letter": wanted}).text
+    before = page.get("/letters/redrive", params={"letter": wanted}).text
     assert "raw/one.jpg" in before
     assert "raw/other.jpg" not in before
     assert letters.count(target) == (2, 0)
-    answer = page.post("/letters/replay", data={"letter": wanted})
+    answer = page.post("/letters/redrive", data={"letter": wanted})
     happened = ended(page, answer.headers["location"])
     assert "1 of 1 started" in happened
     assert left(target) == [other]
 
 
-def test_a_replay_of_all_starts_all_and_leaves_what_is_unreadable(target: Target, page: TestClient):
+def test_a_redrive_of_all_starts_all_and_leaves_what_is_unreadable(target: Target, page: TestClient):
     for number in range(12):
         put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
     unreadable = put(target, "no letter")
-    answer = page.post("/letters/replay", data={"all": "yes"})
+    answer = page.post("/letters/redrive", data={"all": "yes"})
     happened = ended(page, answer.headers["location"])
     assert "12 of 13 started, 1 not" in happened
     assert left(target) == [unreadable]
 
 
 @pytest.mark.parametrize("by", ["the button", "Ctrl-C"])
-def test_a_replay_that_is_stopped_leaves_the_rest_in_the_queue(target: Target, page: TestClient, by):
+def test_a_redrive_that_is_stopped_leaves_the_rest_in_the_queue(target: Target, page: TestClient, by):
     """Nothing half done: what was started has no letter any more, what was not has its own."""
     for number in range(30):
         put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
     with page:  # the server begins and ends with this block
-        path = page.post("/letters/replay", data={"all": "yes"}).headers["location"]
+        path = page.post("/letters/redrive", data={"all": "yes"}).headers["location"]
         assert any("0 of 30 started" not in page.get(path).text for _ in range(500))
         if by == "the button":
             assert page.post(f"{path}/stop").headers["location"] == path
@@ -331,19 +340,19 @@ def test_a_replay_that_is_stopped_leaves_the_rest_in_the_queue(target: Target, p
 
 
 @pytest.mark.usefixtures("target")
-def test_a_letter_that_somebody_else_replayed_is_said(page: TestClient):
-    answer = page.post("/letters/replay", data={"letter": "gone"})
+def test_a_letter_that_somebody_else_redrove_is_said(page: TestClient):
+    answer = page.post("/letters/redrive", data={"letter": "gone"})
     assert "is not in the queue any more" in ended(page, answer.headers["location"])
 
 
 def ended(page: TestClient, path: str) -> str:
-    """The page of a replay, once that has ended."""
+    """The page of a redrive, once that has ended."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         html = page.get(path).text
         if "/stop" not in html:
             return html
-    pytest.fail("the replay did not end")
+    pytest.fail("the redrive did not end")
 
 
 def test_what_is_stuck_says_so(target: Target, page: TestClient):
@@ -384,7 +393,7 @@ def test_a_row_without_an_execution_is_shown(target: Target, page: TestClient):
     put(target, pipelines("raw/cat.jpg"), reason="FAILED")
     for path in ("/results", "/picture?key=raw/cat.jpg", "/executions?key=raw/cat.jpg", f"/execution?arn={execution}"):
         assert page.get(path).status_code == 200, path
-    for path in ("/health", "/letters/replay?all=yes", "/upload/way?key=raw/cat.jpg&version=v1"):
+    for path in ("/health", "/letters/redrive?all=yes", "/upload/way?key=raw/cat.jpg&version=v1"):
         answer = page.get(path)
         assert (answer.status_code, "raw/cat.jpg" in answer.text) == (200, True), path
 
@@ -470,7 +479,7 @@ def test_a_cloud_that_went_away_and_came_back_is_found_again(target: Target, ope
     "path",
     [
         *("/original", "/rendition?key=", "/execution", "/execution?arn=nonsense", "/execution/logs", "/picture"),
-        *("/results?status=NONE", "/executions?status=NONE", "/letters/replays/7", "/nowhere"),
+        *("/results?status=NONE", "/executions?status=NONE", "/letters/redrives/7", "/nowhere"),
     ],
 )
 def test_what_is_not_there_is_said(page: TestClient, path):

@@ -313,7 +313,7 @@ def test_a_letters_reason_and_a_rows_status_are_not_mixed():
     assert darkroom("--aws", "redrive", "--reason", "STALLED", "--status", "FAILED").exit_code == 2
 
 
-def test_a_replay_of_chosen_letters_is_stopped_while_it_still_looks_for_them(target: Target):
+def test_a_redrive_of_chosen_letters_is_stopped_while_it_still_looks_for_them(target: Target):
     """It gives nothing back until it has found one, and the queue may be long. None of it is lost or hidden."""
     for number in range(25):
         put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")

@@ -199,7 +199,7 @@ class Load:
 
     def _lost(self, seen: Seen) -> Iterator[str]:
         sent = Counter(letter["key"] for letter in seen.letters)
-        replayable = {
+        redrivable = {
             (letter["key"], letter["execution"], letter["event"]["detail"]["object"]["key"]) for letter in seen.letters
         }
         for key in sorted(seen.executions):
@@ -208,8 +208,8 @@ class Load:
                 yield f"{key}: lost, its row says {row['status']}"
             if sent[key] != (row["status"] == "FAILED"):
                 yield f"{key}: {row['status']} and {sent[key]} letters"
-            if row["status"] == "FAILED" and (key, row["execution"], key) not in replayable:
-                yield f"{key}: its letter cannot be replayed"
+            if row["status"] == "FAILED" and (key, row["execution"], key) not in redrivable:
+                yield f"{key}: its letter cannot be redriven"
             if missing := named(row) - seen.files[key]:
                 yield f"{key}: its row names {len(missing)} renditions that are not there"
 

@@ -1,4 +1,4 @@
-"""The page in a real browser, on the deployed stack: what a person does with it, from an upload to a replay."""
+"""The page in a real browser, on the deployed stack: what a person does with it, from an upload to a redrive."""
 
 import re
 import time
@@ -131,8 +131,8 @@ def test_an_open_page_sees_what_others_upload(page: Page, deployed: Deployed):
     expect(page.locator(".wall .key").first).to_have_text("raw/elsewhere again.jpg")
 
 
-def test_a_broken_picture_is_found_among_the_dead_letters_and_replayed(page: Page, deployed: Deployed, without_grant):
-    """The failed state and its error, the letter, what a replay will do, and that it did it."""
+def test_a_broken_picture_is_found_among_the_dead_letters_and_redriven(page: Page, deployed: Deployed, without_grant):
+    """The failed state and its error, the letter, what a redrive will do, and that it did it."""
     with without_grant("resize", "s3:PutObject"):
         upload(page, "broken.jpg", photo(600, 400))
         way = page.locator('li.way[data-key="raw/broken.jpg"]')
@@ -153,10 +153,10 @@ def test_a_broken_picture_is_found_among_the_dead_letters_and_replayed(page: Pag
     expect(letter).to_contain_text("raw/broken.jpg")
     expect(letter.locator("img.shown")).to_have_class(re.compile("there"))
     assert serious_violations(page) == []
-    letter.get_by_role("link", name="Replay raw/broken.jpg").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Replay 1 letter?")
+    letter.get_by_role("link", name="Redrive raw/broken.jpg").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Redrive 1 letter?")
     assert deployed.row("raw/broken.jpg")["status"] == "FAILED"  # said before, and not yet done
-    page.get_by_role("button", name="Replay 1 letter").click()
+    page.get_by_role("button", name="Redrive 1 letter").click()
     expect(page.locator("main")).to_contain_text("1 of 1 started")
     expect(page.locator("tbody tr")).to_contain_text("SUCCEEDED")
     assert serious_violations(page) == []
@@ -252,7 +252,7 @@ def views(row: dict[str, Any]) -> dict[str, str]:
         "stuck picture": "/picture?key=raw/stuck.jpg",
         "execution": f"/execution?arn={arn}",
         "logs": f"/execution/logs?arn={arn}",
-        "replay": "/letters/replay?all=yes",
+        "redrive": "/letters/redrive?all=yes",
     }
 
 

@@ -107,8 +107,8 @@ def test_what_s3_does_not_hand_over_is_a_verdict(deployed: Deployed, name, how, 
     assert deployed.letters() == []
 
 
-def test_a_failure_ends_in_one_letter_that_can_be_replayed(deployed: Deployed, without_grant):
-    """A function that may not write fails after its retries: row FAILED, one letter; its event, replayed, succeeds."""
+def test_a_failure_ends_in_one_letter_that_can_be_redriven(deployed: Deployed, without_grant):
+    """A function that may not write fails after its retries: row FAILED, one letter; its event, redriven, succeeds."""
     with without_grant("resize", "s3:PutObject"):
         row = deployed.picture("raw/failing.jpg", photo(600, 400))
         assert row["status"] == "FAILED"
@@ -180,7 +180,7 @@ def test_of_ten_deliveries_at_once_one_works(deployed: Deployed):
 
 
 def test_an_aborted_execution_ends_in_a_row_and_a_letter(deployed: Deployed):
-    """No Catch sees an abort; Step Functions tells of it, and the sweep does the rest. The letter is replayed."""
+    """No Catch sees an abort; Step Functions tells of it, and the sweep does the rest. The letter is redriven."""
     deployed.upload("raw/aborted.jpg", photo(3000, 2000))
     [execution] = eventually(lambda: deployed.executions("raw/aborted.jpg"), "the execution")
     deployed.aws.states.stop_execution(executionArn=execution["executionArn"], cause="a person stopped it")

@@ -450,7 +450,7 @@ def test_a_sweep_that_has_no_time_left_is_followed_by_the_next(swept: Swept):
     assert [list(one) for one in became] == [["arn:0", "arn:1"], ["arn:2", "arn:3"], ["arn:4"]]
 
 
-def test_an_execution_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
+def test_an_execution_that_is_forgotten_is_redriven_from_its_row(swept: Swept):
     """Step Functions keeps a history for 90 days; the row knows enough of the event."""
     swept.put("PROCESSING", minutes_ago=91)
     assert swept(SCHEDULED) == {ARN: "STALLED"}
@@ -460,7 +460,7 @@ def test_an_execution_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
     assert letter["event"]["detail"]["bucket"] == {"name": ENVIRONMENT["UPLOADS_BUCKET"]}
 
 
-def test_a_deletion_that_is_forgotten_is_replayed_from_its_row(swept: Swept):
+def test_a_deletion_that_is_forgotten_is_redriven_from_its_row(swept: Swept):
     """A sweep took its row and died. Such a row tells of no content, and not of what kind the deletion was."""
     swept.put("PROCESSING", sequencer="0D", minutes_ago=91, of_a_deletion=True)
     assert [swept(SCHEDULED) for _ in range(2)] == [{ARN: "STALLED"}, {}]

@@ -237,7 +237,7 @@ class Pipeline:
         self._s3.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
 
     def run(self, happened: Json, *, machine: str = IMAGES, redrives: Run | None = None) -> Run:
-        """Start an execution and stay with it to its end; `redrives` is the earlier one whose letter it replays."""
+        """Start an execution and stay with it to its end; `redrives` is the earlier one whose letter it redrives."""
         started = self._sfn.start_execution(
             stateMachineArn=self._machine(machine),
             name=f"run-{next(self._names)}",

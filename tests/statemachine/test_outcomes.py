@@ -264,7 +264,7 @@ def test_a_rejection_is_a_verdict(pipeline):
 
 
 def test_a_failure_leaves_a_row_and_one_letter(pipeline):
-    """The letter has the contract's members and the whole event, from which the picture can be replayed."""
+    """The letter has the contract's members and the whole event, from which the picture can be redriven."""
     fails(pipeline)
     run = pipeline.run(event())
 
@@ -775,8 +775,8 @@ def test_what_only_resembles_a_folders_marker_is_a_picture(pipeline, key, size):
 
 
 @pytest.mark.parametrize("task", ["MarkDeleted", "Cleanup", "Look", "Undelete"])
-def test_a_deletion_that_fails_sends_a_letter_that_can_be_replayed(pipeline, task):
-    """It carries the event; replayed in the name of its execution, the deletion is done whatever the row says."""
+def test_a_deletion_that_fails_sends_a_letter_that_can_be_redriven(pipeline, task):
+    """It carries the event; redriven in the name of its execution, the deletion is done whatever the row says."""
     pipeline.upload()
     pipeline.run(event())
     pipeline.tasks[task].fails_with("States.Timeout")
