@@ -5,6 +5,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 BIN := .venv/bin
 export CHROMIUM
+unexport PYTHONDONTWRITEBYTECODE  # or each of some hundred processes would compile the same packages again
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20,21,22,23  # their age is for whoever installs node to judge
 
 .PHONY: help
