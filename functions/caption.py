@@ -30,7 +30,6 @@ MAX_BYTES = 3_750_000
 
 LONGEST_TEXT = 1000  # characters kept; alt text is a sentence, and the row is no place for a model's essay
 
-
 # What passes by itself: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
 BUSY = frozenset(
     {

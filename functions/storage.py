@@ -17,7 +17,6 @@ from functions.imaging import Rejected
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-
 # No object, no such version, the version is a delete marker, or another ETag stands there now.
 GONE = {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "PreconditionFailed"}
 
@@ -87,9 +86,8 @@ class Storage:
                 return None
             named = re.search(r"arn:[\w-]+:kms:[\w:/-]+", message)
             key = f"the KMS key {named[0]}" if named else "a KMS key"
-            return (
-                f"encrypted under {key}, which Validate cannot use: upload it again under the bucket's own encryption"
-            )
+            how = "upload it again under the bucket's own encryption"
+            return f"encrypted under {key}, which Validate cannot use: {how}"
         return None
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
@@ -113,9 +111,8 @@ class Storage:
             objects: Any = [{"Key": key} for key in batch]
             answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             if refused := answer.get("Errors"):
-                raise OSError(
-                    f"S3 kept {len(refused)} of {len(batch)} files, {refused[0]['Key']}: {refused[0]['Code']}"
-                )
+                why = f"{refused[0]['Key']}: {refused[0]['Code']}"
+                raise OSError(f"S3 kept {len(refused)} of {len(batch)} files, {why}")
 
 
 @cache

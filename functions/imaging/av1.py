@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
 
 SEQUENCE_HEADER, FRAME_HEADER, FRAME = 1, 3, 6  # obu_type
 
@@ -23,15 +24,11 @@ def frames(codes: Iterable[bytes | memoryview]) -> tuple[tuple[int, int], int]:
             if units > MAX_UNITS:
                 raise ValueError(f"more than {MAX_UNITS:,} units of code")
             if kind == SEQUENCE_HEADER:
-                size = max(size, _size(body), key=_area)
+                size = max(size, _size(body), key=prod)
             elif kind in (FRAME_HEADER, FRAME):
-                pixels += _area(size)
-        largest = max(largest, size, key=_area)
+                pixels += prod(size)
+        largest = max(largest, size, key=prod)
     return largest, pixels
-
-
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
 
 
 def _units(code: bytes | memoryview) -> Iterator[tuple[int, bytes | memoryview]]:

@@ -37,9 +37,8 @@ class Avif(AvifImageFile):
         coded, kind = isobmff.size(properties), isobmff.kind(data)
         self._coded = coded or (0, 0)
         if kind and kind not in _TAKEN:
-            raise Rejected(
-                "unsupported_format", f"AVIF whose picture is an item of the kind `{kind.decode('latin-1')}`"
-            )
+            what = f"AVIF whose picture is an item of the kind `{kind.decode('latin-1')}`"
+            raise Rejected("unsupported_format", what)
         if coded and max(coded) > LONGEST_SIDE:
             message = f"AVIF of {coded[0]}x{coded[1]} pixels: the decoder takes {LONGEST_SIDE} a side"
             raise Rejected("unsupported_format", message)

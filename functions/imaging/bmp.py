@@ -26,9 +26,7 @@ _OS2_NAMES = {3: "Huffman", 4: "run lengths of 24 bits"}
 
 # By the bits of a pixel: Pillow's mode, and how it reads a row. Bit fields are read as so many bytes.
 _LAYOUTS = {
-    1: ("P", "P;1"),
-    2: ("P", "P;2"),
-    4: ("P", "P;4"),
+    **{bits: ("P", f"P;{bits}") for bits in (1, 2, 4)},
     8: ("P", "P"),
     16: ("RGB", "BGR;15"),
     24: ("RGB", "BGR"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from io import BytesIO
+from math import prod
 from typing import Any, cast
 
 from PIL import Image, ImageChops, ImageFile
@@ -45,8 +46,8 @@ _SIGNATURES = {
 }
 
 # The brands that carry HEVC pictures: ISO/IEC 23008-12, annex B; https://mp4ra.org/registered-types/brands
-_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
-_AVIF_BRANDS = {b"avif", b"avis"}
+_BRANDS = {b"avif": "avif", b"avis": "avif"}
+_BRANDS |= dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"), "heic")
 
 # Numbers of ITU-T H.273: the primaries of Display P3 and of sRGB, and the curves that are sRGB's, are shown as that, or
 # are unsaid.
@@ -71,12 +72,7 @@ def _brand(data: bytes) -> str | None:
     """AVIF and HEIC share their container; the major brand decides, then the compatible ones behind it."""
     length = min(int.from_bytes(data[:4], "big"), 256)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, length, 4))]
-    for brand in brands:
-        if brand in _AVIF_BRANDS:
-            return "avif"
-        if brand in _HEIC_BRANDS:
-            return "heic"
-    return None
+    return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
 
 
 def guarded(data: bytes, name: str, max_pixels: int) -> bytes:
@@ -273,12 +269,12 @@ def frames(data: bytes, name: str, picture: ImageFile.ImageFile) -> tuple[int, t
         count, largest = strips.pages(data)
     elif name == "jpeg":
         sizes = [picture.size, *jpeg.appended(data, picture.info)]
-        count, largest = len(sizes), max(sizes, key=_area)
+        count, largest = len(sizes), max(sizes, key=prod)
     elif name == "avif":
         count, largest = picture.n_frames, picture.largest_frame  # type: ignore[attr-defined]
     else:
         count, largest = getattr(picture, "n_frames", 1), picture.size
-    return max(1, count), max(picture.size, largest, key=_area)
+    return max(1, count), max(picture.size, largest, key=prod)
 
 
 def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels: int) -> None:
@@ -292,7 +288,3 @@ def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels:
         strips.check(data, max_pixels)
     elif name == "avif":
         picture.check(max_pixels)  # type: ignore[attr-defined]
-
-
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]

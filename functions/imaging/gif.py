@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from math import prod
 
 # Of pixels, at most 255 bytes each, 50 MB have 200,000. They could have 10 million comments, for which Pillow takes
 # 1.7 GB and 8 s before it shows the first frame.
@@ -18,7 +19,7 @@ def frames(data: bytes) -> tuple[int, tuple[int, int]]:
     count, largest = 0, (0, 0)
     for whole, left, top, width, height in _images(data):
         count += whole
-        largest = max(largest, (left + width, top + height), key=lambda size: size[0] * size[1])
+        largest = max(largest, (left + width, top + height), key=prod)
     return count, largest
 
 

@@ -26,6 +26,8 @@ Properties = list[tuple[bytes, bytes]]
 # What an item may be that has pixels: coded ones, a grid of other items, one above the other, or the same as another.
 _PICTURES = {b"av01", b"hvc1", b"grid", b"iovl", b"iden"}
 
+_BROKEN = (struct.error, StopIteration, IndexError)  # what reading boxes raises where they make no sense
+
 _SAMPLE_ENTRY = 78  # bytes of a VisualSampleEntry before its boxes; width and height are at 24
 
 
@@ -54,10 +56,8 @@ def properties(data: bytes) -> Properties:
     As libavif chooses: the major brand says whether it is an item of its own or the first of a track.
     """
     try:
-        if data[8:12] == b"avis":
-            return _of_track(data)
-        return _of_primary_item(data)
-    except (struct.error, StopIteration, IndexError):
+        return _of_track(data) if data[8:12] == b"avis" else _of_primary_item(data)
+    except _BROKEN:
         return []
 
 
@@ -66,7 +66,7 @@ def kind(data: bytes) -> bytes | None:
     try:
         meta = _meta(data)
         return None if data[8:12] == b"avis" else dict(_kinds(data, meta)).get(_primary(data, meta))
-    except (struct.error, StopIteration, IndexError):
+    except _BROKEN:
         return None
 
 
@@ -112,15 +112,14 @@ def with_sizes(data: bytes) -> bytes:
     """
     try:
         return _with_sizes(data)
-    except (struct.error, StopIteration, IndexError):
+    except _BROKEN:
         return data
 
 
 def check(data: bytes) -> None:
     """Raises ValueError for so many items, references or chunks that a decoder would take minutes."""
     try:
-        moov = next((box for box in boxes(data, 0, len(data)) if box.name == b"moov"), None)
-        tracks = [box for box in boxes(data, moov.body, moov.end) if box.name == b"trak"] if moov else []
+        tracks = [track for moov in _named(data, None, b"moov") for track in _named(data, moov, b"trak")]
         for parent in (None, *tracks):
             _check_items(data, parent)
         for track in tracks:
@@ -130,21 +129,17 @@ def check(data: bytes) -> None:
 
 
 def _check_items(data: bytes, parent: Box | None) -> None:
-    for meta in boxes(data, parent.body if parent else 0, parent.end if parent else len(data)):
-        for box in boxes(data, meta.body + 4, meta.end) if meta.name == b"meta" else ():
+    for meta in _named(data, parent, b"meta"):
+        for box in boxes(data, meta.body + 4, meta.end):
             count = 0
             if box.name == b"iloc":
-                count = _count(data, box.body + 6, wide=data[box.body] > 1)
+                count = _number(data, box.body + 6, wide=data[box.body] > 1)
             elif box.name == b"iinf":
-                count = _count(data, box.body + 4, wide=data[box.body] > 0)
+                count = _number(data, box.body + 4, wide=data[box.body] > 0)
             elif box.name == b"iref":
                 count = sum(1 + len(to) for _, _, to in _references(data, box))
             elif box.name == b"iprp":
-                count = sum(
-                    _count(data, ipma.body + 4, wide=True)
-                    for ipma in boxes(data, box.body, box.end)
-                    if ipma.name == b"ipma"
-                )
+                count = sum(_number(data, ipma.body + 4, wide=True) for ipma in _named(data, box, b"ipma"))
             if count > MAX_ITEMS:
                 raise ValueError(f"more than {MAX_ITEMS:,} items or references to them")
 
@@ -152,7 +147,7 @@ def _check_items(data: bytes, parent: Box | None) -> None:
 def _check_chunks(data: bytes, track: Box) -> None:
     table = _inside(data, track, b"mdia", b"minf", b"stbl")
     counts = {
-        box.name: _count(data, box.body + 4, wide=True)
+        box.name: _number(data, box.body + 4, wide=True)
         for box in boxes(data, table.body, table.end)
         if box.name in (b"stco", b"co64", b"stsc")
     }
@@ -161,9 +156,8 @@ def _check_chunks(data: bytes, track: Box) -> None:
         raise ValueError(f"{chunks:,} chunks in {counts[b'stsc']:,} runs")
 
 
-def _count(data: bytes, at: int, *, wide: bool) -> int:
-    number: int = struct.unpack_from(">I" if wide else ">H", data, at)[0]
-    return number
+def _number(data: bytes, at: int, *, wide: bool) -> int:
+    return cast(int, struct.unpack_from(">I" if wide else ">H", data, at)[0])
 
 
 def coded(data: bytes) -> list[memoryview | bytes]:
@@ -171,7 +165,7 @@ def coded(data: bytes) -> list[memoryview | bytes]:
     Of tracks, that of the first picture of each."""
     try:
         return list(_first_samples(data) if data[8:12] == b"avis" else _code_of_items(data))
-    except (struct.error, StopIteration, IndexError):
+    except _BROKEN:
         return []
 
 
@@ -191,15 +185,19 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
     raise ValueError(f"more than {MAX_BOXES:,} boxes")
 
 
+def _named(data: bytes, parent: Box | None, name: bytes) -> Iterator[Box]:
+    """Those of that name, side by side in the parent or in the file."""
+    within = boxes(data, parent.body, parent.end) if parent else boxes(data, 0, len(data))
+    return (box for box in within if box.name == name)
+
+
 def _inside(data: bytes, box: Box | None, *names: bytes) -> Box:
     """The first box of that name, and in it the first of the next. Raises IndexError if there is none."""
-    inside = box or Box(b"", 0, 0, len(data))
     for name in names:
-        found = next((inner for inner in boxes(data, inside.body, inside.end) if inner.name == name), None)
-        if found is None:
+        box = next(_named(data, box, name), None)
+        if box is None:
             raise IndexError(f"no box `{name.decode('latin-1')}`")
-        inside = found
-    return inside
+    return cast(Box, box)
 
 
 def _meta(data: bytes) -> Box:
@@ -219,8 +217,7 @@ def _of_primary_item(data: bytes) -> Properties:
 
 def _primary(data: bytes, meta: Box) -> int:
     pitm = _inside(data, meta, b"pitm")
-    number: int = struct.unpack_from(">I" if data[pitm.body] else ">H", data, pitm.body + 4)[0]
-    return number
+    return _number(data, pitm.body + 4, wide=data[pitm.body] > 0)
 
 
 def _code_of_items(data: bytes) -> Iterator[memoryview | bytes]:
@@ -256,7 +253,7 @@ def _locations(data: bytes, iloc: Box) -> Iterator[tuple[int, int, list[tuple[in
     all: 14496-12, box `iloc`. At most MAX_BOXES of them."""
     version, sizes, more = data[iloc.body], data[iloc.body + 4], data[iloc.body + 5]
     offset, length, base, index = sizes >> 4, sizes & 15, more >> 4, more & 15 if version else 0
-    count = _count(data, iloc.body + 6, wide=version > 1)
+    count = _number(data, iloc.body + 6, wide=version > 1)
     at, left = iloc.body + (10 if version > 1 else 8), MAX_BOXES
 
     def number(size: int) -> int:
@@ -282,10 +279,7 @@ def _locations(data: bytes, iloc: Box) -> Iterator[tuple[int, int, list[tuple[in
 
 
 def _first_samples(data: bytes) -> Iterator[memoryview]:
-    moov = _inside(data, None, b"moov")
-    for track in boxes(data, moov.body, moov.end):
-        if track.name != b"trak":
-            continue
+    for track in _named(data, _inside(data, None, b"moov"), b"trak"):
         table = _inside(data, track, b"mdia", b"minf", b"stbl")
         found = {box.name: box for box in boxes(data, table.body, table.end)}
         places, sizes = found.get(b"stco") or found[b"co64"], found[b"stsz"]
@@ -295,9 +289,7 @@ def _first_samples(data: bytes) -> Iterator[memoryview]:
 
 
 def _items(data: bytes, iprp: Box) -> Iterator[_Item]:
-    for ipma in boxes(data, iprp.body, iprp.end):
-        if ipma.name != b"ipma":
-            continue
+    for ipma in _named(data, iprp, b"ipma"):
         version, wide = data[ipma.body], bool(data[ipma.body + 3] & 1)
         (count,) = struct.unpack_from(">I", data, ipma.body + 4)
         at = ipma.body + 8
@@ -314,10 +306,7 @@ def _items(data: bytes, iprp: Box) -> Iterator[_Item]:
 
 def _of_track(data: bytes) -> Properties:
     """Of the first track with pictures, whose handler is `pict`."""
-    moov = _inside(data, None, b"moov")
-    for track in boxes(data, moov.body, moov.end):
-        if track.name != b"trak":
-            continue
+    for track in _named(data, _inside(data, None, b"moov"), b"trak"):
         handler = _inside(data, track, b"mdia", b"hdlr").body + 8  # behind the version and a number that is 0
         if data[handler : handler + 4] != b"pict":
             continue
@@ -344,7 +333,7 @@ def _with_sizes(data: bytes) -> bytes:
     taken = next(at for item in items if item.number == primary for at in item.properties if at in sizes)
     if not missing or len(missing) > MOST_WITHOUT_SIZES or any(taken > 127 and not item.wide for item in missing):
         return data
-    parents = [meta, iprp, *(box for box in boxes(data, iprp.body, iprp.end) if box.name == b"ipma")]
+    parents = [meta, iprp, *_named(data, iprp, b"ipma")]
     return _appended(data, parents, [(item, struct.pack(">H" if item.wide else ">B", taken)) for item in missing])
 
 

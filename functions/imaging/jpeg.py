@@ -48,7 +48,6 @@ _END_MARK = b"\xff\xd9"
 # segments is skipped, as Pillow and libjpeg do.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
-
 # What is said about the picture: APP0 to APP15, and COM. libjpeg needs of it whether the colours are Y, Cb and Cr.
 _ABOUT, _NEEDED = {*range(0xE0, 0xF0), 0xFE}, ((0xE0, b"JFIF"), (0xEE, b"Adobe"))
 
@@ -134,6 +133,30 @@ def painted(data: bytes, at: int, end: int, most: int) -> tuple[int, int]:
     return sum(header[0] for header in scans if header), len(components)
 
 
+def appended(data: bytes, info: Mapping[Any, Any]) -> Iterator[tuple[int, int]]:
+    """The sizes of the pictures that an MPO (CIPA DC-007) has behind the first: a second eye, a gain map, a preview.
+
+    info: with the index, as `apart` says it. Raises ValueError for more than MAX_PICTURES.
+    """
+    index: bytes = info.get("mp", b"")
+    entries = tags.first_directory(index, {tags.MP_ENTRIES}).get(tags.MP_ENTRIES)
+    if not isinstance(entries, bytes):
+        return
+    order = "<" if index[:2] == b"II" else ">"
+    if len(entries) > 16 * MAX_PICTURES:
+        raise ValueError(f"an index of {len(entries) // 16:,} pictures, limit {MAX_PICTURES}")
+    places = set()
+    for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
+        length, offset = struct.unpack_from(order + "LL", entries, at + 4)
+        place = info["mpoffset"] + offset
+        if data[place : place + 2] == b"\xff\xd8" and place + length <= len(data):
+            places.add(place)
+    for place in places:
+        marker, size = frame(data, place, most=MAX_SEGMENTS // len(places))
+        if marker:
+            yield size
+
+
 def _layout(
     data: bytes, at: int = 0, until: int | None = None, most: int = MAX_SEGMENTS
 ) -> tuple[int, bytes, list[bytes], int | None]:
@@ -188,11 +211,8 @@ def _body(data: bytes, place: int) -> bytes:
 def _check_cost(size: tuple[int, int], scans: list[bytes], each: int, max_pixels: int) -> None:
     painted = size[0] * size[1] * sum(header[0] for header in scans) * each
     if painted > MAX_PAINTED * max_pixels:
-        raise Rejected(
-            "too_costly",
-            f"{len(scans)} scans of {size[0]}x{size[1]} paint {painted / 1_000_000:,.6g} MP, "
-            f"limit {MAX_PAINTED * max_pixels / 1_000_000:,.6g} MP",
-        )
+        what = f"{len(scans)} scans of {size[0]}x{size[1]} paint {painted / 1e6:,.6g} MP"
+        raise Rejected("too_costly", f"{what}, limit {MAX_PAINTED * max_pixels / 1e6:,.6g} MP")
 
 
 def _check_scans(scans: list[bytes], components: bytes, *, in_steps: bool) -> None:
@@ -208,27 +228,3 @@ def _check_scans(scans: list[bytes], components: bytes, *, in_steps: bool) -> No
                 bits_left[component][coefficient] = bits & 15
     if any(map(any, bits_left.values())):
         raise ValueError("scans are missing")
-
-
-def appended(data: bytes, info: Mapping[Any, Any]) -> Iterator[tuple[int, int]]:
-    """The sizes of the pictures that an MPO (CIPA DC-007) has behind the first: a second eye, a gain map, a preview.
-
-    info: with the index, as `apart` says it. Raises ValueError for more than MAX_PICTURES.
-    """
-    index: bytes = info.get("mp", b"")
-    entries = tags.first_directory(index, {tags.MP_ENTRIES}).get(tags.MP_ENTRIES)
-    if not isinstance(entries, bytes):
-        return
-    order = "<" if index[:2] == b"II" else ">"
-    if len(entries) > 16 * MAX_PICTURES:
-        raise ValueError(f"an index of {len(entries) // 16:,} pictures, limit {MAX_PICTURES}")
-    places = set()
-    for at in range(16, len(entries) - 15, 16):  # the first entry is the picture itself
-        length, offset = struct.unpack_from(order + "LL", entries, at + 4)
-        place = info["mpoffset"] + offset
-        if data[place : place + 2] == b"\xff\xd8" and place + length <= len(data):
-            places.add(place)
-    for place in places:
-        marker, size = frame(data, place, most=MAX_SEGMENTS // len(places))
-        if marker:
-            yield size

@@ -135,11 +135,8 @@ def _of_pixels(head: Sequence[_Chunk], packed: Sequence[_Chunk]) -> bytes:
             unneeded -= len(last)
     made: list[bytes | memoryview] = [SIGNATURE, *(chunk.whole for chunk in head)]
     if packed:
-        made += [
-            struct.pack(">I4s", sum(map(len, bodies)), b"IDAT"),
-            *bodies,
-            bytes(4),
-        ]  # Pillow asks no checksum of it
+        unchecked = bytes(4)  # Pillow asks no checksum of it
+        made += [struct.pack(">I4s", sum(map(len, bodies)), b"IDAT"), *bodies, unchecked]
     return b"".join([*made, b"\0\0\0\0IEND\xae\x42\x60\x82"])
 
 

@@ -13,16 +13,7 @@ from PIL import Image, ImageChops, ImageFile
 
 from functions.imaging import jpeg, tags
 from functions.imaging.color import straight, to_srgb
-from functions.imaging.formats import (
-    again,
-    copyright_tags,
-    is_ycc,
-    load,
-    open_picture,
-    orientation,
-    recognise,
-    shrink,
-)
+from functions.imaging.formats import again, copyright_tags, is_ycc, load, open_picture, orientation, recognise, shrink
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside
 
 Size = tuple[int, int]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from functions.imaging import jpeg, tags
 from functions.imaging.errors import Rejected
-from functions.imaging.tags import Tags
+from functions.imaging.tags import number, numbers
 
 BITS, COMPRESSION, OFFSETS, SAMPLES, ROWS, COUNTS, PLANES = 0x0102, 0x0103, 0x0111, 0x0115, 0x0116, 0x0117, 0x011C
 TILE_OFFSETS, TILE_COUNTS = 0x0144, 0x0145
@@ -34,9 +36,9 @@ def pages(data: bytes) -> tuple[int, tuple[int, int]]:
     count, largest = 0, (0, 0)
     wanted = {tag for side in _SIDES for tag in side}
     for page in tags.directories(data, wanted | {tags.SUBFILE_TYPE}):
-        count += not _number(page, tags.SUBFILE_TYPE) & (tags.THUMBNAIL | tags.MASK)
-        width, height = (_in_full(_number(page, whole), _number(page, part)) for whole, part in _SIDES)
-        largest = max(largest, (width, height), key=lambda size: size[0] * size[1])
+        count += not number(page, tags.SUBFILE_TYPE) & (tags.THUMBNAIL | tags.MASK)
+        width, height = (_in_full(number(page, whole), number(page, part)) for whole, part in _SIDES)
+        largest = max(largest, (width, height), key=prod)
     return count, largest
 
 
@@ -50,26 +52,26 @@ def check(data: bytes, max_pixels: int) -> None:
     """Raises Rejected if the first page, which is the one that is decoded, costs far more than its pixels should."""
     wanted = {tag for side in _SIDES for tag in side} | {COMPRESSION, SAMPLES, ROWS, PLANES}
     page = next(tags.directories(data, wanted, {BITS}), {})
-    width, height = _number(page, tags.WIDTH), _number(page, tags.HEIGHT)
-    wide, high = _number(page, tags.TILE_WIDTH), _number(page, tags.TILE_HEIGHT)
+    width, height = number(page, tags.WIDTH), number(page, tags.HEIGHT)
+    wide, high = number(page, tags.TILE_WIDTH), number(page, tags.TILE_HEIGHT)
     if not (wide and high):
-        wide, high = width, min(_number(page, ROWS) or height, height)
-    across, down, samples = -(-width // wide), -(-height // high), _number(page, SAMPLES, 1)
-    planes = samples if _number(page, PLANES) == APART else 1
+        wide, high = width, min(number(page, ROWS) or height, height)
+    across, down, samples = -(-width // wide), -(-height // high), number(page, SAMPLES, 1)
+    planes = samples if number(page, PLANES) == APART else 1
     if across * down * planes > MAX_PIECES:
         raise Rejected("too_costly", f"TIFF of {across * down * planes:,} strips or tiles, limit {MAX_PIECES:,}")
     covered, most = across * wide * down * high, max(4 * width * height, LEAST_COVERED)
     if covered > most:
         what = f"TIFF of {width}x{height} pixels whose tiles of {wide}x{high} cover {covered / 1e6:.1f} MP"
         raise Rejected("too_costly", f"{what}, limit {most / 1e6:.1f} MP")
-    bits = int((_list(page, BITS) or (1,))[0])
+    bits = int((numbers(page, BITS) or (1,))[0])
     size = wide * high * bits * samples // planes // 8
     if bits == DOUBLE:
         size = max(size, width * height * samples * bits // 8)
     if size > LARGEST_PIECE * max_pixels:
         what = f"TIFF with {'doubles' if bits == DOUBLE else 'a strip or tile'} of {size / 1e6:,.1f} MB"
         raise Rejected("too_costly", f"{what}, limit {LARGEST_PIECE * max_pixels / 1e6:,g} MB")
-    if (compression := _number(page, COMPRESSION, PLAIN)) != PLAIN:
+    if (compression := number(page, COMPRESSION, PLAIN)) != PLAIN:
         places = _places(data)
         _check_bytes(data, places)
         if compression == JPEG:
@@ -79,10 +81,11 @@ def check(data: bytes, max_pixels: int) -> None:
 def _places(data: bytes) -> list[tuple[int, int]]:
     """Where each strip or tile begins, and how long it is."""
     found = next(tags.directories(data, (), {OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS}, most=MAX_PIECES), {})
-    offsets, counts = _list(found, TILE_OFFSETS, OFFSETS), _list(found, TILE_COUNTS, COUNTS)
+    offsets = numbers(found, TILE_OFFSETS) or numbers(found, OFFSETS)
+    counts = numbers(found, TILE_COUNTS) or numbers(found, COUNTS)
     if len(offsets) < 2 or len(counts) < len(offsets):  # libtiff works out the counts that are missing or cannot be
         counts = (len(data),) * len(offsets)
-    return [(offset, min(count, len(data))) for offset, count in zip(offsets, counts, strict=False)]
+    return [(int(offset), min(int(count), len(data))) for offset, count in zip(offsets, counts, strict=False)]
 
 
 def _check_bytes(data: bytes, places: list[tuple[int, int]]) -> None:
@@ -100,13 +103,3 @@ def _check_scans(data: bytes, places: list[tuple[int, int]]) -> None:
         if painted > components:
             what = f"TIFF with a strip or tile that paints {components} components {painted} times"
             raise Rejected("too_costly", f"{what}, limit {components}")
-
-
-def _number(page: Tags, tag: int, default: int = 0) -> int:
-    number = page.get(tag)
-    return number if isinstance(number, int) else default
-
-
-def _list(page: Tags, *which: int) -> tuple[int, ...]:
-    numbers = next((page[tag] for tag in which if tag in page), ())
-    return tuple(map(int, numbers)) if isinstance(numbers, tuple) else ()

@@ -76,11 +76,8 @@ def directories(
         for entry in entries:
             if entry.tag in tags:  # of two of a kind the first counts, as in libtiff
                 continue
-            value: int | bytes | tuple[float, ...] | None = None
-            if entry.tag in lists:
-                value = _numbers(data, form, entry, most)
-            elif entry.tag in wanted:
-                value = _value(data, form, entry)
+            is_list, is_wanted = entry.tag in lists, entry.tag in wanted
+            value = _numbers(data, form, entry, most) if is_list else _value(data, form, entry) if is_wanted else None
             if value is not None:
                 tags[entry.tag] = value
         yield tags
@@ -95,10 +92,8 @@ def reduced(data: bytes, numbers: Collection[int], others: Collection[int]) -> b
     entries = next(_directories(data, form, None), []) if form else []
     if form is None or not entries:
         return data
-    kept: dict[int, bytes] = {}
-    for entry in entries:
-        if entry.tag in others or (entry.tag in numbers and entry.kind in _INTEGERS):
-            kept.setdefault(entry.tag, entry.raw)
+    taken = [entry for entry in entries if entry.tag in others or (entry.tag in numbers and entry.kind in _INTEGERS)]
+    kept = {entry.tag: entry.raw for entry in reversed(taken)}  # of two of a kind the first
     padding = bytes(len(data) % 2)
     counter, offset = struct.Struct(form.order + form.counter), struct.Struct(form.order + form.offset)
     place = offset.pack(len(data) + len(padding))
@@ -155,3 +150,13 @@ def _numbers(data: bytes, form: _Format, entry: _Entry, most: int) -> tuple[floa
     if entry.kind not in _NUMBERS or entry.at + count * _unit(form, entry.kind) > len(data):
         return None
     return struct.unpack_from(f"{form.order}{count}{_NUMBERS[entry.kind]}", data, entry.at)
+
+
+def number(page: Tags, tag: int, default: int = 0) -> int:
+    found = page.get(tag)
+    return found if isinstance(found, int) else default
+
+
+def numbers(page: Tags, tag: int) -> tuple[float, ...]:
+    found = page.get(tag)
+    return found if isinstance(found, tuple) else ()

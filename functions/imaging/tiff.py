@@ -70,23 +70,18 @@ _NAMES = {
         **dict.fromkeys(_RAW, "a camera's raw pixels"),
     },
     COMPRESSION: {
-        9: "JBIG",
-        10: "JBIG",
+        **dict.fromkeys((9, 10), "JBIG"),
         22610: "JPEG XR",
         32767: "Sony ARW",
         32771: "CCITT RLE in words",
-        33003: "JPEG 2000",
-        33005: "JPEG 2000",
+        **dict.fromkeys((33003, 33005, 34712), "JPEG 2000"),
         34661: "JBIG",
-        34676: "SGILog",
-        34677: "SGILog",
-        34712: "JPEG 2000",
+        **dict.fromkeys((34676, 34677), "SGILog"),
         34713: "Nikon NEF",
         34887: "LERC",
         34892: "lossy JPEG of DNG",
         50001: "WebP",
-        50002: "JPEG XL",
-        52546: "JPEG XL",
+        **dict.fromkeys((50002, 52546), "JPEG XL"),
         65535: "Pentax PEF",
     },
 }
@@ -95,12 +90,10 @@ _NAMES = {
 # out; 1: alpha, the colours multiplied by it; 2: alpha): Pillow's mode, and how it reads what libtiff gives it.
 _LAYOUTS: dict[tuple[int, int, int, int, tuple[int, ...]], tuple[str, str]] = {
     (WHITE_IS_ZERO, UNSIGNED, 1, 1, ()): ("1", "1;I"),
-    (WHITE_IS_ZERO, UNSIGNED, 2, 1, ()): ("L", "L;2I"),
-    (WHITE_IS_ZERO, UNSIGNED, 4, 1, ()): ("L", "L;4I"),
+    **{(WHITE_IS_ZERO, UNSIGNED, bits, 1, ()): ("L", f"L;{bits}I") for bits in (2, 4)},
     (WHITE_IS_ZERO, UNSIGNED, 8, 1, ()): ("L", "L;I"),
     (BLACK_IS_ZERO, UNSIGNED, 1, 1, ()): ("1", "1"),
-    (BLACK_IS_ZERO, UNSIGNED, 2, 1, ()): ("L", "L;2"),
-    (BLACK_IS_ZERO, UNSIGNED, 4, 1, ()): ("L", "L;4"),
+    **{(BLACK_IS_ZERO, UNSIGNED, bits, 1, ()): ("L", f"L;{bits}") for bits in (2, 4)},
     (BLACK_IS_ZERO, UNSIGNED, 8, 1, ()): ("L", "L"),
     (BLACK_IS_ZERO, UNSIGNED, 8, 2, (0,)): ("L", "LX"),
     (BLACK_IS_ZERO, UNSIGNED, 8, 2, (1,)): ("La", "La"),
@@ -162,7 +155,7 @@ class Tiff(ImageFile.ImageFile):
         data = cast(BytesIO, self.fp).getvalue()
         self.tags = next(tags.directories(data, _SINGLE, _LISTS), {})
         _check_is_the_picture(data, self.tags)
-        size = self._number(tags.WIDTH), self._number(tags.HEIGHT)
+        size = tags.number(self.tags, tags.WIDTH), tags.number(self.tags, tags.HEIGHT)
         if not all(size):
             raise ValueError(f"its tags say no size: {size[0]}x{size[1]}")
         layout, apart = self._layout()
@@ -195,28 +188,20 @@ class Tiff(ImageFile.ImageFile):
             self.im, self._mode = finished.im, finished.mode
         return loaded
 
-    def _number(self, tag: int, default: int = 0) -> int:
-        number = self.tags.get(tag)
-        return number if isinstance(number, int) else default
-
-    def _list(self, tag: int) -> tuple[float, ...]:
-        numbers = self.tags.get(tag, ())
-        return numbers if isinstance(numbers, tuple) else ()
-
     def _layout(self) -> tuple[tuple[int, int, int, int, tuple[int, ...]], bool]:
         """The key for _LAYOUTS, and whether the samples lie in planes."""
-        old = self._number(COMPRESSION, 1) == OLD_JPEG
-        photometric = YCC if old else self._number(PHOTOMETRIC, 0)
-        samples = self._number(SAMPLES, 3 if old else 1)
-        bits = self._list(BITS) or (8 if old else 1,)
+        old = tags.number(self.tags, COMPRESSION, 1) == OLD_JPEG
+        photometric = YCC if old else tags.number(self.tags, PHOTOMETRIC, 0)
+        samples = tags.number(self.tags, SAMPLES, 3 if old else 1)
+        bits = tags.numbers(self.tags, BITS) or (8 if old else 1,)
         if len(set(bits[:samples])) != 1 or 1 < len(bits) < samples:
             raise _unsupported(f"BitsPerSample {_spaced(bits[:8])} for {samples} samples")
-        formats = set(self._list(FORMAT)[:samples]) or {UNSIGNED}
+        formats = set(tags.numbers(self.tags, FORMAT)[:samples]) or {UNSIGNED}
         if len(formats) != 1:
-            raise _unsupported(f"SampleFormat {_spaced(self._list(FORMAT)[:8])}")
+            raise _unsupported(f"SampleFormat {_spaced(tags.numbers(self.tags, FORMAT)[:8])}")
         kind = int(formats.pop())
-        extra = tuple(map(int, self._list(EXTRA)))
-        apart = self._number(PLANES, 1) == APART
+        extra = tuple(map(int, tags.numbers(self.tags, EXTRA)))
+        apart = tags.number(self.tags, PLANES, 1) == APART
         if apart:  # the last planes, if nobody knows their meaning, are not read
             known = max((count for count, meaning in enumerate(extra, 1) if meaning), default=0)
             samples, extra = samples - len(extra) + known, extra[:known]
@@ -225,11 +210,11 @@ class Tiff(ImageFile.ImageFile):
     def _taken(self, layout: tuple[int, int, int, int, tuple[int, ...]], apart: bool) -> tuple[str, str]:
         """Mode and raw mode, or the verdict with what there are no words for."""
         photometric, kind, bits, samples, extra = layout
-        compression = self._number(COMPRESSION, 1)
+        compression = tags.number(self.tags, COMPRESSION, 1)
         if compression not in _COMPRESSIONS:
             raise _unsupported(_named(COMPRESSION, compression))
-        if photometric == CMYK and self._number(INKS, 1) != 1:
-            raise _unsupported(f"InkSet {self._number(INKS)}: inks other than CMYK")
+        if photometric == CMYK and tags.number(self.tags, INKS, 1) != 1:
+            raise _unsupported(f"InkSet {tags.number(self.tags, INKS)}: inks other than CMYK")
         found = _LAYOUTS.get(layout)
         if apart and photometric == RGB and (samples, extra) == (4, ()):
             found = _LAYOUTS[CMYK, *layout[1:]] if bits in (8, 16) else None  # see _from_four
@@ -246,13 +231,13 @@ class Tiff(ImageFile.ImageFile):
 
     def _palette(self) -> ImagePalette.ImagePalette:
         """All reds, then all greens, then all blues, of 16 bits; of 8 where a program took them for that."""
-        colours = self._list(PALETTE)
+        colours = tags.numbers(self.tags, PALETTE)
         part = 256 if max(colours, default=0) > 255 else 1
         return ImagePalette.raw("RGB;L", bytes(int(value) // part for value in colours))
 
     def _from_words(self) -> Image.Image:
         """Grey and alpha of 16 bits, read as four bytes: the upper one of each is the second."""
-        extra, grey = self._list(EXTRA), self.getchannel(1)
+        extra, grey = tags.numbers(self.tags, EXTRA), self.getchannel(1)
         return grey if extra == (0,) else Image.merge("La" if extra == (1,) else "LA", (grey, self.getchannel(3)))
 
     def _from_four(self) -> Image.Image:
@@ -292,20 +277,20 @@ class Tiff(ImageFile.ImageFile):
             yield band if empty is None else band.convert("F"), (0, top)
 
     def _kind(self) -> int:
-        kind = int((self._list(FORMAT) or (UNSIGNED,))[0])
+        kind = int((tags.numbers(self.tags, FORMAT) or (UNSIGNED,))[0])
         return UNSIGNED if kind == UNDEFINED else kind
 
     def _levels(self, low: float, high: float) -> tuple[float, float]:
         """The numbers of black and white, by the tags; what they leave open the lowest and the highest decide."""
-        least, most = (*self._list(LEAST)[:1], inf)[0], (*self._list(MOST)[:1], -inf)[0]
-        bits, kind = int(self._list(BITS)[0]), self._kind()
+        least, most = (*tags.numbers(self.tags, LEAST)[:1], inf)[0], (*tags.numbers(self.tags, MOST)[:1], -inf)[0]
+        bits, kind = int(tags.numbers(self.tags, BITS)[0]), self._kind()
         if kind == UNSIGNED:
             black, white = 0.0, 2.0**bits - 1
         elif isfinite(least) and isfinite(most) and least < most:
             black, white = least, most
         else:
             black, white = (_levels_of_floats if kind == FLOAT else _levels_of_signed)(bits, low, high)
-        return (white, black) if self._number(PHOTOMETRIC) == WHITE_IS_ZERO else (black, white)
+        return (white, black) if tags.number(self.tags, PHOTOMETRIC) == WHITE_IS_ZERO else (black, white)
 
 
 def _levels_of_floats(_: int, low: float, high: float) -> tuple[float, float]:
