@@ -53,6 +53,10 @@ faults: install  ## breaks every step in every way, and writes what was observed
 soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number
 	@$(BIN)/python -m tests.e2e.soak $(PICTURES)
 
+.PHONY: kills
+kills: install  ## kills a local cloud in the middle of an upload of 50, ten times, and counts the rows; KILLS=number
+	@DARKROOM_KILLS=$(or $(KILLS),10) $(BIN)/python -m pytest -n0 -q tests/e2e/test_killed.py
+
 .PHONY: permissions
 permissions: install  ## tries every role at what it must not do, and without each of its grants: docs/permissions.md
 	@$(BIN)/python -m tests.e2e.permissions

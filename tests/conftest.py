@@ -8,7 +8,7 @@ import botocore.session
 
 # What a program shows, and whom it talks to, by the variables of a shell. A test that is about one of them sets it.
 OF_A_PROGRAM = ("AWS_", "CDK_", "CLICOLOR", "DARKROOM_", "LC_", "MINISTACK_", "POWERTOOLS_", "SFN_")
-FOR_THE_TESTS = {"DARKROOM_MUTATIONS", "DARKROOM_SEQUENCES"}  # how many of something a test tries
+FOR_THE_TESTS = {"DARKROOM_KILLS", "DARKROOM_MUTATIONS", "DARKROOM_SEQUENCES"}  # how many of something a test tries
 OF_A_TERMINAL = {"BROWSER", "COLUMNS", "FORCE_COLOR", "LANG", "LANGUAGE", "LINES", "NO_COLOR", "PAGER", "TERM", "TZ"}
 
 # As this file is imported, before any other: Powertools and Rich read some of them when they are imported themselves.

@@ -135,7 +135,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
     """The local cloud, running, with the stack of these settings in it; without settings, with what it has."""
-    from darkroom.local import deploy
+    from darkroom.local import deploy, recovery
 
     home = cloud.home_folder()
     if settings is not None:
@@ -147,6 +147,7 @@ def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
         else:
             with step("Starting the local cloud"):
                 running = cloud.start(home, port=port, say=say)
+        recovery.take_up_again(running, say)
         if settings is not None:
             deploy.deploy(running, settings, say=say, step=step)
     return running

@@ -8,7 +8,7 @@ Everything it keeps is in one folder, its home, which only its owner may read (`
     lock         held by the process as long as it lives
     starting     held by who starts it
     tls/         certificate, its key, and the authority that signed it
-    data/        pictures and settings at once; rows, executions and stacks when it is stopped
+    data/        what it keeps (`kept.py`)
     cloud.log    what the process printed
 """
 
@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from darkroom.errors import CloudError
-from darkroom.local import homes, locks
+from darkroom.local import homes, kept, locks
 
 PROJECT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
@@ -146,14 +146,16 @@ def start(
 ) -> Cloud:
     """Start the cloud of this home, or return the one that runs; healthy in both cases.
 
-    Without a port it takes the one it had before, then 4566, then any free one. Data that an unclean end left
-    incomplete is thrown away. `env` stands for the caller's environment. Raises CloudError.
+    Without a port it takes the one it had before, then 4566, then any free one. After a kill it has what was written
+    down until then, and `recovery` takes up again what was on its way. `env` stands for the caller's environment.
+    Raises CloudError.
     """
     homes.claim(home)
     with one_at_a_time(home, "starting") as starting:
         if (cloud := running(home)) is not None:
             return _already_running(cloud, port)
-        _forget_unclean_end(home, say)
+        kept.mend(home / "data", say)
+        shutil.rmtree(home / "tmp", ignore_errors=True)
         with _listen(port, _last_noted(home)) as listening:
             process = _spawn(home, listening, os.environ if env is None else env, starting)
         try:
@@ -218,14 +220,6 @@ def _already_running(cloud: Cloud, port: int | None) -> Cloud:
     return _when_healthy(cloud.home)
 
 
-def _forget_unclean_end(home: Path, say: Callable[[str], object]) -> None:
-    data = home / "data"
-    if data.exists() and not (data / "complete").exists():
-        say("The local cloud was killed before it could write its data: it begins empty")
-        shutil.rmtree(data)
-    shutil.rmtree(home / "tmp", ignore_errors=True)
-
-
 def _listen(port: int | None, last: Cloud | None) -> socket.socket:
     """Bound here and handed to the process: a port found free now could be taken by the time the process binds it."""
     for wanted in (last.port if last else USUAL_PORT, USUAL_PORT, 0) if port is None else (port,):
@@ -240,9 +234,8 @@ def _spawn(home: Path, listening: socket.socket, env: Mapping[str, str], startin
     """The process with its settings. They are MiniStack's: https://github.com/ministackorg/ministack."""
     port = int(listening.getsockname()[1])
     data = home / "data"
-    for folder in (data, home / "tmp"):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    (data / "complete").unlink(missing_ok=True)
+    kept.begin(data)
+    (home / "tmp").mkdir(mode=0o700, exist_ok=True)
     homes.make_root_key(home)
     _write_certificate(home / "tls")
     settings = {
@@ -345,8 +338,8 @@ def _serve(home: Path, listening: int) -> None:
     config.keyfile = os.environ["MINISTACK_SSL_KEY"]
     config.keep_alive_timeout = 75  # as MiniStack has it
     config.workers = 0  # in this very process, so that its pid is the cloud's
-    run(config)  # until SIGTERM; it saves all data on its way out
-    (home / "data" / "complete").touch()
+    run(config)  # until SIGTERM; it writes what is not written yet on its way out
+    kept.end(home / "data")
     shutil.rmtree(home / "tmp", ignore_errors=True)
 
 

@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from darkroom.errors import CloudError
 from darkroom.local import cloud, deploy, locks
 from darkroom.local.cloud import Cloud
 from darkroom.pipeline.target import local
+from tests.aws import create_results_table
 from tests.darkroom.conftest import darkroom
 
 
@@ -51,10 +54,7 @@ def kill(running: Cloud) -> None:
 
 
 def wait_for_end(running: Cloud) -> None:
-    deadline = time.monotonic() + 120
-    while cloud.running(running.home) is not None:
-        assert time.monotonic() < deadline, "it lives on"
-        time.sleep(0.02)
+    wait_until(lambda: cloud.running(running.home) is None, "it lives on")
 
 
 def test_it_answers_over_tls_and_says_where(started: Cloud):
@@ -153,19 +153,66 @@ def test_what_it_held_is_there_when_the_machine_was_shut_down_in_between(started
     assert [one["Name"] for one in local(start(started.home)).s3.list_buckets()["Buckets"]] == ["uploads"]
 
 
-def test_killed_it_starts_again_empty_and_says_so(started: Cloud):
-    """Not with what it wrote when it was stopped before that: pictures and rows would not fit together."""
-    local(started).s3.create_bucket(Bucket="uploads")
-    cloud.stop(started.home)
-    started = start(started.home)
-    assert local(started).s3.list_buckets()["Buckets"]
+def test_killed_it_has_what_it_held(started: Cloud):
+    """Objects with their versions, rows, letters, and what was set up; a second kill finds nothing else."""
+    target = local(started)
+    target.s3.create_bucket(Bucket="uploads")
+    create_results_table(target.client("dynamodb"), "Rows")
+    queue = target.sqs.create_queue(QueueName="Letters")["QueueUrl"]
+    for key in ("a", "b"):
+        target.client("dynamodb").put_item(TableName="Rows", Item={"key": {"S": key}})
+    target.client("dynamodb").delete_item(TableName="Rows", Key={"key": {"S": "a"}})
+    target.sqs.send_message(QueueUrl=queue, MessageBody="letter")
+    wait_until_written(started, "letter")
+    for _ in range(2):
+        target.s3.put_object(Bucket="uploads", Key="raw/cat.jpg", Body=b"cat")
+        kill(cloud.running(started.home))
+        result = darkroom("up", "--no-deploy")
+        assert (result.exit_code, "The local cloud was killed. It goes on" in result.stderr) == (0, True)
+        target = local(cloud.running(started.home))
+        assert target.s3.get_object(Bucket="uploads", Key="raw/cat.jpg")["Body"].read() == b"cat"
+        rows = target.client("dynamodb").scan(TableName="Rows")["Items"]
+        assert rows == [{"key": {"S": "b"}}]
+        [message] = target.sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0)["Messages"]
+        assert message["Body"] == "letter"
+
+
+WAITING = """
+Resources:
+  Queue: {Type: AWS::SQS::Queue, Properties: {QueueName: Half}}
+  Signal: {Type: AWS::CloudFormation::WaitConditionHandle}
+  Wait: {Type: AWS::CloudFormation::WaitCondition, DependsOn: Queue, Properties: {Handle: !Ref Signal, Timeout: 600}}
+"""
+
+
+def test_killed_over_a_deployment_it_has_the_stacks_of_before(started: Cloud):
+    """A stack that is half there could be neither updated nor removed. What else happened meanwhile is kept."""
+    target = local(started)
+    create_results_table(target.client("dynamodb"), "Rows")
+    wait_until_written(started, "Rows")
+    target.stacks.create_stack(StackName="Half", TemplateBody=WAITING)
+    wait_until(lambda: target.sqs.list_queues().get("QueueUrls"), "its queue")
+    target.client("dynamodb").put_item(TableName="Rows", Item={"key": {"S": "meanwhile"}})
+    wait_until_written(started, "meanwhile")
     kill(started)
-    result = darkroom("up", "--no-deploy")
-    assert result.exit_code == 0
-    assert "killed before it could write its data: it begins empty" in result.stderr
-    again = cloud.running(started.home)
-    assert again.pid != started.pid
-    assert local(again).s3.list_buckets()["Buckets"] == []
+    target = local(start(started.home))
+    assert target.stacks.describe_stacks()["Stacks"] == []
+    assert target.sqs.list_queues().get("QueueUrls", []) == []
+    assert target.client("dynamodb").scan(TableName="Rows")["Count"] == 1
+
+
+def wait_until(look: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 120
+    while not look():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def wait_until_written(running: Cloud, text: str) -> None:
+    """It is in the journal, which anybody may read meanwhile."""
+    with closing(sqlite3.connect(running.home / "data" / "state" / "journal.sqlite")) as journal:
+        asked = "SELECT 1 FROM records WHERE instr(value, ?) OR instr(key, ?)"
+        wait_until(lambda: journal.execute(asked, (text, text)).fetchone(), f"{text} is written down")
 
 
 @pytest.fixture

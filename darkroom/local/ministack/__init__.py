@@ -19,6 +19,7 @@ def add_to_ministack() -> None:
         return
     from darkroom.local.ministack import (
         history,
+        journal,
         layers,
         parallel,
         processes,
@@ -27,6 +28,7 @@ def add_to_ministack() -> None:
         workflow_log,
     )
 
+    journal.add()
     workflow_calls.add()
     history.add()
     parallel.add()

@@ -1,0 +1,167 @@
+"""What MiniStack holds in memory is written down as it happens, so that a kill loses at most the last moment of it.
+
+MiniStack writes all of it at its end, and only then; objects of S3 it writes at once. Here what has changed goes into a
+database every half second, all of it in one transaction. While CloudFormation is at work on a stack, only what the
+pictures change is written: a kill then leaves the stack as it was before.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ministack import app
+from ministack.core import persistence
+
+from darkroom.local.ministack import parts
+
+FILE = "journal.sqlite"
+
+EVERY = 0.5  # seconds
+SHARE = 20  # looking at all services takes at most one second in so many; at those that grow it takes less
+
+LARGE = 1024  # bytes that are kept beside, once: the code of functions and layers
+BLOB = "__blob__"
+BLOBS = re.compile(rf'"{BLOB}": "([0-9a-f]+)"')
+
+_log = logging.getLogger(__name__)
+_load_persisted_state = app._load_persisted_state
+
+
+def add() -> None:
+    journal = Journal(Path(persistence.STATE_DIR) / FILE)
+    app._load_persisted_state = journal.load
+    app.save_all = lambda _: journal.close()
+
+
+class Journal:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._marks: dict[tuple[str, str, str, str], Any] = {}  # of what is written down
+        self._blobs: dict[int, tuple[bytes, str]] = {}
+        self._ended = threading.Event()
+        self._writer = threading.Thread(target=self._write_until_ended, name="journal", daemon=True)
+
+    def load(self) -> None:
+        """What was written down; in a new home nothing, and in one of an earlier version what MiniStack wrote."""
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._database = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+        self._database.executescript(
+            """
+            PRAGMA journal_mode = WAL;
+            PRAGMA synchronous = NORMAL;
+            CREATE TABLE IF NOT EXISTS records (
+                service TEXT, store TEXT, key TEXT, part TEXT, value TEXT, PRIMARY KEY (service, store, key, part)
+            );
+            CREATE TABLE IF NOT EXISTS blobs (digest TEXT PRIMARY KEY, value BLOB);
+            """
+        )
+        if self._database.execute("SELECT 1 FROM records LIMIT 1").fetchone():
+            self._forget_unused_blobs()
+            app.load_state = self._state
+        _load_persisted_state()
+        self._writer.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._writer.join()
+        self._write(parts.services())
+        self._database.close()
+
+    def _write_until_ended(self) -> None:
+        all_next = time.monotonic()
+        while not self._ended.wait(EVERY):
+            began = time.monotonic()
+            of_all = began >= all_next
+            try:
+                self._write(parts.services() if of_all else parts.GROWING)
+            except Exception:  # the next one tries again
+                _log.exception("Not written down")
+            if of_all:
+                all_next = began + SHARE * (time.monotonic() - began)
+
+    def _write(self, services: Sequence[str]) -> None:
+        """What has changed in these since the last time; all of it or nothing."""
+        busy = parts.stack_at_work()
+        changed, gone = self._changes(parts.GROWING if busy else services, busy=busy)
+        if not busy and parts.stack_at_work():
+            return  # some of it is of before, some of after
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            texts = ((*part.record, text) for part, text in changed)
+            self._database.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", texts)
+            where = "service = ? AND store = ? AND key = ? AND part = ?"
+            self._database.executemany(f"DELETE FROM records WHERE {where}", gone)
+        for part, text in changed:
+            self._marks[part.record] = text if part.mark is None else part.mark
+        for record in gone:
+            del self._marks[record]
+
+    def _changes(self, services: Sequence[str], *, busy: bool) -> tuple[list[tuple[parts.Part, str]], list[Any]]:
+        changed, gone = [], []
+        for service in services:
+            try:
+                of_service, found = self._changes_of(service, busy=busy)
+            except Exception:  # the others are written all the same
+                _log.exception("What %s holds is not written down", service)
+                continue
+            changed += of_service
+            known = (record for record in self._marks if record[0] == service)
+            gone += [record for record in known if record not in found and not (busy and record[3] == parts.WHOLE)]
+        return changed, gone
+
+    def _changes_of(self, service: str, *, busy: bool) -> tuple[list[tuple[parts.Part, str]], set[Any]]:
+        changed, found = [], set()
+        stores = parts.state(service)
+        if stores is None:  # it has not been asked for anything
+            return [], {record for record in self._marks if record[0] == service}
+        for part in parts.taken_apart(service, stores):
+            found.add(part.record)
+            before = self._marks.get(part.record)
+            if (busy and part.deployed) or (part.mark is not None and (part.mark is before or part.mark == before)):
+                continue
+            text = json.dumps(part.value, default=self._default)
+            if part.mark is not None or text != before:
+                changed.append((part, text))
+        return changed, found
+
+    def _state(self, service: str) -> parts.State | None:
+        """In place of MiniStack's own file."""
+        query = "SELECT store, key, part, value FROM records WHERE service = ?"
+        texts = {(service, *record): text for *record, text in self._database.execute(query, (service,))}
+        self._marks.update(texts)
+        stores = parts.put_together(service, {record: self._value(text) for record, text in texts.items()})
+        for part in parts.taken_apart(service, stores):
+            self._marks[part.record] = texts[part.record] if part.mark is None else part.mark
+        return stores or None
+
+    def _default(self, value: Any) -> Any:
+        if isinstance(value, bytes) and len(value) >= LARGE:
+            if id(value) not in self._blobs:
+                digest = hashlib.sha256(value).hexdigest()
+                self._database.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, value))
+                self._blobs[id(value)] = value, digest  # the value too, or the number would become another's
+            return {BLOB: self._blobs[id(value)][1]}
+        return persistence._json_default(value)
+
+    def _value(self, text: str) -> Any:
+        return json.loads(text, object_hook=self._restored) if '"__' in text else json.loads(text)
+
+    def _restored(self, value: dict[str, Any]) -> Any:
+        if BLOB in value:
+            [[found]] = self._database.execute("SELECT value FROM blobs WHERE digest = ?", (value[BLOB],))
+            return found
+        return persistence._json_object_hook(value)
+
+    def _forget_unused_blobs(self) -> None:
+        texts = self._database.execute("SELECT value FROM records WHERE value LIKE ?", (f'%"{BLOB}"%',))
+        used = {digest for [text] in texts for digest in BLOBS.findall(text)}
+        kept = [digest for [digest] in self._database.execute("SELECT digest FROM blobs")]
+        unused = [[digest] for digest in kept if digest not in used]
+        self._database.executemany("DELETE FROM blobs WHERE digest = ?", unused)

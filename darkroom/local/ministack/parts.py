@@ -1,0 +1,200 @@
+"""What a service of MiniStack holds, taken apart into what changes at once, and put together again.
+
+An execution, an item of a table, some events of a log: what grows with the pictures is a part of its own, with a mark
+that tells cheaply whether it has changed. Of all else only its text tells.
+"""
+
+import ast
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+from ministack import app
+from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
+
+# These grow. In this order: an execution that is seen to have ended has its row and its letter in what is seen later.
+GROWING = ("stepfunctions", "dynamodb", "sqs", "cloudwatch_logs", "cloudwatch")
+
+# Whose `get_state` makes copies and does nothing else, so that it may as well make none.
+COPYING = {*GROWING, "cloudformation", "eventbridge", "iam", "lambda", "s3", "scheduler", "sns"}
+
+TOGETHER = 200  # events of a log, or points of a metric, are one part
+
+WHOLE = ""  # the name of the part that stands for what is not taken apart
+KIND = "kind"  # of the part that says what a store is
+KINDS = {kind.__name__: kind for kind in (AccountRegionScopedDict, AccountScopedDict)}
+
+State = dict[str, Any]
+Pieces = Iterator[tuple[str, Any, Any]]  # name, mark, value
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    record: tuple[str, str, str, str]  # service, store, key, name of the part
+    mark: Any  # another one when the value has changed; None where only the value tells
+    value: Any
+
+    @property
+    def deployed(self) -> bool:
+        """Whether a deployment made it, and not what runs in it."""
+        service, store, _, name = self.record
+        return name == WHOLE and (service, store) not in (("stepfunctions", "executions"), ("cloudwatch", "metrics"))
+
+
+def services() -> tuple[str, ...]:
+    """All that have been used; those that grow first."""
+    return (*GROWING, *(name for name in app._state_map if name not in GROWING))
+
+
+def stack_at_work() -> bool:
+    stacks = _module("cloudformation")
+    return stacks is not None and any(
+        one["StackStatus"].endswith("_IN_PROGRESS") for one in stacks._stacks.all_values()
+    )
+
+
+def state(service: str) -> State | None:
+    """Its stores: those that it works with itself, where its `get_state` would only copy them."""
+    module = _module(service)
+    if not hasattr(module, "get_state"):
+        return None
+    if service not in COPYING:
+        return module.get_state()  # type: ignore[no-any-return]
+    instead = {
+        "copy": SimpleNamespace(deepcopy=lambda value: value),
+        "_externalize_code_zip": lambda *_: None,
+        "_prune_orphan_code_blobs": lambda *_: None,
+    }
+    return FunctionType(module.get_state.__code__, {**vars(module), **instead})()  # type: ignore[no-any-return]
+
+
+def taken_apart(service: str, stores: State) -> Iterator[Part]:
+    if not any(map(_filled, stores.values())):
+        return  # or it would be loaded for nothing
+    for store, value in stores.items():
+        if type(value).__name__ not in KINDS:
+            yield Part((service, store, "", WHOLE), None, value)
+            continue
+        yield Part((service, store, "", KIND), None, type(value).__name__)
+        pieces = _HOWS[service, store].pieces if (service, store) in _HOWS else _whole
+        for (*scope, key), one in list(value._data.items()):
+            name = "\0".join([*scope, repr(key)])
+            for part, mark, piece in pieces(one):
+                yield Part((service, store, name, part), mark, piece)
+
+
+def put_together(service: str, values: Mapping[tuple[str, str, str, str], Any]) -> State:
+    """By their records; the parts of a thing that has no whole any more are left out."""
+    stores: State = {}
+    things: dict[tuple[str, str], dict[str, Any]] = {}
+    for (_, store, key, part), value in values.items():
+        if part == KIND:
+            stores[store] = KINDS[value]()
+        else:
+            things.setdefault((store, key), {})[part] = value
+    for (store, key), pieces in things.items():
+        if WHOLE not in pieces:
+            continue
+        whole = pieces.pop(WHOLE)
+        if (service, store) in _HOWS:
+            _HOWS[service, store].join(whole, pieces)
+        if store not in stores:
+            stores[store] = whole
+            continue
+        *scope, name = key.split("\0", 2 if isinstance(stores[store], AccountRegionScopedDict) else 1)
+        stores[store]._data[*scope, ast.literal_eval(name)] = whole
+    return stores
+
+
+def _filled(store: Any) -> bool:
+    return bool(store._data if type(store).__name__ in KINDS else store)
+
+
+def _module(service: str) -> Any:
+    name = app._state_map[service]
+    return app._loaded_modules.get(name) or sys.modules.get(f"ministack.services.{name}")
+
+
+def _whole(value: Any) -> Pieces:
+    yield WHOLE, None, value
+
+
+def _execution(value: State) -> Pieces:
+    yield WHOLE, (value["status"], len(value["events"]), value.get("stopDate"), value.get("output")), value
+
+
+def _table(value: State) -> Pieces:
+    """A changed item is another object."""
+    yield WHOLE, None, {**value, "items": {}}
+    for partition, items in list(value["items"].items()):
+        for sort, item in list(items.items()):
+            yield json.dumps([partition, sort]), item, item
+
+
+def _join_table(table: State, items: Mapping[str, Any]) -> None:
+    for name, item in items.items():
+        partition, sort = json.loads(name)
+        table["items"].setdefault(partition, {})[sort] = item
+
+
+def _queue(value: State) -> Pieces:
+    yield WHOLE, None, {**value, "messages": []}
+    yield "messages", None, list(value["messages"])
+
+
+def _join_queue(queue: State, pieces: Mapping[str, Any]) -> None:
+    queue["messages"] = pieces.get("messages", [])
+
+
+def _log_group(value: State) -> Pieces:
+    yield WHOLE, None, {**value, "streams": {}}
+    for name, stream in list(value["streams"].items()):
+        yield json.dumps([name, -1]), None, {**stream, "events": []}
+        for number, mark, events in _some_at_a_time(stream["events"]):
+            yield json.dumps([name, number]), mark, events
+
+
+def _join_log_group(group: State, pieces: Mapping[str, Any]) -> None:
+    for name, number in sorted(map(json.loads, pieces)):
+        piece = pieces[json.dumps([name, number])]
+        if number == -1:
+            group["streams"][name] = piece
+        else:
+            group["streams"][name]["events"] += piece
+
+
+def _metric(points: list[Any]) -> Pieces:
+    yield WHOLE, None, []
+    for number, mark, some in _some_at_a_time(points):
+        yield json.dumps(number), mark, some
+
+
+def _join_metric(points: list[Any], pieces: Mapping[str, Any]) -> None:
+    for number in sorted(map(json.loads, pieces)):
+        points += pieces[json.dumps(number)]
+
+
+def _some_at_a_time(things: list[Any]) -> Iterator[tuple[int, Any, list[Any]]]:
+    """They come at the end, and go at the beginning."""
+    for start in range(0, len(things), TOGETHER):
+        some = things[start : start + TOGETHER]
+        if some:  # else they have gone meanwhile
+            yield start, (len(some), some[0], some[-1]), some
+
+
+@dataclass(frozen=True)
+class _How:
+    pieces: Callable[[Any], Pieces]
+    join: Callable[[Any, Mapping[str, Any]], object]
+
+
+_HOWS = {
+    ("stepfunctions", "executions"): _How(_execution, lambda *_: None),
+    ("dynamodb", "tables"): _How(_table, _join_table),
+    ("sqs", "queues"): _How(_queue, _join_queue),
+    ("cloudwatch_logs", "log_groups"): _How(_log_group, _join_log_group),
+    ("cloudwatch", "metrics"): _How(_metric, _join_metric),
+}

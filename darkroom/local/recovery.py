@@ -1,0 +1,109 @@
+"""Take up again what was on its way when the local cloud was killed: executions, and events that nobody had heard yet.
+
+An object is in S3 when its upload is confirmed; its event, its execution and the last half second of its row are not.
+So the rows are compared with the objects, and an event is sent for each that does not fit.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from darkroom.errors import TargetError
+from darkroom.local import kept
+from darkroom.local.cloud import Cloud
+from darkroom.pipeline import results
+from darkroom.pipeline.executions import picture_key
+from darkroom.pipeline.target import Target, local
+
+INTERRUPTED = "States.ServiceRestart"  # MiniStack's own name for what ran when it ended
+MACHINES = ("StateMachineArn", "DeletionStateMachineArn", "RecaptionStateMachineArn")
+NAMED = 10  # of them, the names of the first are said
+
+
+def take_up_again(cloud: Cloud, say: Callable[[str], object]) -> None:
+    """If it was killed. All of it may be done twice: whoever comes second ends as a Duplicate."""
+    data = cloud.home / "data"
+    if not kept.was_killed(data):
+        return
+    target = local(cloud)
+    try:
+        keys = sorted({*_executions(target, since := datetime.fromisoformat(cloud.since)), *_events(target, since)})
+    except TargetError:  # there is no stack yet, and so no picture
+        keys = []
+    if keys:
+        more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+        say(f"Taken up again, because the kill interrupted them: {', '.join(keys[:NAMED])}{more}")
+    kept.forget_the_kill(data)
+
+
+def _executions(target: Target, since: datetime) -> Iterator[str]:
+    """Each that was running runs once more, with what it was given; the keys of their pictures."""
+    pages = target.states.get_paginator("list_executions")
+    for machine in [target.outputs[name] for name in MACHINES if name in target.outputs]:
+        for page in pages.paginate(stateMachineArn=machine, statusFilter="FAILED"):
+            for one in page["executions"]:
+                if one["stopDate"] < since:
+                    continue
+                arn = one["executionArn"]
+                execution = target.states.describe_execution(executionArn=arn)
+                if execution.get("error") == INTERRUPTED:
+                    given = json.loads(execution["input"])
+                    again = {**given, "redrives": arn} if "detail" in given else given
+                    target.states.start_execution(stateMachineArn=machine, input=json.dumps(again))
+                    yield picture_key(execution["input"]) or arn
+
+
+def _events(target: Target, since: datetime) -> Iterator[str]:
+    """One for each object without the row of its upload, and for each row whose object is gone; their keys."""
+    bucket, prefix = target.output("UploadsBucketName"), target.upload_prefix
+    rows = {row["key"]: row for row in results.rows(target)}
+    running = set(_at_work(target))
+    for page in target.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for found in page.get("Contents", []):
+            key, row = found["Key"], rows.pop(found["Key"], None)
+            folder = key.endswith("/") and not found["Size"]
+            if folder or key in running or found["LastModified"] > since or _speaks_of(row, found):
+                continue
+            facts = {"size": found["Size"], "etag": found["ETag"].strip('"')}
+            _send(target, "Object Created", key, facts, {"reason": "PutObject"})
+            yield key
+    for key, row in rows.items():
+        if row["status"] != "DELETED" and key not in running:
+            _send(target, "Object Deleted", key, {}, {"deletion-type": "Delete Marker Created"})
+            yield key
+
+
+def _at_work(target: Target) -> Iterator[str]:
+    """The keys of the pictures that an execution is at."""
+    for name in ("StateMachineArn", "DeletionStateMachineArn"):
+        pages = target.states.get_paginator("list_executions")
+        for page in pages.paginate(stateMachineArn=target.output(name), statusFilter="RUNNING"):
+            for one in page["executions"]:
+                given = target.states.describe_execution(executionArn=one["executionArn"])["input"]
+                if key := picture_key(given):
+                    yield key
+
+
+def _speaks_of(row: results.Row | None, found: Any) -> bool:
+    return (
+        row is not None
+        and row["status"] in ("SUCCEEDED", "REJECTED", "FAILED")
+        and row["etag"] == found["ETag"].strip('"')
+        and datetime.fromisoformat(row["updated_at"]) >= found["LastModified"]
+    )
+
+
+def _send(target: Target, kind: str, key: str, facts: dict[str, Any], more: dict[str, str]) -> None:
+    """As S3 would now: the event is newer than any that there was of the key."""
+    picture = {"key": key, **facts, "sequencer": f"{time.time_ns() // 1000:018X}"}
+    detail = {"bucket": {"name": target.output("UploadsBucketName")}, "object": picture, **more}
+    event = {
+        "source": "aws.s3",
+        "detail-type": kind,
+        "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "detail": detail,
+    }
+    machine = target.output("StateMachineArn" if kind == "Object Created" else "DeletionStateMachineArn")
+    target.states.start_execution(stateMachineArn=machine, input=json.dumps(event))

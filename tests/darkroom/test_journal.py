@@ -1,0 +1,106 @@
+"""What MiniStack holds, taken apart for the journal and put together again. `test_cloud.py` kills a real one."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ministack.core import persistence
+from ministack.core.responses import AccountRegionScopedDict
+
+from darkroom.local.ministack import parts
+
+SCOPE = ("000000000000", "us-east-1")
+
+
+def scoped(**things: Any) -> AccountRegionScopedDict:
+    made = AccountRegionScopedDict()
+    made._data = {(*SCOPE, name): thing for name, thing in things.items()}
+    return made
+
+
+def events(count: int) -> list[dict[str, Any]]:
+    return [{"timestamp": number, "message": str(number)} for number in range(count)]
+
+
+STORES: dict[str, Callable[[], parts.State]] = {
+    "stepfunctions": lambda: {
+        "executions": scoped(one={"status": "RUNNING", "events": events(2), "input": "{}"}),
+        "state_machines": scoped(machine={"definition": "{}"}),
+    },
+    "dynamodb": lambda: {
+        "tables": scoped(results={"pk_name": "key", "items": {"raw/a.jpg": {"": {"key": {"S": "raw/a.jpg"}}}}}),
+        "tags": scoped(),
+    },
+    "sqs": lambda: {"queues": scoped(letters={"name": "letters", "messages": [{"body": "a", "visible_at": 0}]})},
+    "cloudwatch_logs": lambda: {
+        "log_groups": scoped(group={"arn": "a", "streams": {"[1]é": {"events": events(2 * parts.TOGETHER + 1)}}})
+    },
+    "cloudwatch": lambda: {"metrics": scoped(Swept=events(parts.TOGETHER + 1)), "dashboards": scoped()},
+    "s3": lambda: {"buckets_meta": scoped(uploads={"region": None}), "plain": {"a": [1]}},
+}
+
+
+def written(service: str, stores: parts.State) -> dict[Any, Any]:
+    text = {
+        one.record: json.dumps(one.value, default=persistence._json_default)
+        for one in parts.taken_apart(service, stores)
+    }
+    return {record: json.loads(value, object_hook=persistence._json_object_hook) for record, value in text.items()}
+
+
+def plainly(stores: parts.State) -> dict[str, Any]:
+    return {name: getattr(store, "_data", store) for name, store in stores.items()}
+
+
+@pytest.mark.parametrize("service", STORES)
+def test_put_together_it_is_what_it_was(service: str):
+    stores = STORES[service]()
+    assert plainly(parts.put_together(service, written(service, stores))) == plainly(STORES[service]())
+
+
+@pytest.mark.parametrize(
+    ("service", "change"),
+    [
+        ("stepfunctions", lambda stores: stores["executions"]._data[*SCOPE, "one"]["events"].append({"id": 3})),
+        ("stepfunctions", lambda stores: stores["executions"]._data[*SCOPE, "one"].update(status="ABORTED")),
+        (
+            "dynamodb",
+            lambda stores: (
+                stores["tables"]._data[*SCOPE, "results"]["items"]["raw/a.jpg"].update({"": {"key": {"S": "b"}}})
+            ),
+        ),
+        (
+            "cloudwatch_logs",
+            lambda stores: stores["log_groups"]._data[*SCOPE, "group"]["streams"]["[1]é"]["events"].pop(),
+        ),
+        ("cloudwatch", lambda stores: stores["metrics"]._data[*SCOPE, "Swept"].append({"timestamp": 0})),
+    ],
+)
+def test_of_what_grows_a_mark_tells_that_it_has_changed_and_of_what_else_nothing_does(service: str, change: Any):
+    stores = STORES[service]()
+    before = {one.record: one.mark for one in parts.taken_apart(service, stores) if one.mark is not None}
+    change(stores)
+    after = {one.record: one.mark for one in parts.taken_apart(service, stores) if one.mark is not None}
+    assert len([record for record in before if before[record] != after.get(record)]) + len(after) - len(before) in (
+        0,
+        1,
+    )
+    assert before != after
+
+
+def test_an_item_of_a_table_that_was_being_made_is_left_out():
+    """A kill came before the deployment was written."""
+    values = written("dynamodb", STORES["dynamodb"]())
+    values = {record: value for record, value in values.items() if record[3] != parts.WHOLE}
+    assert plainly(parts.put_together("dynamodb", values))["tables"] == {}
+
+
+def test_while_a_stack_is_at_work_what_the_pictures_change_is_told_from_what_the_deployment_does():
+    made = {
+        one.record[1]
+        for service, stores in STORES.items()
+        for one in parts.taken_apart(service, stores())
+        if one.deployed
+    }
+    assert made == {"state_machines", "tables", "queues", "log_groups", "buckets_meta", "plain"}
