@@ -20,17 +20,17 @@ from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
 INTRODUCTION = """# Permissions: who may do what
 
-`make permissions` writes this page from what it observed. `make test` fails if the page is stale. Both tables are of
-the deployed stack on the local cloud, which asks IAM about every call that comes in over its endpoint.
+`make permissions` writes this page from what it observed. `make test` fails if the page is stale. Both tables are about
+the stack that is deployed to the local cloud, which asks IAM about every call to its endpoint.
 
 Where the local cloud differs from AWS:
 
 - It does not ask IAM about calls between its own services: Step Functions that calls a function, EventBridge that
   starts an execution, Lambda that writes logs. So `tests/stacks/test_grants.py` compares the grants of the state
-  machines with the calls in their files, and those of the rules with their targets. In the first table, their roles
-  are tried as somebody would use them who had stolen their credentials.
+  machines with the calls in their files, and those of the rules with their targets. In the first table, the tests use
+  these roles like somebody who has stolen their credentials.
 - It has no trust policy by service. The template's tests check the conditions on who may take a role.
-- It encrypts nothing, and asks for no use of a key. The template's tests check the grants of `kms_key`.
+- It encrypts nothing, so no role uses a key. The template's tests check the grants of `kms_key`.
 - It asks for `bedrock:Converse` where AWS asks for `bedrock:InvokeModel`.
 """
 

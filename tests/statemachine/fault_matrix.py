@@ -22,45 +22,45 @@ from tests.statemachine import engine
 from tests.statemachine.engine import DELETION, IMAGES, Pipeline, Run, deletion, event, rejects
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
-INTRODUCTION = """# What becomes of a picture when something breaks
+INTRODUCTION = """# What happens to a picture when something breaks
 
 `make faults` writes this page from what it observed. `make test` fails if the page is stale or a line of it is lost.
 
-Each step was broken for good, on every attempt. Then everything was let run that follows the end of an execution: first
-the sweep by Step Functions' own event, if the deployed rule lets the event through (it does not if the execution sent
-its letter itself), then the sweep by its schedule, several times.
+Each step was broken so that every attempt failed. After the end of the execution the sweep ran: first by Step
+Functions' own event, if the deployed rule matches the event (it does not match if the execution sent its letter
+itself), then several times by its schedule.
 
 ## How to read the table
 
-- **engine**: all columns but the last are from the deployed ASL file on moto's interpreter, with the real sweep behind
-  it. The functions are stand-ins there: for a lack of memory or time, only the error that Step Functions sees is the
-  real one. A throttled call is tried three times more, not sixty times.
+- **engine**: all columns but the last are from the deployed ASL file on moto's interpreter, with the real sweep. The
+  functions are stand-ins there. Without memory or time they do not really end: they only give the error that Step
+  Functions would see. A throttled call is tried three times more, not sixty times.
 - **local cloud**: the last column is from the deployed stack with IAM on. **same** means that it showed the same as the
   engine. **engine only** means that the local cloud cannot show it: it ends no write within its short time, has no time
   limit of an execution, no error that no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs.
 - **row**, **letters**: the status of the row and the reasons of the dead letters after everything ended.
-- **metric**: a metric of Step Functions (`Executions…`) as the status of the execution tells it, or of the sweep
-  (`Swept`) as it was called. Letters also show in the queue's `ApproximateNumberOfMessagesVisible`. No metric was read
-  from CloudWatch.
+- **metric**: the metric that follows from the status of the execution (`Executions…`, of Step Functions), or from the
+  calls of the sweep (`Swept`). Letters also count in the queue's `ApproximateNumberOfMessagesVisible`. No metric was
+  read from CloudWatch.
 
 The faults:
 
-- **throttled**: on the local cloud, none of the function may run. A step that calls nothing cannot be throttled.
+- **throttled**: on the local cloud, the function has no place to run. A step that calls nothing cannot be throttled.
 - **refused**: on the local cloud, the function, table or queue is not there.
 - **timeout** is the limit of the task, **out of time** that of the function.
-- **raises**, **exits**, **out of memory**, **nonsense**: the function raises, leaves, is killed, or answers something
-  else than it should.
-- **undelivered**: the execution is aborted in this step, and the event that tells of it is lost: only the schedule
-  looks. **undone**: the execution is aborted before the step has done anything.
+- **raises**, **exits**, **out of memory**, **nonsense**: the function raises an error, exits, is killed, or gives a
+  wrong answer.
+- **undelivered**: the execution is aborted in this step, and the event of the abort is lost, so only the schedule finds
+  it. **undone**: the execution is aborted before the step has done anything.
 
 A line that is **LOST** has a picture without a final row or a letter.
 
 Not in the table:
 
-- An event that EventBridge cannot deliver becomes a letter. Neither engine can show it; the template says it.
-- A second letter, as in the line of a sweep that exits after its letter, is also possible if the answer to a
+- An event that EventBridge cannot deliver becomes a letter. Neither engine can show it, so the template is tested.
+- The line of a sweep that exits after its letter shows two letters. There can also be two if the answer to a
   SendMessage is lost and it is sent again, or if a sweep takes longer than the five minutes for which it has the row.
-  Both letters redrive the same execution, and the picture is worked on once
+  Both letters redrive the same execution, and the picture is made once
   ([why](decisions/0040-a-second-letter-is-possible-and-harmless.md)).
 """
 STEPS = {
