@@ -14,8 +14,6 @@ from darkroom.text import plain, seconds
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-UNKNOWN_INSIDE = "(the local cloud keeps no history of what runs inside: the functions' logs have it)"
-
 
 def show(found: dict[str, Any], *, inputs: bool = False) -> None:
     """What `inspect` returned, for a person: the row, the execution, and its states as a tree."""
@@ -41,30 +39,28 @@ def tree(found: dict[str, Any], *, inputs: bool = False) -> "Tree":
     took = seconds(execution["seconds"])
     root = Tree(Text(f"{execution['status']}{' after ' if took else ''}{took}", "bold"))
 
-    def grow(branch: "Tree", parent: int | None) -> None:
+    def grow(branch: "Tree", parent: int | None, *, running: bool) -> None:
         inside = [(place, state) for place, state in enumerate(states) if state["parent"] == parent]
         for place, state in sorted(inside, key=lambda one: one[1]["iteration"] or 0):  # which keeps their order else
-            said = in_words(state, running=execution["status"] == "RUNNING")
+            said = in_words(state, running=running)
             grown = branch.add(Text(said, style="yellow" if state["errors"] else ""))
             if inputs:
                 grown.add(Text(f"given {plain(_short(state['input']))}", "dim"))
-            if state["unknown_inside"]:
-                grown.add(Text(UNKNOWN_INSIDE, "dim"))
-            grow(grown, place)
+            grow(grown, place, running=running and state["seconds"] is None)
 
-    grow(root, None)
+    grow(root, None, running=execution["status"] == "RUNNING")
     if execution["error"]:
         root.add(Text(plain(f"{execution['error']}: {message(execution['cause'] or '')}"), "red"))
     return root
 
 
 def in_words(state: dict[str, Any], *, running: bool = False) -> str:
-    """The state in one line: its name, how long it took, how often it was tried and what went wrong. `running` is its
-    execution."""
-    iteration = "" if state["iteration"] is None else f" #{state['iteration']}"
+    """The state in one line: its name and its item's, how long it took, how often it was tried and what went wrong.
+    `running` is its execution."""
+    item = "" if state["item"] is None else f" {state['item']}"
     left = state["seconds"] is not None
     took = seconds(state["seconds"]) if left else "at work" if running else "not left"
-    said = f"{state['name']}{iteration}  {took}"
+    said = f"{state['name']}{item}  {took}"
     errors = [f"{one['error']}: {message(one['cause'])}" for one in state["errors"]]
     if not errors:
         return plain(said)

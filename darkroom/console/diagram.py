@@ -92,12 +92,12 @@ def draw(machine: Machine, marks: Mapping[str, Mark], taken: set[Arrow], *, narr
     )
 
 
-def nested(machine: Machine, inside: str | None = None) -> Iterator[tuple[str, Machine, str | None]]:
-    """Every state at any depth, and the outermost Parallel or Map it is in."""
+def nested(machine: Machine) -> Iterator[tuple[str, Machine]]:
+    """Every state at any depth."""
     for name, state in machine["States"].items():
-        yield name, state, inside
+        yield name, state
         for inner in inner_machines(state):
-            yield from nested(inner, inside or name)
+            yield from nested(inner)
 
 
 def inner_machines(state: Machine) -> list[Machine]:

@@ -86,7 +86,6 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         "owns_row": bool(row and row.get("execution") == arn),
         "renditions": results.by_width(row) if row and row.get("execution") == arn else [],
         "drawings": [draw(machine, linked, taken(states), narrow=narrow) for narrow in (False, True)],
-        "unrecorded": any(mark.look in ("unrecorded", "inferred", "inferred-failed") for mark in marks.values()),
         "chosen": _chosen(machine, states, marks, chosen),
         "timeline": timeline(execution, states),
         "aws": _console(target, arn),
@@ -108,18 +107,15 @@ def found(target: Target, arn: str) -> dict[str, Any]:
 
 
 def marked(machine: Machine, states: Sequence[State], execution: dict[str, Any]) -> dict[str, Mark]:
-    """What became of each state, from the events; inside a Map that left none, what its end tells."""
+    """What became of each state that was visited, from the events."""
     visits: dict[str, list[State]] = {}
     for state in states:
         visits.setdefault(state.name, []).append(state)
-    recorded = {state.name for state in states if state.inside is not None}
-    marks: dict[str, Mark] = {}
-    for name, definition, outermost in nested(machine):
-        if name in visits:
-            marks[name] = _visited(visits[name], definition, states, execution)
-        elif outermost in visits and not any(inner in recorded for inner, _, at in nested(machine) if at == outermost):
-            marks[name] = _unseen(name, visits[outermost][-1], machine["States"][outermost], marks[outermost])
-    return marks
+    return {
+        name: _visited(visits[name], definition, states, execution)
+        for name, definition in nested(machine)
+        if name in visits
+    }
 
 
 def _visited(visits: Sequence[State], definition: Machine, states: Sequence[State], execution: dict[str, Any]) -> Mark:
@@ -128,15 +124,23 @@ def _visited(visits: Sequence[State], definition: Machine, states: Sequence[Stat
     took = seconds(sum(visit.duration or 0 for visit in visits))
     if definition["Type"] == "Fail":
         return Mark("failed", "the execution failed here", note)
+    if execution["status"] == "RUNNING" and not all(visit.is_over for visit in visits):
+        return Mark("running", "running", note)
+    if any(visit.failures and visit.exited is None for visit in visits):
+        return Mark("failed", "failed, after all its attempts", note)
     if any(visit.exited is None for visit in visits):
-        if execution["status"] == "RUNNING":
-            return Mark("running", "running", note)
-        return Mark("failed", f"not left: the execution is {execution['status']}", note)
+        return Mark("failed", f"not left: {_why_not(visits, execution)}", note)
     if any(_was_caught(visit, definition, states) for visit in visits):
         return Mark("caught", f"failed, and its error was caught, after {took}", note)
     times = f", visited {len(visits)} times" if len(visits) > 1 else ""
     tried = f", with {attempts} {'retry' if attempts == 1 else 'retries'}" if attempts else ""
     return Mark("succeeded", f"succeeded in {took}{times}{tried}", note)
+
+
+def _why_not(visits: Sequence[State], execution: dict[str, Any]) -> str:
+    if any(visit.inside and visit.inside.is_over for visit in visits):
+        return "another iteration had failed"
+    return f"the execution is {execution['status']}"
 
 
 def _was_caught(visit: State, definition: Machine, states: Sequence[State]) -> bool:
@@ -145,27 +149,6 @@ def _was_caught(visit: State, definition: Machine, states: Sequence[State]) -> b
     beside = [one for one in states if one.inside is visit.inside and one.iteration == visit.iteration]
     after = beside[beside.index(visit) + 1 :]
     return bool(after and after[0].name in caught and after[0].name != definition.get("Next"))
-
-
-def _unseen(name: str, outer: State, definition: Machine, mark: Mark) -> Mark:
-    """Of a state inside a Map whose inner events nobody wrote down: what the outer one's end says of it."""
-    inside = f"inside {outer.name}, which"
-    if mark.look == "running":
-        return Mark("unrecorded", f"not recorded: {inside} is running")
-    if mark.look != "succeeded":
-        return Mark("inferred-failed", f"not recorded: {inside} failed; this or another state in it did")
-    if "ItemProcessor" in definition and isinstance(outer.output, list):  # the results of a Map, one for each item
-        return _in_map(name, definition["ItemProcessor"], outer.output, inside)
-    return Mark("unrecorded", f"not recorded: {inside} succeeded; whether this ran is not known")
-
-
-def _in_map(name: str, each: Machine, results: Sequence[Any], inside: str) -> Mark:
-    if not results:
-        return Mark("not-visited", f"inferred: {inside} succeeded; it had nothing to do")
-    caught = {catch["Next"] for _, state, _ in nested(each) for catch in state.get("Catch", [])}
-    if name in caught:
-        return Mark("unrecorded", f"not recorded: {inside} succeeded; whether this ran is not known")
-    return Mark("inferred", f"inferred: {inside} succeeded, with {len(results)} results", f"{TIMES}{len(results)}")
 
 
 def taken(states: Sequence[State]) -> set[Arrow]:
@@ -188,15 +171,25 @@ def timeline(execution: dict[str, Any], states: Sequence[State]) -> list[dict[st
 
     def place(state: State) -> dict[str, Any]:
         left = max(0, (state.entered - began).total_seconds() / whole * 1000)
-        right = max(left, ((state.exited or end) - began).total_seconds() / whole * 1000)
+        right = max(
+            left,
+            ((state.exited or (state.inside and state.inside.exited) or end) - began).total_seconds() / whole * 1000,
+        )
         return {
             "state": state,
             "left": round(min(left, 996), 1),
             "width": round(max(4, min(right, 1000) - left), 1),
+            "look": _look(state, execution),
             "after": seconds((state.entered - began).total_seconds()),
         }
 
     return [place(state) for state in states]
+
+
+def _look(state: State, execution: dict[str, Any]) -> str:
+    if state.exited is not None:
+        return "caught" if state.failures else "succeeded"
+    return "running" if execution["status"] == "RUNNING" and not state.is_over else "failed"
 
 
 def _of_interest(states: Sequence[State]) -> str | None:
@@ -208,7 +201,7 @@ def _of_interest(states: Sequence[State]) -> str | None:
 def _chosen(
     machine: Machine, states: Sequence[State], marks: dict[str, Mark], name: str | None
 ) -> dict[str, Any] | None:
-    definition = next((state for one, state, _ in nested(machine) if one == name), None)
+    definition = dict(nested(machine)).get(name or "")
     if name is None or definition is None:
         return None
     return {
@@ -223,7 +216,7 @@ def _chosen(
                 "output": None if state.exited is None else as_json(state.output, indent=2),
                 "errors": Counter(executions.errors(state)).items(),
             }
-            for state in states
+            for state in sorted(states, key=lambda one: not one.failures)  # what failed comes first
             if state.name == name
         ],
         "retry": definition.get("Retry", []),

@@ -31,6 +31,8 @@ class State:
     input: Any
     inside: "State | None" = None  # the Parallel or Map it ran in
     iteration: int | None = None
+    item: str | None = None  # what tells this iteration from the others: the name in its item, else its number
+    length: int | None = None  # of a Map, how many iterations
     exited: datetime | None = None
     output: Any = None
     attempts: int = 0
@@ -45,6 +47,11 @@ class State:
         return max(0, self.attempts - 1)
 
     @property
+    def is_over(self) -> bool:
+        """Left, or given up when what it ran in was left: an iteration that fails ends the others."""
+        return self.exited is not None or (self.inside is not None and self.inside.is_over)
+
+    @property
     def depth(self) -> int:
         return 0 if self.inside is None else self.inside.depth + 1
 
@@ -54,6 +61,7 @@ class State:
             "type": self.kind,
             "inside": self.inside.name if self.inside else None,
             "iteration": self.iteration,
+            "item": self.item,
             "entered": self.entered,
             "exited": self.exited,
             "seconds": self.duration,
@@ -301,9 +309,7 @@ def read(target: Target, execution: str) -> dict[str, Any]:
     """One execution by its ARN, and its states in the order they were entered."""
     described = target.states.describe_execution(executionArn=execution)
     pages = target.states.get_paginator("get_execution_history").paginate(executionArn=execution)
-    events = [event for page in pages for event in page["events"]]
-    states = read_history(events)
-    linked = any("previousEventId" in event for event in events)  # the local cloud's are not
+    states = read_history(event for page in pages for event in page["events"])
     return {
         "execution": {
             **_summary(described),
@@ -311,41 +317,35 @@ def read(target: Target, execution: str) -> dict[str, Any]:
             "error": described.get("error"),
             "cause": described.get("cause"),
         },
-        "states": documents(states, linked=linked),
+        "states": documents(states),
     }
 
 
-def documents(states: Sequence[State], *, linked: bool) -> list[dict[str, Any]]:
-    """The states as data. `parent` is the place of the one that a state ran in. Where the history's events are not
-    `linked`, what ran inside a Parallel or a Map is not in it."""
+def documents(states: Sequence[State]) -> list[dict[str, Any]]:
+    """The states as data. `parent` is the place of the one that a state ran in."""
     places = {id(state): place for place, state in enumerate(states)}
     return [
         {
             **state.document(),
             "depth": state.depth,
             "parent": None if state.inside is None else places[id(state.inside)],
-            "unknown_inside": state.kind in ("Parallel", "Map") and not linked,
         }
         for state in states
     ]
-
-
-# By which every history ends.
-THE_END = {f"Execution{how}" for how in ("Succeeded", "Failed", "TimedOut", "Aborted")}
 
 
 def read_history(events: Iterable[Any]) -> list[State]:
     """The states that were visited, in order, out of the events of GetExecutionHistory.
 
     AWS chains each event to its cause by `previousEventId`, which is how the branches of a Parallel and the
-    iterations of a Map are told apart. The local cloud has neither that nor events inside those two; and it goes on
-    writing for a while after an execution was stopped.
+    iterations of a Map are told apart.
     """
     states: list[State] = []
     at: dict[int, State | None] = {}  # event id → the state that the event belongs to
     iterations: dict[int, int] = {}  # event id → the iteration of the Map that the event belongs to
+    items: dict[tuple[int, int], str | None] = {}  # the Map and its iteration → the item of that
     for event in events:
-        previous = event.get("previousEventId", event["id"] - 1)
+        previous = event.get("previousEventId", event["id"] - 1)  # only a MiniStack to which nothing is added has none
         state, iteration = at.get(previous), iterations.get(previous)
         kind = event["type"]
         if kind.endswith("StateEntered"):
@@ -358,6 +358,8 @@ def read_history(events: Iterable[Any]) -> list[State]:
                 inside=_open(state),
                 iteration=iteration,
             )
+            if state.inside and iteration is not None:  # what the first state of an iteration is given is the item
+                state.item = items.setdefault((id(state.inside), iteration), _item(state, iteration))
             states.append(state)
         elif kind.endswith("StateExited"):
             details = event["stateExitedEventDetails"]
@@ -365,6 +367,8 @@ def read_history(events: Iterable[Any]) -> list[State]:
             if state:
                 state.exited, state.output = event["timestamp"], _parsed(details.get("output"))
                 iteration = state.iteration
+        elif kind == "MapStateStarted" and state:
+            state.length = event["mapStateStartedEventDetails"]["length"]
         elif kind == "MapIterationStarted":
             details = event["mapIterationStartedEventDetails"]
             state, iteration = _named(details["name"], state, states), details["index"]
@@ -375,8 +379,6 @@ def read_history(events: Iterable[Any]) -> list[State]:
         at[event["id"]] = state
         if iteration is not None:
             iterations[event["id"]] = iteration
-        if kind in THE_END:
-            break
     return states
 
 
@@ -425,6 +427,14 @@ def _parsed(text: str | None) -> Any:
         return None if text is None else json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def _item(first: State, iteration: int) -> str | None:
+    """None if there is no other iteration."""
+    name = first.input.get("name") if isinstance(first.input, dict) else None
+    if isinstance(name, str):
+        return name
+    return None if first.inside and first.inside.length == 1 else f"#{iteration}"
 
 
 def _open(state: State | None) -> State | None:

@@ -1,8 +1,9 @@
-"""An execution, drawn: what the events tell of each state, and where there are none, no more than can be known."""
+"""An execution, drawn: what the events tell of each state."""
 
 import base64
 import json
 import re
+from dataclasses import replace
 from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from darkroom.console.diagram import Chart, draw, lay_out, nested, way
-from darkroom.console.executions import marked, taken
+from darkroom.console.executions import TIMES, marked, taken, timeline
 from darkroom.console.placeholder import data_uri, decode
 from darkroom.pipeline.executions import State, read_history
 from tests.darkroom.test_executions import history
@@ -32,7 +33,7 @@ def looks(machine: Any, states: list[State], status: str = "SUCCEEDED") -> dict[
 
 
 def visited(*names: str, last: dict[str, Any] | None = None) -> list[State]:
-    """As the local cloud tells it: no events of what is inside a Map. `last` is of the last state."""
+    """One after the other. `last` is of the last state."""
     lines, at = [], 0
     for name in names:
         kind = PIPELINE["States"][name]["Type"]
@@ -92,30 +93,40 @@ def test_states_inside_are_coloured_by_their_own_events_where_there_are_any():
     assert {("Claim", "Derive"), ("Derive", "Done")} <= taken(states)
 
 
-def test_what_the_local_cloud_did_not_record_is_marked_as_inferred():
-    """Four results of the Map: its state ran four times."""
-    states = visited("Claim", "Validate", "Accepted?", "Renditions", last={"output": [{"name": "thumb"}] * 4})
-    marks = marked(PIPELINE, states, execution())
-    assert (marks["Resize"].look, marks["Resize"].note) == ("inferred", "\N{MULTIPLICATION SIGN}4")
-    assert "inferred" in marks["Resize"].words
-    assert not {"Captions", "Caption", "Cleanup"} & set(marks)
+def test_a_rendition_that_fails_is_drawn_as_failed_and_the_map_around_it_as_caught():
+    """As the local cloud recorded it: `small` failed three times, the others were made."""
+    marks = marked(PIPELINE, read_history(history("local")), execution("FAILED"))
+    assert {name: mark.look for name, mark in marks.items()} == {
+        **dict.fromkeys(("Claim", "Validate", "Accepted?", "Explain", "RecordFailure", "DeadLetter"), "succeeded"),
+        "Renditions": "caught",
+        "Resize": "failed",
+        "Failed": "failed",
+    }
+    assert (marks["Resize"].words, marks["Resize"].note) == ("failed, after all its attempts", f"{TIMES}4")
 
 
-def test_what_only_a_catch_leads_to_is_not_guessed():
-    """The caption came from the model, or from the state that says it failed."""
-    marks = looks(PIPELINE, visited("Captions", last={"output": [{"status": "OK"}]}))
-    assert (marks["Caption"], marks["NoCaption"]) == ("inferred", "unrecorded")
+def test_each_rendition_is_on_the_timeline_by_its_name():
+    states = read_history(history("local"))
+    whole = {"status": "FAILED", "started": states[0].entered, "stopped": states[-1].entered}
+    resized = [one for one in timeline(whole, states) if one["state"].name == "Resize"]
+    assert sorted((one["state"].item, one["state"].retries, one["look"]) for one in resized) == [
+        ("large", 0, "succeeded"),
+        ("medium", 0, "succeeded"),
+        ("small", 2, "failed"),
+        ("thumb", 0, "succeeded"),
+    ]
 
 
-def test_a_map_that_had_nothing_to_do_is_not_shown_as_run():
-    assert looks(PIPELINE, visited("Captions", last={"output": []}))["Caption"] == "not-visited"
-
-
-def test_of_a_map_that_failed_nothing_inside_is_said_to_have_succeeded():
-    states = visited("Renditions", "Explain", "RecordFailure", "DeadLetter", "Failed")
-    marks = looks(PIPELINE, states, "FAILED")
-    assert (marks["Renditions"], marks["Resize"]) == ("caught", "inferred-failed")
-    assert (marks["Explain"], marks["Failed"]) == ("succeeded", "failed")
+def test_a_state_that_another_iteration_ended_is_not_at_work_while_its_execution_is():
+    """The Map around it was left by its Catch."""
+    around, at = read_history(history("local"))[3:5]
+    assert around.name == "Renditions"
+    ended = replace(at, exited=None)
+    assert marked(PIPELINE, [around, ended], execution("RUNNING"))["Resize"].words == (
+        "not left: another iteration had failed"
+    )
+    at_work = replace(ended, inside=replace(around, exited=None))
+    assert marked(PIPELINE, [around, at_work], execution("RUNNING"))["Resize"].look == "running"
 
 
 @pytest.mark.parametrize(("status", "look"), [("RUNNING", "running"), ("ABORTED", "failed"), ("TIMED_OUT", "failed")])
@@ -123,17 +134,12 @@ def test_a_state_that_was_not_left_runs_or_is_where_it_ended(status, look):
     assert looks(PIPELINE, visited("Claim", "Validate", last={"stays": True}), status)["Validate"] == look
 
 
-def test_a_map_that_may_have_had_nothing_to_do_is_not_guessed():
-    """Leftovers gives its input on, whether it cleaned up or not."""
-    assert looks(PIPELINE, visited("Record", "Leftovers"))["Cleanup"] == "unrecorded"
-
-
 drawn = pytest.mark.parametrize(("machine", "narrow"), [*product(MACHINES, (False, True))])
 
 
 @drawn
 def test_every_state_is_drawn_once_and_none_over_another(machine, narrow):
-    names = [name for name, _, _ in nested(machine)]
+    names = [name for name, _ in nested(machine)]
     svg = draw(machine, {}, set(), narrow=narrow)
     assert sorted(re.findall(r'aria-label="([^":]*?)(?: (?:Parallel|Map))?: not visited"', svg)) == sorted(names)
 

@@ -1,7 +1,7 @@
 """An execution is read out of its history: which states, how long, what they were given, what went wrong.
 
-`histories/nested.json` was recorded from an engine that writes the events AWS does, inside Parallel and Map too;
-`histories/local.json` from the local cloud, which does not link them.
+`histories/nested.json` was recorded from an engine that writes the events AWS does, `histories/local.json` from the
+local cloud: a picture of which one rendition failed.
 """
 
 import io
@@ -67,78 +67,75 @@ def test_input_is_data_not_text(nested: list[State]):
     assert nested[5].input == {"name": "small"}
 
 
-def test_the_local_clouds_history_shows_the_attempts_of_a_task(local: list[State]):
-    names = [state.name for state in local]
-    assert names[:2] == ["Claim", "Validate"]
-    validate = local[1]
-    assert (validate.retries, len(validate.failures)) == (2, 3)
-    assert validate.duration > 1
-
-
 def test_an_execution_that_failed_says_so_at_its_last_state(local: list[State]):
-    assert local[-1].failures[-1]["error"] == "RuntimeError"
-    assert local[-1].duration is None
+    assert (local[-1].name, local[-1].duration) == ("Failed", None)
 
 
-def test_what_the_local_cloud_writes_after_the_end_is_not_part_of_it():
-    """It goes on with the states of an execution that was stopped, until the function at work has answered."""
-    events = history("local")
-    stopped, rest = events[:7], events[7:]
-    aborted = {"id": 8, "type": "ExecutionAborted", "timestamp": stopped[-1]["timestamp"]}
-    states = read_history([*stopped, aborted, *({**one, "id": one["id"] + 1} for one in rest)])
-    assert [(state.name, state.exited is None) for state in states] == [("Claim", False), ("Validate", True)]
-
-
-def drawn(states: list[State], *, linked: bool, inputs: bool = False) -> list[str]:
+def drawn(states: list[State], *, inputs: bool = False) -> list[str]:
     """The tree on a pipe, line by line."""
     console = Console(width=2000, markup=False, file=io.StringIO())
     execution = {"status": "FAILED", "seconds": 2.5, "error": "RuntimeError", "cause": '{"errorMessage": "no room"}'}
-    console.print(tree({"execution": execution, "states": documents(states, linked=linked)}, inputs=inputs))
+    console.print(tree({"execution": execution, "states": documents(states)}, inputs=inputs))
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 def test_the_tree_has_each_state_in_the_parallel_map_and_iteration_that_ran_it(nested: list[State]):
-    lines = [re.sub(r"  [\d.]+ s", "", line) for line in drawn(nested, linked=True)]
+    lines = [re.sub(r"  [\d.]+ s", "", line) for line in drawn(nested)]
     assert [line.partition("  tried")[0] for line in lines] == [
         "FAILED after 2.50 s",
         "├── Claim",
         "├── Derive",
         "│   ├── Renditions",
-        "│   │   ├── Resize #0",
-        "│   │   ├── Note #0",
-        "│   │   └── Resize #1",
+        "│   │   ├── Resize thumb",
+        "│   │   ├── Note thumb",
+        "│   │   └── Resize small",
         "│   └── Caption",
         "├── Done",
         "└── RuntimeError: no room",
     ]
 
 
-def test_the_tree_says_what_the_local_clouds_history_lacks(nested: list[State]):
-    assert (
-        sum("the local cloud keeps no history of what runs inside" in one for one in drawn(nested, linked=False)) == 2
+def test_each_rendition_is_in_the_tree_by_its_name_with_its_attempts_and_their_error(local: list[State]):
+    """In the order of the plan; what began first and ended last does not change it."""
+    why = "Runtime.HandlerError: broken on purpose for raw/broken.jpg small"
+    inside = [line for line in drawn(local) if "Renditions" in line or "Resize" in line]
+    assert [re.sub(r"[\d.]+ s", "1 s", line) for line in inside] == [
+        "├── Renditions  1 s",
+        "│   ├── Resize thumb  1 s",
+        f"│   ├── Resize small  not left  tried 3 times: {why}; gave up",
+        "│   ├── Resize medium  1 s",
+        "│   └── Resize large  1 s",
+    ]
+
+
+def test_an_iteration_that_is_alone_has_no_number(local: list[State]):
+    """Of the Map over one picture, whose item has no name."""
+    events = [
+        ("MapStateEntered", 0, {"stateEnteredEventDetails": {"name": "Captions", "input": "[]"}}),
+        ("MapStateStarted", 1, {"mapStateStartedEventDetails": {"length": 1}}),
+        ("MapIterationStarted", 2, {"mapIterationStartedEventDetails": {"name": "Captions", "index": 0}}),
+        ("TaskStateEntered", 3, {"stateEnteredEventDetails": {"name": "Caption", "input": '{"key": "raw/cat.jpg"}'}}),
+    ]
+    read = read_history(
+        {"id": place, "type": kind, "previousEventId": previous, "timestamp": local[0].entered, **details}
+        for place, (kind, previous, details) in enumerate(events, 1)
     )
-    assert not any("local cloud" in line for line in drawn(nested, linked=True))
+    assert [(state.name, state.iteration, state.item) for state in read] == [
+        ("Captions", None, None),
+        ("Caption", 0, None),
+    ]
 
 
 def test_inputs_are_in_the_tree_when_asked_for(nested: list[State]):
-    assert '{"name": "small"}' in "".join(drawn(nested, linked=True, inputs=True))
-    assert "given" not in "".join(drawn(nested, linked=True))
-
-
-def test_a_state_that_gave_up_says_how_often_it_was_tried_and_why(local: list[State]):
-    said = in_words(documents(local, linked=False)[1])
-    assert re.fullmatch(
-        r"Validate  13\.50 s  tried 3 times: RuntimeError: Worker init failed: No module named 'functions.imaging'; "
-        r"then FileNotFoundError: .*; gave up; the error was caught",
-        said,
-    )
+    assert '{"name": "small"}' in "".join(drawn(nested, inputs=True))
+    assert "given" not in "".join(drawn(nested))
 
 
 @pytest.mark.parametrize(
     ("retries", "errors", "left", "said"),
     [
-        (0, [], True, "Resize #1  1.00 s"),
-        (0, [], False, "Resize #1  not left"),
+        (0, [], True, "Resize thumb  1.00 s"),
+        (0, [], False, "Resize thumb  not left"),
         (2, ["slow", "slow"], True, "tried 3 times: RuntimeError: slow; succeeded at the third"),
         (
             2,
@@ -154,7 +151,7 @@ def test_a_state_that_gave_up_says_how_often_it_was_tried_and_why(local: list[St
 def test_tries_are_said_in_words(retries: int, errors: list[str], left: bool, said: str):
     state = {
         "name": "Resize",
-        "iteration": 1,
+        "item": "thumb",
         "seconds": 1.0 if left else None,
         "retries": retries,
         "errors": [{"error": "RuntimeError", "cause": json.dumps({"errorMessage": one})} for one in errors],
@@ -164,7 +161,7 @@ def test_tries_are_said_in_words(retries: int, errors: list[str], left: bool, sa
 
 def test_a_state_of_an_execution_that_runs_has_not_given_up():
     error = {"error": "RuntimeError", "cause": "slow"}
-    state = {"name": "Resize", "iteration": None, "seconds": None, "retries": 1, "errors": [error]}
+    state = {"name": "Resize", "item": None, "seconds": None, "retries": 1, "errors": [error]}
     assert in_words(state, running=True) == "Resize  at work  tried 2 times: RuntimeError: slow; not at its end"
 
 

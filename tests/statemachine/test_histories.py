@@ -1,5 +1,6 @@
 """The local cloud's history of an execution is the engine's, event by event."""
 
+import copy
 import json
 import re
 import time
@@ -189,6 +190,19 @@ def test_nothing_is_written_after_an_end_from_outside(monkeypatch: pytest.Monkey
     assert before == moto[: len(before)]
     assert (before[-1]["type"], moto[len(before)]["type"]) == ("TaskStarted", "TaskSucceeded")
     assert {**last, "id": 0, "previousEventId": 0} == {**moto[-1], "id": 0, "previousEventId": 0}
+
+
+@pytest.mark.parametrize("how", ["ABORTED", "TIMED_OUT"])
+def test_who_comes_too_late_to_end_an_execution_changes_nothing(monkeypatch: pytest.MonkeyPatch, how: str):
+    """It had looked a moment before, when the execution was still at work."""
+    for pipeline in engine.start(monkeypatch):
+        ministack.interprets(pipeline, monkeypatch)
+        pipeline.tasks["Validate"].meanwhile(lambda: pipeline.end(how))
+        execution = stepfunctions._executions[pipeline.run(event()).arn]
+        ended = copy.deepcopy(execution)
+        with pytest.raises(history.PathEnded):
+            stepfunctions._fail_execution(execution, "MemoryError", "too large")
+        assert execution == ended
 
 
 class Machine:
