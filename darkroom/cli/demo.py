@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from darkroom.cli.terminal import say, show_table, step
-from darkroom.cli.upload import COLUMNS, explain, line
+from darkroom.cli.upload import COLUMNS, explain, line, say_left_out, say_unreadable
 from darkroom.cli.watch import watch
 from darkroom.errors import TargetError
 from darkroom.local.cloud import Cloud
-from darkroom.pipeline import uploads
+from darkroom.pipeline import files, uploads
 from darkroom.pipeline.target import Target, local
 
 PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
@@ -50,11 +50,16 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
         pictures = cloud.home / "demo"
         with step(f"Drawing pictures into {pictures}"):
             draw(pictures)
-    files = uploads.keys([pictures], target.upload_prefix, say)
-    ended = sorted(watch(target, files, PATIENCE), key=lambda end: end.upload.key)
+    chosen = files.choose([pictures], target.upload_prefix)
+    say_left_out(chosen)
+    ended, unreadable = watch(target, chosen.files, PATIENCE)
+    ended.sort(key=lambda end: end.upload.key)
     show_table(COLUMNS, map(line, ended))
     explain(ended)
+    say_unreadable(chosen.unreadable | unreadable)
     uploads.require_verdicts(ended)
+    if not ended:
+        raise TargetError("no picture could be read")
     with step(f"Delivering the event of {ended[0].upload.key} a second time, which ends as a Duplicate"):
         _deliver_again(target, ended[0])
     say(COLD)

@@ -64,10 +64,10 @@ def demo(
 ) -> None:
     """Start the local cloud, deploy with captions on, upload pictures, and show the result of each."""
     from darkroom.cli import demo
-    from darkroom.pipeline import uploads
+    from darkroom.pipeline import files
 
     if pictures is not None:
-        uploads.keys([pictures], prefix="")  # a wrong folder is said before half a minute of deploying
+        files.choose([pictures], prefix="")  # a wrong folder is said before half a minute of deploying
     demo.run(started(None, {"captions.enabled": "true"}), pictures)
 
 

@@ -1,6 +1,6 @@
 """The first step of a picture's way: upload."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +9,10 @@ import typer
 from darkroom import documentation
 from darkroom.cli.app import PICTURES, Json, command
 from darkroom.cli.terminal import Column, say, show_json, show_table
-from darkroom.text import seconds, size
+from darkroom.text import pictures, seconds, size
 
 if TYPE_CHECKING:
+    from darkroom.pipeline.files import Chosen
     from darkroom.pipeline.target import Target
     from darkroom.pipeline.uploads import Ended
 
@@ -29,7 +30,8 @@ COLUMNS = (
     PICTURES,
     examples={
         "upload photo.jpg": "becomes raw/photo.jpg; waits for its row",
-        "upload ~/Pictures/2026": "each file under its place below that folder",
+        "upload ~/Pictures/2026": "each picture under its place below that folder",
+        "upload --dry-run ~/Pictures": "shows what would be sent and what is left out, and sends nothing",
         "upload --no-wait --json album": "returns when S3 has them, with their versions",
         "--aws upload photo.jpg": "into the stack in your AWS account",
     },
@@ -42,36 +44,77 @@ def upload(
         float,
         typer.Option(metavar="SECONDS", min=0, help="How long to follow the pictures after the last upload, at most."),
     ] = 300,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the files of a folder that are no pictures by name or first bytes.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Upload pictures and follow each to its end. The exit code is 1 if one failed or did not end in time.
+    """Upload pictures and follow each to its end. The exit code is 1 if one could not be read, failed or did not end in
+    time.
 
-    In a folder, names that begin with a dot and links that lead out of the folder are left out.
+    Of a folder, files are left out that are not pictures, names that begin with a dot, and links that lead out of the
+    folder. It says how many. What cannot be read is named, and the others are sent.
 
     After Ctrl-C no other upload begins, and uploads under way are given up. Then it says which pictures S3 has: each
     is there as a whole or not at all.
     """
     from darkroom.cli.watch import send_all, watch
-    from darkroom.pipeline import uploads
+    from darkroom.pipeline import files, uploads
 
     target: Target = ctx.obj.target()
-    files = uploads.keys(paths, target.upload_prefix, say)
-    if not wait:
-        sent = send_all(target, files)
+    chosen = files.choose(paths, target.upload_prefix, everything=everything)
+    say_left_out(chosen)
+    ended: list[Ended] = []
+    unreadable: dict[str, str] = {}
+    if dry_run:
+        _show_plan(chosen, as_json=as_json)
+    elif wait:
+        ended, unreadable = watch(target, chosen.files, timeout)
+        _show_ended(ended, as_json=as_json)
+    else:
+        sent, unreadable = send_all(target, chosen.files)
         if as_json:
             show_json([one.document() for one in sent])
         else:
             show_table((Column("picture", "folded"), "version"), [(one.key, one.version_id) for one in sent])
-        return
-    ended = watch(target, files, timeout)
+    if why := uploads.silence(target, ended):
+        say(why)
+    unreadable |= chosen.unreadable
+    say_unreadable(unreadable)
+    uploads.require_verdicts(ended)
+    if unreadable:
+        raise typer.Exit(1)
+
+
+def say_left_out(chosen: "Chosen") -> None:
+    """How many files of the folders are not sent, and why."""
+    from darkroom.pipeline.files import some
+
+    for reason, names in chosen.left_out.items():
+        say(f"Left out, because {reason} ({len(names)}): {some(names)}")
+
+
+def say_unreadable(unreadable: "Mapping[str, str]") -> None:
+    """Each file that could not be read, and why."""
+    for name, reason in unreadable.items():
+        say(f"Not sent: {name}: {reason}")
+
+
+def _show_plan(chosen: "Chosen", *, as_json: bool) -> None:
+    if as_json:
+        show_json([{"path": str(path), "key": key} for key, path in chosen.files.items()])
+    else:
+        show_table((Column("picture", "folded"), Column("file", "folded")), list(chosen.files.items()))
+        say(f"{pictures(len(chosen.files))} would be sent")
+
+
+def _show_ended(ended: "list[Ended]", *, as_json: bool) -> None:
     if as_json:
         show_json([one.document() for one in ended])
     else:
         show_table(COLUMNS, map(line, sorted(ended, key=lambda end: end.upload.key)))
     explain(ended)
-    if why := uploads.silence(target, ended):
-        say(why)
-    uploads.require_verdicts(ended)
 
 
 def line(ended: "Ended") -> Sequence[object]:

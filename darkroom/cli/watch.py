@@ -5,13 +5,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from darkroom.cli.terminal import progress, say
+from darkroom.pipeline.files import some
 from darkroom.pipeline.target import Target
-from darkroom.pipeline.uploads import Ended, Sending, Upload, send, send_and_follow, some
+from darkroom.pipeline.uploads import Ended, Sending, Upload, send, send_and_follow
 from darkroom.text import pictures
 
 
-def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]:
-    """As `send_and_follow`, showing how far it is; in the order they came to their end."""
+def watch(target: Target, files: dict[str, Path], timeout: float) -> tuple[list[Ended], dict[str, str]]:
+    """As `send_and_follow`, showing how far it is; in the order they came to their end, and why others could not be
+    read, by key."""
     ended: list[Ended] = []
     sending = Sending(files, say=say)
     title = f"Uploading {pictures(len(files))} and following each to its end"
@@ -21,10 +23,10 @@ def watch(target: Target, files: dict[str, Path], timeout: float) -> list[Ended]
             for end in following:
                 ended.append(end)
                 shown.add(f"{end.upload.key} {end.status}")
-    return ended
+    return ended, sending.unreadable
 
 
-def send_all(target: Target, files: dict[str, Path]) -> list[Upload]:
+def send_all(target: Target, files: dict[str, Path]) -> tuple[list[Upload], dict[str, str]]:
     """As `send`, showing how far it is."""
     sending = Sending(files, say=say)
     title = f"Uploading {pictures(len(files))}"
@@ -33,7 +35,7 @@ def send_all(target: Target, files: dict[str, Path]) -> list[Upload]:
         with closing(send(target, files, sending)) as begun:
             for one in begun:
                 shown.add(one.key)
-    return list(sending.sent.values())
+    return list(sending.sent.values()), sending.unreadable
 
 
 @contextmanager

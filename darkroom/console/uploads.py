@@ -17,7 +17,7 @@ from starlette.routing import Route
 from darkroom.console.pages import Pages, link
 from darkroom.console.results import tile
 from darkroom.errors import DarkroomError, TargetError
-from darkroom.pipeline import executions, results, uploads
+from darkroom.pipeline import executions, files, results, uploads
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Upload
 from darkroom.text import size
@@ -151,7 +151,7 @@ def _put(target: Target, folder: str, file: UploadFile) -> Upload:
         raise Refused("too_large", f"more than {limit}, which is the limit of this stack: {file.filename}")
     name = Path(file.filename or "").name if "/" not in (file.filename or "") else file.filename
     try:
-        key = uploads.key_of(f"{folder}/{name}" if folder else str(name), target.upload_prefix)
+        key = files.key_of(f"{folder}/{name}" if folder else str(name), target.upload_prefix)
     except TargetError as error:
         raise Refused("unnamed", str(error)) from None
     return uploads.put(target, key, file.file)

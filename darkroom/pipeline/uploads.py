@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -13,15 +13,14 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from darkroom.errors import DarkroomError, TargetError
+from darkroom.errors import DarkroomError
 from darkroom.pipeline import results
 from darkroom.pipeline.results import ENDED, Row
 from darkroom.pipeline.target import Target
-from darkroom.text import pictures, plain
+from darkroom.text import pictures
 
 AT_ONCE = 8
 POLL_SECONDS = 0.3
-MANY = 10  # of them, the names of the first are said
 WAITING = "WAITING"  # has no row yet
 UNTOLD = timedelta(minutes=10)  # after the first deployment
 NO_VERSION = "null"  # S3's own word
@@ -61,36 +60,6 @@ class Ended:
         }
 
 
-def keys(paths: Sequence[Path], prefix: str, say: Callable[[str], object] = str) -> dict[str, Path]:
-    """Each key and the file it is for. A file gets its name; files of a folder keep their place below it.
-
-    What has a name that begins with a dot is left out of a folder, and so is a link that leads out of it. Raises
-    TargetError for a path that is not there, a name that no key can carry, two files for one key, or no file at all.
-    """
-    found: dict[str, Path] = {}
-    for path in paths:
-        if not path.exists():
-            raise TargetError(f"no such file or folder: {path}")
-        for file in _files(path, say):
-            key = prefix + (file.name if file == path else file.relative_to(path).as_posix())
-            if key in found:
-                raise TargetError(f"{found[key]} and {file} would both become {key}: upload them one by one")
-            _check(key, file)
-            found[key] = file
-    if not found:
-        raise TargetError(f"there is no file in {', '.join(map(str, paths))}")
-    return found
-
-
-def key_of(name: str, prefix: str) -> str:
-    """The key of a file that is only known by its name. Raises TargetError for one that no key can carry."""
-    key = prefix + name.strip("/")
-    if key == prefix:
-        raise TargetError("a picture needs a name")
-    _check(key, Path(name))
-    return key
-
-
 def put(target: Target, key: str, body: IO[bytes]) -> Upload:
     """Upload what is read from `body`, under a key of its own."""
     before = {row["key"]: row.get("sequencer") for row in results.of(target, [key])}
@@ -111,6 +80,10 @@ class StoppedError(BaseException):
     """An upload was given up before S3 had all of it, and so has none of it. No Exception: those are tried again."""
 
 
+class UnreadableError(StoppedError):
+    """Its text says why a file could not be read to its end."""
+
+
 @dataclass
 class Sending:
     """What has become of the uploads so far. Told to stop, it begins no other, and gives up those under way."""
@@ -119,15 +92,23 @@ class Sending:
     told: Callable[[int], object] = int  # of bytes as they are sent; fewer than none where a part is sent again
     say: Callable[[str], object] = str
     sent: dict[str, Upload] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)  # why, by key
     stopped: bool = False
 
     @property
     def size(self) -> int:
-        return sum(path.stat().st_size for path in self.files.values())
+        """Of all that can be read, in bytes."""
+        return sum(_size(path) for path in self.files.values())
 
     @property
     def unsent(self) -> list[str]:
-        return [key for key in self.files if key not in self.sent]
+        return [key for key in self.files if key not in self.sent and key not in self.unreadable]
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 class _Body(FileIO):
@@ -142,17 +123,21 @@ class _Body(FileIO):
     def read(self, size: int | None = -1, /) -> Any:
         if self._sending.stopped and self.tell() < self._size:  # at its end S3 may have all of it
             raise StoppedError
-        part = super().read(-1 if size is None else size)
+        try:
+            part = super().read(-1 if size is None else size)
+        except OSError as problem:
+            raise UnreadableError(problem.strerror) from None
         self._sending.told(self.tell() - self._told)
         self._told = self.tell()
         return part
 
 
 def send(target: Target, files: dict[str, Path], sending: Sending | None = None) -> Generator[Upload, None, None]:
-    """Upload them, several at once; each is given back when S3 has it."""
+    """Upload them, several at once; each is given back when S3 has it. What cannot be read is left to `sending`."""
     with _sending(target, sending or Sending(files)) as begun:
         for one in as_completed(list(begun)):
-            yield one.result()
+            if upload := one.result():
+                yield upload
 
 
 def send_and_follow(
@@ -173,10 +158,10 @@ def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterato
 
 
 def _follow(
-    target: Target, uploads: Iterable[Upload], to_send: Iterator[Future[Upload]], timeout: float
+    target: Target, uploads: Iterable[Upload], to_send: Iterator[Future[Upload | None]], timeout: float
 ) -> Iterator[Ended]:
     waiting = {upload.key: upload for upload in uploads}
-    sending: list[Future[Upload]] = []
+    sending: list[Future[Upload | None]] = []
     deadline = time.monotonic() + timeout
     while True:
         room = max(0, target.at_once - len(waiting) - len(sending))
@@ -187,7 +172,8 @@ def _follow(
             deadline = time.monotonic() + timeout
         for one in [one for one in sending if one.done()]:
             sending.remove(one)
-            waiting[one.result().key] = one.result()
+            if upload := one.result():
+                waiting[upload.key] = upload
         late = not sending and time.monotonic() > deadline
         for row in results.of(target, list(waiting)):
             upload = waiting[row["key"]]
@@ -202,16 +188,25 @@ def _follow(
 
 
 @contextmanager
-def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Upload]]]:
+def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Upload | None]]]:
     """Each upload begins when it is asked for. When the block is left, by Ctrl-C or an error, no other begins, and one
     under way is given up unless S3 has all its bytes already: then its answer is waited for."""
     bucket, s3 = target.output("UploadsBucketName"), target.s3
     before = {row["key"]: row.get("sequencer") for row in results.of(target, list(sending.files))}
 
-    def put(key: str, path: Path) -> Upload:
+    def put(key: str, path: Path) -> Upload | None:
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        with _Body(path, sending) as body:
-            answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+        try:
+            body = _Body(path, sending)
+        except OSError as problem:
+            sending.unreadable[key] = problem.strerror or str(problem)
+            return None
+        try:
+            with body:
+                answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+        except UnreadableError as problem:
+            sending.unreadable[key] = str(problem)
+            return None
         etag = answer["ETag"].strip('"')
         sent = Upload(path, key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
         sending.sent[key] = sent
@@ -257,35 +252,3 @@ def _speaks_of(row: Row, upload: Upload) -> bool:
     if row.get("version_id", NO_VERSION) != NO_VERSION:
         return bool(row["version_id"] == upload.version_id)
     return row.get("etag") == upload.etag and row.get("sequencer") != upload.superseded
-
-
-def _files(path: Path, say: Callable[[str], object]) -> Sequence[Path]:
-    """Of a folder those that are in it: a link may lead to any file that the caller may read, and the folder may be out
-    of somebody's archive. No other folder is entered by a link."""
-    if path.is_file():
-        return [path]
-    folder = path.resolve()
-    shown = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.exists() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
-    elsewhere = [file for file in shown if not file.resolve().is_relative_to(folder)]
-    if elsewhere:
-        names = [file.relative_to(path).as_posix() for file in elsewhere]
-        say(f"Left out, because a link leads out of the folder ({len(names)}): {some(names)}")
-    return [file for file in shown if file.is_file() and file not in elsewhere]
-
-
-def _check(key: str, file: Path) -> None:
-    try:
-        length = len(key.encode())
-    except UnicodeEncodeError:
-        raise TargetError(f"the name {str(file)!r} is not text in UTF-8, and S3 takes no other: rename it") from None
-    if length > 1024:  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-        raise TargetError(f"{file}: its key would be {length} bytes long, S3 takes 1024")
-
-
-def some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
-    return ", ".join(map(plain, names[:MANY])) + more

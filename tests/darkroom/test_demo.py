@@ -37,7 +37,7 @@ def succeeded(target: Target, pictures: Path, monkeypatch: pytest.MonkeyPatch) -
     begin = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
     upload = Upload(pictures / "it's a cat.jpg", "raw/it's a cat.jpg", "v", "e", at=0, superseded=None)
     ended = Ended(upload, "SUCCEEDED", {"key": upload.key, "execution": begin["executionArn"]}, 1.0)
-    monkeypatch.setattr(demo, "watch", lambda *_: [ended])
+    monkeypatch.setattr(demo, "watch", lambda *_: ([ended], {}))
     return ended
 
 
@@ -50,7 +50,7 @@ def test_an_empty_folder_is_one_line_before_anything_starts(tmp_path: Path, monk
     monkeypatch.setattr(local, "started", lambda *_: pytest.fail("it starts"))
     result = darkroom("demo", tmp_path)
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [f"darkroom: there is no file in {tmp_path}"]
+    assert result.stderr.splitlines() == [f"darkroom: there is no picture in {tmp_path}"]
 
 
 @pytest.mark.usefixtures("running")
@@ -74,6 +74,16 @@ def test_a_second_delivery_that_is_no_duplicate_is_no_success(
     assert result.stderr.splitlines()[-1] == (
         f"darkroom: the event of raw/it's a cat.jpg, delivered a second time, is {execution['status']}, not Duplicate"
     )
+
+
+@pytest.mark.usefixtures("running", "succeeded")
+def test_what_is_left_out_of_its_folder_is_named_once(target: Target, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+    ends(target, monkeypatch, status="SUCCEEDED", output=json.dumps({"status": "Duplicate"}))
+    (pictures / "out.jpg").symlink_to("/etc/hostname")
+    (pictures / "notes.txt").touch()
+    result = darkroom("demo", pictures)
+    assert result.exit_code == 0
+    assert (result.stderr.count("out.jpg"), result.stderr.count("notes.txt")) == (1, 1)
 
 
 @pytest.mark.usefixtures("succeeded")

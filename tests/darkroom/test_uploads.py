@@ -1,6 +1,7 @@
 """Files become keys, and each upload is followed to the end of its own version."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -10,14 +11,16 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from PIL import Image
 
 from darkroom.cli import watch
 from darkroom.cli.upload import line
 from darkroom.errors import TargetError
-from darkroom.pipeline import uploads
+from darkroom.pipeline import files, uploads
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Upload
 from tests.darkroom.conftest import Stacks, darkroom
+from tests.schemas import document
 
 
 def file(path: Path, content: bytes = b"picture") -> Path:
@@ -26,21 +29,23 @@ def file(path: Path, content: bytes = b"picture") -> Path:
     return path
 
 
+def chosen(*paths: Path, **options: bool) -> dict[str, Path]:
+    return files.choose(paths, "raw/", **options).files
+
+
 def test_a_file_is_named_by_its_name_and_a_folder_by_what_is_below_it(tmp_path: Path):
     single = file(tmp_path / "elsewhere" / "cat.jpg")
     deep = file(tmp_path / "album" / "2024" / "a b+c%20é.jpg")
-    assert uploads.keys([single, tmp_path / "album"], "raw/") == {
-        "raw/cat.jpg": single,
-        "raw/2024/a b+c%20é.jpg": deep,
-    }
+    assert chosen(single, tmp_path / "album") == {"raw/cat.jpg": single, "raw/2024/a b+c%20é.jpg": deep}
 
 
 def test_hidden_files_of_a_folder_stay_at_home(tmp_path: Path):
     """`.DS_Store` is no picture that anybody meant. A hidden file that was named itself is."""
     for name in (".DS_Store", ".thumbnails/a.jpg", "a.jpg"):
         file(tmp_path / name)
-    assert list(uploads.keys([tmp_path], "raw/")) == ["raw/a.jpg"]
-    assert list(uploads.keys([tmp_path / ".DS_Store"], "raw/")) == ["raw/.DS_Store"]
+    assert list(chosen(tmp_path, everything=True)) == ["raw/a.jpg"]
+    assert files.choose([tmp_path], "raw/").left_out == {files.HIDDEN: [".DS_Store", ".thumbnails"]}
+    assert list(chosen(tmp_path / ".DS_Store")) == ["raw/.DS_Store"]
 
 
 def test_no_link_leads_out_of_a_folder(tmp_path: Path):
@@ -55,32 +60,106 @@ def test_no_link_leads_out_of_a_folder(tmp_path: Path):
     (album / "nowhere.jpg").symlink_to("gone")
     (tmp_path / "link").symlink_to(album)
     for folder in (album, tmp_path / "link"):
-        said: list[str] = []
-        assert set(uploads.keys([folder], "raw/", said.append)) == {"raw/a.jpg", "raw/again.jpg"}
-        assert said == ["Left out, because a link leads out of the folder (3): folder, innocent\\x1b.jpg, upwards.jpg"]
+        found = files.choose([folder], "raw/")
+        assert set(found.files) == {"raw/a.jpg", "raw/again.jpg"}
+        assert found.left_out == {files.LINK: ["folder", "innocent\x1b.jpg", "nowhere.jpg", "upwards.jpg"]}
 
 
 def test_a_link_that_is_named_itself_is_meant(tmp_path: Path):
     (tmp_path / "link.jpg").symlink_to(file(tmp_path / "elsewhere" / "cat.jpg"))
-    assert list(uploads.keys([tmp_path / "link.jpg"], "raw/")) == ["raw/link.jpg"]
+    assert list(chosen(tmp_path / "link.jpg")) == ["raw/link.jpg"]
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+def test_of_a_folder_what_is_no_picture_by_name_or_bytes_is_left_out(tmp_path: Path, format_name: str):
+    """Such as what a folder of settings has. What only says that it is a picture is for the pipeline to judge."""
+    Image.new("RGB", (2, 2)).save(tmp_path / "without-extension", format_name)
+    for name in ("settings.json", "empty", "broken.JPG"):
+        file(tmp_path / name, b"{}" if name != "empty" else b"")
+    found = files.choose([tmp_path], "raw/")
+    assert list(found.files) == ["raw/broken.JPG", "raw/without-extension"]
+    assert found.left_out == {files.NO_PICTURE: ["empty", "settings.json"]}
+    assert len(chosen(tmp_path, everything=True)) == 4
+    assert list(chosen(tmp_path / "settings.json")) == ["raw/settings.json"]
 
 
 def test_two_files_for_one_key_are_refused_before_anything_is_uploaded(tmp_path: Path):
     paths = [file(tmp_path / "one" / "cat.jpg"), file(tmp_path / "two" / "cat.jpg")]
     with pytest.raises(TargetError, match=r"would both become raw/cat\.jpg"):
-        uploads.keys(paths, "raw/")
+        chosen(*paths)
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(TargetError, match=r"no such file or folder: .*gone\.jpg"):
-        uploads.keys([tmp_path / "gone.jpg"], "raw/")
+        chosen(tmp_path / "gone.jpg")
 
 
-def test_a_key_longer_than_s3_takes_is_refused(tmp_path: Path):
-    path = file(tmp_path / ("é" * 100) / ("é" * 100) / ("é" * 100) / ("é" * 100) / ("é" * 100) / ("é" * 100))
-    with pytest.raises(TargetError, match="1209 bytes long, S3 takes 1024"):
-        uploads.keys([tmp_path], "raw/")
-    assert path.exists()
+def test_a_file_that_no_key_can_name_is_named_and_the_others_are_taken(tmp_path: Path):
+    long = file(tmp_path.joinpath(*["é" * 100] * 6))
+    wrong = file(Path(os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.jpg")))
+    file(tmp_path / "a.jpg")
+    found = files.choose([tmp_path], "raw/", everything=True)
+    assert list(found.files) == ["raw/a.jpg"]
+    problems = [found.unreadable[one.relative_to(tmp_path).as_posix()] for one in (long, wrong)]
+    assert problems[0] == "its key would be 1209 bytes long, S3 takes 1024"
+    assert "UTF-8" in problems[1]
+    with pytest.raises(TargetError, match="UTF-8"):
+        chosen(wrong)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Root may read any, so it is the system's answer that is played."""
+    file(tmp_path / "a.jpg")
+    file(tmp_path / "locked" / "b.jpg")
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert files.choose([tmp_path], "raw/").unreadable == {"locked": "Permission denied"}
+
+
+@pytest.mark.parametrize("wait", ["--no-wait", "--timeout=0"])
+def test_an_upload_goes_on_past_what_cannot_be_read(
+    wait: str, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A file that is gone, one that is a folder by now, one with a name that is no text: each is named."""
+    album = tmp_path / "album"
+    for name in ("a.jpg", "b.jpg", "gone.jpg", "turned.jpg"):
+        file(album / name)
+    file(Path(os.fsdecode(os.fsencode(album / "caf") + b"\xe9.jpg")))
+    choose = files.choose
+
+    def and_change(*arguments: Any, **options: Any) -> Any:
+        found = choose(*arguments, **options)
+        for name in ("gone.jpg", "turned.jpg"):
+            (album / name).unlink()
+        (album / "turned.jpg").mkdir()
+        return found
+
+    monkeypatch.setattr(files, "choose", and_change)
+    result = darkroom("--aws", "upload", album, wait)
+    assert result.exit_code == 1
+    named = [line for line in result.stderr.splitlines() if line.startswith("Not sent: ")]
+    assert [line.split(":")[1].strip() for line in named] == ["raw/gone.jpg", "raw/turned.jpg", r"caf\udce9.jpg"]
+    there = [one["Key"] for one in target.s3.list_objects_v2(Bucket="uploads")["Contents"]]
+    assert there == ["raw/a.jpg", "raw/b.jpg"]
+
+
+def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(target: Target, tmp_path: Path):
+    file(tmp_path / "a.jpg")
+    file(tmp_path / "notes.txt")
+    result = darkroom("--aws", "upload", "--dry-run", tmp_path)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].split() == ["raw/a.jpg", str(tmp_path / "a.jpg")]
+    assert result.stderr.count("notes.txt") == 1
+    assert document("upload", darkroom("--aws", "upload", "--dry-run", "--json", tmp_path).stdout) == [
+        {"path": str(tmp_path / "a.jpg"), "key": "raw/a.jpg"}
+    ]
+    assert "Contents" not in target.s3.list_objects_v2(Bucket="uploads")
 
 
 def test_an_upload_carries_its_content_type_and_says_its_version(target: Target, tmp_path: Path):
@@ -183,7 +262,7 @@ def test_a_picture_without_a_row_soon_after_the_first_deployment_is_explained(
 def test_an_empty_folder_is_no_success(tmp_path: Path):
     result = darkroom("--aws", "upload", tmp_path)
     assert result.exit_code == 1
-    assert "there is no file in" in result.stderr
+    assert "there is no picture in" in result.stderr
 
 
 def test_pictures_are_followed_while_others_are_still_sent(
@@ -192,7 +271,7 @@ def test_pictures_are_followed_while_others_are_still_sent(
     """The first verdict does not wait for the last upload, and no verdict is lost."""
     monkeypatch.setattr(uploads, "AT_ONCE", 1)
     monkeypatch.setattr(uploads, "POLL_SECONDS", 0)
-    files = {f"raw/{name}.jpg": file(tmp_path / name) for name in "abc"}
+    album = {f"raw/{name}.jpg": file(tmp_path / name) for name in "abc"}
     released = Event()
     put = target.s3.put_object
 
@@ -204,7 +283,7 @@ def test_pictures_are_followed_while_others_are_still_sent(
         return answer
 
     monkeypatch.setattr(target.s3, "put_object", put_and_end)
-    following = uploads.send_and_follow(target, files, timeout=120)
+    following = uploads.send_and_follow(target, album, timeout=120)
     first = [next(following).upload.key, next(following).upload.key]
     released.set()
     assert [*first, *(end.upload.key for end in following)] == ["raw/a.jpg", "raw/b.jpg", "raw/c.jpg"]
@@ -231,7 +310,7 @@ def test_an_upload_says_where_its_errors_are_explained(tmp_path: Path, monkeypat
         row = {"key": "raw/cat.jpg", "status": "REJECTED", "error": {"code": code, "message": "m"}}
         return uploads.Ended(UPLOAD, "REJECTED", row, 1.0)
 
-    monkeypatch.setattr(watch, "watch", lambda *_: [ended("corrupt"), ended("empty"), ended("corrupt")])
+    monkeypatch.setattr(watch, "watch", lambda *_: ([ended("corrupt"), ended("empty"), ended("corrupt")], {}))
     result = darkroom("--aws", "upload", file(tmp_path / "cat.jpg"))
     entries = "docs/results.md#corrupt, docs/results.md#empty"
     assert result.stderr.splitlines()[-1] == f"The errors are explained in {entries}"
@@ -288,9 +367,9 @@ def test_an_upload_that_fails_ends_the_command_and_begins_no_other(
     monkeypatch.setattr(uploads, "AT_ONCE", 1)
     monkeypatch.setattr(uploads, "ThreadPoolExecutor", Workers)
     monkeypatch.setattr(target.s3, "put_object", refuse)
-    files = {f"raw/{number}.jpg": file(tmp_path / "cat.jpg") for number in range(50)}
+    fifty = {f"raw/{number}.jpg": file(tmp_path / "cat.jpg") for number in range(50)}
     with pytest.raises(RuntimeError, match="refused"):
-        list(uploads.send(target, files))
+        list(uploads.send(target, fifty))
     assert len(begun) <= 2
 
 
