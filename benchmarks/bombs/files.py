@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import Any, cast
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageChops, TiffImagePlugin
 
 from darkroom.local.pictures import photo
 
@@ -449,12 +449,14 @@ AVIF: dict[str, Maker] = {
     "items": lambda: _boxes(b"infe", 19_000),
 }
 
-# What an honest program writes of a picture, in the dearest of the usual ways; a square of so many pixels a side.
+# What an honest program writes of a photo, in the dearest of the usual ways: a square of so many pixels a side, however
+# many bytes that takes.
 
 
-def _smooth(mode: str, side: int) -> Image.Image:
-    """A drawn photo, and for transparency a gradient."""
+def _photo(mode: str, side: int) -> Image.Image:
+    """Drawn, with the grain of a sensor in dim light, and for transparency a gradient. In thousands of pixels."""
     drawn = Image.open(BytesIO(photo(2_000, 2_000))).resize((side, side), Image.Resampling.BICUBIC)
+    drawn = ImageChops.add(drawn, _noise("RGB", (side, side), strength=8), offset=-128)
     if mode == "RGBA":
         drawn.putalpha(Image.linear_gradient("L").resize((side, side)))
     return drawn.convert(mode)
@@ -467,13 +469,13 @@ def _flat_bmp(side: int) -> bytes:
 
 
 HONEST: dict[str, Callable[[int], bytes]] = {
-    "jpeg": lambda side: _encoded(_smooth("RGB", side), "JPEG", quality=90, subsampling=0, progressive=True),
-    "png": lambda side: _encoded(_smooth("RGBA" if side <= 8_660 else "RGB", side), "PNG"),
-    "tiff": lambda side: _encoded(_smooth("RGBA", side), "TIFF", compression="tiff_lzw", tiffinfo={PREDICTOR: 2}),
+    "jpeg": lambda side: _encoded(_photo("RGB", side), "JPEG", quality=90, subsampling=0, progressive=True),
+    "png": lambda side: _encoded(_photo("RGBA" if side <= 8_660 else "RGB", side), "PNG"),
+    "tiff": lambda side: _encoded(_photo("RGBA", side), "TIFF", compression="tiff_lzw", tiffinfo={PREDICTOR: 2}),
     "bmp": _flat_bmp,
-    "gif": lambda side: _encoded(_smooth("RGB", side).quantize(256), "GIF", interlace=True),
-    "webp": lambda side: _encoded(_smooth("RGBA", side), "WEBP", quality=80, method=0),
-    "avif": lambda side: _encoded(_smooth("RGBA", side), "AVIF", quality=75, speed=10),
+    "gif": lambda side: _encoded(_photo("RGB", side).quantize(256), "GIF", interlace=True),
+    "webp": lambda side: _encoded(_photo("RGBA", side), "WEBP", quality=80, method=0),
+    "avif": lambda side: _encoded(_photo("RGBA", side), "AVIF", quality=75, speed=10),
 }
 
 FORMATS: dict[str, dict[str, Maker]] = {

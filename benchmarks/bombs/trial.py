@@ -94,7 +94,7 @@ def _side_of_honest(pixels: int, size: int) -> int:
 
 @cache
 def _honest(name: str, side: int) -> float:
-    """CPU seconds of its dearest rendition. A BMP and a PNG of that many pixels may be too large to be taken."""
+    """CPU seconds of its dearest rendition. A PNG or TIFF of that many pixels may have more bytes than are taken."""
     return _worst_rendition(drawn(name, str(side)), Facts(name, side, side, 1, "", "")).cpu
 
 
