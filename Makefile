@@ -156,6 +156,7 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement pages/requirements.txt
 	@touch $@
 
-node_modules/.package-lock.json: package-lock.json
+# The first import of the CDK's library on a machine unpacks 213 MB and compiles them: beside npm, which waits for the net.
+node_modules/.package-lock.json: package-lock.json | .venv/installed
 	@echo "Installing the CDK command line into node_modules"
-	@npm ci --no-audit --no-fund --loglevel error
+	@$(BIN)/python -c 'import aws_cdk' >/dev/null 2>&1 & npm ci --no-audit --no-fund --loglevel error; installed=$$?; wait; exit $$installed

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,8 @@ from typing import Any
 
 from darkroom.errors import DeployError
 from darkroom.local import homes
-from darkroom.local.cloud import ACCOUNT, PROJECT, REGION, Cloud
+from darkroom.local.cloud import ACCOUNT, PROJECT, REGION, Cloud, one_at_a_time
+from darkroom.local.synth import QUIET, made_of, synthesise
 
 News = Callable[[str], None]
 Step = Callable[[str], AbstractContextManager[News]]
@@ -25,18 +27,6 @@ CDK = PROJECT / "node_modules" / ".bin" / "cdk"
 MOST_AT_ONCE = 40  # what an inline Map takes
 
 PLAIN = ("--no-notices", "--no-color", "--ci")
-
-# News of the CDK itself: asking for it needs the internet, and node's age would bury what matters.
-QUIET = {
-    "CDK_DISABLE_CLI_TELEMETRY": "true",
-    "CDK_DISABLE_VERSION_CHECK": "true",
-    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": ",".join(str(major) for major in range(18, 40)),
-    "JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION": "true",
-    "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "true",
-    "AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED": "true",
-    # Two thirds of a synth's time. `make check` and `make deploy` keep it.
-    "CDK_VALIDATION": "false",
-}
 
 
 def local_settings() -> dict[str, str]:
@@ -65,55 +55,52 @@ def deploy(
     say: Callable[[str], object] = str,
     step: Step = silently,
 ) -> None:
-    """Synthesise the stack with these settings, in the form of `cdk -c NAME=VALUE`, and deploy what changed.
+    """Synthesise the stack with these settings, in the form of `cdk -c NAME=VALUE`, and deploy it, if anything of what
+    it is made of has changed since it was deployed.
 
     The settings of earlier deployments hold until they are given anew; an empty value takes one back. Each
     `step` is entered with its title and is told its news. Raises DeployError.
     """
     check_tools()
+    with one_at_a_time(cloud.home, "deploying"):
+        chosen = chosen_settings(cloud, settings or {})
+        if chosen:
+            say(f"Settings besides cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
+        source, stacks = made_of({**local_settings(), **chosen}), _stacks(cloud)
+        if _deployed(cloud) == {"source": source, "stack": _identity(stacks)}:
+            say("The stack is deployed already, and nothing of what it is made of has changed")
+            return
+        _deploy(cloud, chosen, bootstrapped="CDKToolkit" in stacks, step=step)
+        deployed = {"source": source, "stack": _identity(_stacks(cloud))}
+        homes.write(_settings_file(cloud), json.dumps(chosen).encode())
+        homes.write(_deployed_file(cloud), json.dumps(deployed).encode())
+
+
+def _deploy(cloud: Cloud, chosen: Mapping[str, str], *, bootstrapped: bool, step: Step) -> None:
+    """The bootstrap is made beside the synth: they need nothing of each other."""
     assembly = cloud.home / "cdk.out"
-    chosen = chosen_settings(cloud, settings or {})
-    if chosen:
-        say(f"Settings besides cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
-    with step("Synthesising the stack") as news:
-        _cdk(cloud, _synth(assembly, {**local_settings(), **chosen}), news)
-    if not _bootstrapped(cloud):
-        with step("Bootstrapping the account for the CDK") as news:
-            _cdk(cloud, ["bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(assembly)], news)
+    with ThreadPoolExecutor(1) as beside:
+        bootstrap = None if bootstrapped else beside.submit(_bootstrap, cloud)
+        with step("Synthesising the stack"):
+            synthesise(assembly, {**local_settings(), **chosen}, REGION)
+        if bootstrap is not None:
+            with step("Bootstrapping the account for the CDK"):
+                bootstrap.result()
     with step("Deploying the stack") as news:
-        _cdk(
-            cloud,
-            [
-                "deploy",
-                "--all",
-                "--app",
-                str(assembly),
-                "--require-approval",
-                "never",
-                "--progress",
-                "events",
-            ],
-            news,
-        )
-    homes.write(_settings_file(cloud), json.dumps(chosen).encode())
+        how = ("--all", "--app", str(assembly), "--require-approval", "never", "--progress", "events")
+        _cdk(cloud, ["deploy", *how], news)
+
+
+def _bootstrap(cloud: Cloud) -> None:
+    """Where there is no cdk.json: the CDK command line would synthesise its app first."""
+    _cdk(cloud, ["bootstrap", f"aws://{ACCOUNT}/{REGION}"], lambda _: None, folder=cloud.home)
 
 
 def template(folder: Path, settings: Mapping[str, str], region: str) -> dict[str, Any]:
     """The stack's template as this checkout makes it for that region, synthesised into that folder. Raises
     DeployError."""
     check_tools()
-    done = subprocess.run(
-        [str(CDK), *_synth(folder, settings), *PLAIN],
-        cwd=PROJECT,
-        env={**os.environ, **QUIET, "AWS_REGION": region},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise DeployError(f"cdk synth failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    synthesise(folder, settings, region)
     return dict(json.loads((folder / "Darkroom.template.json").read_text()))
 
 
@@ -123,11 +110,6 @@ def check_tools() -> None:
         raise DeployError("node is not installed: the CDK command line needs version 20 or newer of it")
     if not CDK.exists():
         raise DeployError(f"there is no CDK command line in {PROJECT / 'node_modules'}: run `make install`")
-
-
-def _synth(folder: Path, settings: Mapping[str, str]) -> list[str]:
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    return ["synth", "--quiet", "--app", f'"{sys.executable}" app.py', "--output", str(folder), *options]
 
 
 def chosen_settings(cloud: Cloud, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
@@ -145,13 +127,32 @@ def _settings_file(cloud: Cloud) -> Path:
     return cloud.home / "data" / "settings.json"
 
 
-def _bootstrapped(cloud: Cloud) -> bool:
+def _deployed_file(cloud: Cloud) -> Path:
+    return cloud.home / "data" / "deployed.json"
+
+
+def _deployed(cloud: Cloud) -> dict[str, Any] | None:
+    """Of what the stack was made that was deployed last, and which that was."""
+    file = _deployed_file(cloud)
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _stacks(cloud: Cloud) -> dict[str, Any]:
+    """By their names."""
     from darkroom.pipeline.target import local
 
-    return "CDKToolkit" in {stack["StackName"] for stack in local(cloud).stacks.describe_stacks()["Stacks"]}
+    return {stack["StackName"]: stack for stack in local(cloud).stacks.describe_stacks()["Stacks"]}
 
 
-def _cdk(cloud: Cloud, arguments: Sequence[str], news: News) -> None:
+def _identity(stacks: Mapping[str, Any]) -> list[str] | None:
+    """Of the stack as it was deployed last; None of one that is not complete."""
+    stack = stacks.get("Darkroom")
+    if stack is None or stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        return None
+    return [stack["StackId"], str(stack.get("LastUpdatedTime", stack["CreationTime"]))]
+
+
+def _cdk(cloud: Cloud, arguments: Sequence[str], news: News, folder: Path = PROJECT) -> None:
     """Run the CDK command line; all it prints goes to `deploy.log` beside the cloud's own log."""
     last: deque[str] = deque(maxlen=20)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -159,7 +160,7 @@ def _cdk(cloud: Cloud, arguments: Sequence[str], news: News) -> None:
         log.write(f"\n$ cdk {' '.join(arguments)}\n")
         process = subprocess.Popen(
             [str(CDK), *arguments, *PLAIN],
-            cwd=PROJECT,
+            cwd=folder,
             env={**cloud.environment(), **QUIET, "PATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,6 +1,5 @@
 """What `darkroom up` hands to the CDK command line. That it deploys is shown in tests/e2e."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,44 @@ from darkroom.local.cloud import Cloud
 
 
 class Cdk:
-    """The command line, as far as it is looked at: the settings it was given last."""
+    """The app and the command line, as far as they are looked at: what they were given, and the stack there is."""
 
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
+        self.source = "as it is"
         self.fails = False
+        self.stacks: dict[str, Any] = {"CDKToolkit": {}}
+        self.commands: list[str] = []
 
-    def __call__(self, _cloud: Cloud, arguments: list[str], _news: Any) -> None:
-        if arguments[0] == "synth":
-            given = [value for option, value in pairwise(arguments) if option == "-c"]
-            self.settings = dict(one.split("=", 1) for one in given)
+    def synthesise(self, _folder: Path, settings: dict[str, str], _region: str) -> None:
+        self.settings = settings
         if self.fails:
             raise DeployError("cdk failed")
+
+    def made_of(self, settings: dict[str, str]) -> str:
+        return f"{self.source} {settings}"
+
+    def run(self, _cloud: Cloud, arguments: list[str], _news: Any, **_where: Any) -> None:
+        self.commands.append(arguments[0])
+        if arguments[0] == "deploy":
+            self.update()
+
+    def update(self, status: str = "UPDATE_COMPLETE") -> None:
+        self.stacks["Darkroom"] = {
+            "StackId": "one",
+            "CreationTime": "first",
+            "LastUpdatedTime": len(self.commands),
+            "StackStatus": status,
+        }
 
 
 @pytest.fixture
 def cdk(monkeypatch: pytest.MonkeyPatch) -> Cdk:
     cdk = Cdk()
-    monkeypatch.setattr(deploy, "_cdk", cdk)
-    monkeypatch.setattr(deploy, "_bootstrapped", lambda _: True)
+    monkeypatch.setattr(deploy, "_cdk", cdk.run)
+    monkeypatch.setattr(deploy, "synthesise", cdk.synthesise)
+    monkeypatch.setattr(deploy, "made_of", cdk.made_of)
+    monkeypatch.setattr(deploy, "_stacks", lambda _: dict(cdk.stacks))
     monkeypatch.setattr(deploy, "check_tools", lambda: None)
     return cdk
 
@@ -51,7 +69,7 @@ def test_a_setting_holds_until_it_is_set_anew_or_taken_back(cdk: Cdk, cloud: Clo
     said: list[str] = []
     deploy.deploy(cloud, say=said.append)
     assert chosen(cdk) == {"captions.enabled": "true", "background": "#000000"}
-    assert said == ["Settings besides cdk.json: captions.enabled=true, background=#000000"]
+    assert said[0] == "Settings besides cdk.json: captions.enabled=true, background=#000000"
     deploy.deploy(cloud, {"captions.enabled": "false", "background": ""})
     assert chosen(cdk) == {"captions.enabled": "false"}
 
@@ -76,3 +94,34 @@ def test_what_this_machine_needs_can_be_set_otherwise_and_back(cdk: Cdk, cloud: 
     assert cdk.settings["map_concurrency"] == "1"
     deploy.deploy(cloud, {"map_concurrency": ""})
     assert cdk.settings == deploy.local_settings()
+
+
+def test_what_has_not_changed_is_not_deployed_again(cdk: Cdk, cloud: Cloud):
+    said: list[str] = []
+    for _ in range(2):
+        deploy.deploy(cloud, say=said.append)
+    assert cdk.commands == ["deploy"]
+    assert said == ["The stack is deployed already, and nothing of what it is made of has changed"]
+
+
+@pytest.mark.parametrize("change", ["source", "setting", "deployed by hand", "half deployed", "gone"])
+def test_what_has_changed_is_deployed_again(cdk: Cdk, cloud: Cloud, change: str):
+    """Also what somebody has changed without `darkroom up`: the stack is not the one that it deployed."""
+    deploy.deploy(cloud)
+    if change == "source":
+        cdk.source = "changed"
+    elif change == "deployed by hand":
+        cdk.commands.append("update-stack")
+        cdk.update()
+    elif change == "half deployed":
+        cdk.update("UPDATE_ROLLBACK_COMPLETE")
+    elif change == "gone":
+        del cdk.stacks["Darkroom"]
+    deploy.deploy(cloud, {"captions.enabled": "true"} if change == "setting" else {})
+    assert cdk.commands.count("deploy") == 2
+
+
+def test_an_account_that_has_none_gets_its_bootstrap(cdk: Cdk, cloud: Cloud):
+    cdk.stacks.clear()
+    deploy.deploy(cloud)
+    assert sorted(cdk.commands) == ["bootstrap", "deploy"]
