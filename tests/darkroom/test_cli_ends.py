@@ -1,0 +1,146 @@
+"""However a command ends, a person reads one line and no traceback. Each kind of end is tried with every command."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from darkroom.__main__ import CTRL_C, main
+from darkroom.cli import app
+from darkroom.pipeline.target import Target
+from tests.commands import started
+from tests.darkroom.conftest import darkroom
+
+# What each command is given: on a stack in moto all but the last print something.
+ARGUMENTS = {
+    "status": "status",
+    "doctor": "doctor --quick",
+    "policy": "policy viewer",
+    "upload": "upload --no-wait {file}",
+    "results": "results",
+    "executions": "executions",
+    "inspect": "inspect cat.jpg",
+    "redrive": "redrive cat.jpg",
+    "smoke": "smoke --timeout 0 --burst 1",
+    "console": "console --no-browser",
+    "up": "up --no-deploy",
+    "demo": "demo",
+    "down": "down",
+    "env": "env",
+}
+OF_AWS = [name for name in ARGUMENTS if name not in ("console", "up", "demo", "down", "env")]
+PRINTING = [name for name in OF_AWS if name != "smoke"]  # which takes long
+FORMS = [*PRINTING, "results --csv", "results --json", "results cat.jpg", "executions --json", "inspect cat.jpg --json"]
+
+
+@pytest.fixture
+def picture(target: Target, tmp_path: Path) -> Path:
+    execution = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
+    row = {"key": "raw/cat.jpg", "status": "SUCCEEDED", "updated_at": "2024-05-01T10:00:00Z", "size": 5}
+    target.results.put_item(Item={**row, "execution": execution["executionArn"]})
+    file = tmp_path / "dog.jpg"
+    file.touch()
+    return file
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str]]]:
+    """The command in this process, from its beginning to its end, with that stdout: its exit code, and its stderr."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def run(stdout: IO[str], *arguments: str) -> tuple[int, str]:
+        with monkeypatch.context() as changed:
+            changed.setattr(sys, "stdout", stdout)
+            changed.setattr(sys, "argv", ["darkroom", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return int(ended.value.code or 0), capfd.readouterr().err
+
+    yield run
+    signal.signal(signal.SIGINT, before)
+
+
+def full() -> IO[str]:
+    return Path("/dev/full").open("w")
+
+
+def closed() -> IO[str]:
+    ours, its = os.pipe()
+    os.close(ours)
+    return os.fdopen(its, "w")
+
+
+def typed(command: str, file: Path | str = "x.jpg") -> list[str]:
+    return ARGUMENTS.get(command, command).format(file=file).split()
+
+
+def test_every_command_is_tried():
+    assert set(ARGUMENTS) == {one.name or one.callback.__name__ for one in app.registered_commands}
+
+
+@pytest.mark.parametrize("output", [full, closed])
+@pytest.mark.parametrize("command", FORMS)
+def test_an_output_that_takes_no_more_is_one_line_or_none(
+    command: str, output: Callable[[], IO[str]], picture: Path, run: Callable[..., tuple[int, str]]
+):
+    """A full one is said once; a pipe that nobody reads is no news. In both cases the exit code is 1."""
+    code, said = run(output(), "--aws", *typed(command, picture))
+    assert code == 1
+    assert "Traceback" not in said
+    assert said.count("No space left") == (output is full)
+    assert "Broken pipe" not in said
+
+
+@pytest.mark.parametrize("output", [full, closed])
+@pytest.mark.parametrize("command", [[], *([name] for name in ARGUMENTS)], ids=str)
+def test_so_is_one_that_does_not_take_the_help(
+    command: list[str], output: Callable[[], IO[str]], run: Callable[..., tuple[int, str]]
+):
+    code, said = run(output(), *command, "--help")
+    assert code == 1
+    assert [line.startswith("darkroom: ") for line in said.splitlines()] == [True] * (output is full)
+
+
+@pytest.mark.parametrize("command", ARGUMENTS)
+def test_a_folder_that_is_none_is_one_line(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of the local cloud."""
+    (tmp_path / "home").write_text("")
+    (tmp_path / "x.jpg").touch()
+    if command == "console":
+        monkeypatch.setattr("darkroom.console.server.run", lambda connection, *_, **__: connection.target())
+    result = darkroom(*typed(command, tmp_path / "x.jpg"))
+    if command in ("doctor", "smoke"):
+        assert result.exit_code == 1
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+
+
+@pytest.mark.parametrize("command", OF_AWS)
+def test_without_a_network_the_advice_is_about_aws(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A proxy that is not there is the same to botocore, and asks no resolver."""
+    (tmp_path / "x.jpg").touch()
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    result = darkroom("--aws", *typed(command, tmp_path / "x.jpg"))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "check HTTPS_PROXY" in result.output
+    assert "darkroom status" not in result.output
+
+
+@pytest.mark.parametrize("module", ["typer", "boto3"])
+def test_ctrl_c_while_modules_are_imported_is_no_traceback(module: str, tmp_path: Path):
+    """Of the command line, and of one command."""
+    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    process = started("results", environment=environment)
+    try:
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (CTRL_C, "")
