@@ -7,7 +7,7 @@ So the rows are compared with the objects, and an event is sent for each that do
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from darkroom.errors import TargetError
@@ -56,22 +56,24 @@ def _executions(target: Target, since: datetime) -> Iterator[str]:
 
 
 def _events(target: Target, since: datetime) -> Iterator[str]:
-    """One for each object without the row of its upload, and for each row whose object is gone; their keys."""
-    bucket, prefix = target.output("UploadsBucketName"), target.upload_prefix
+    """One for each upload without its row, and one for each deletion; their keys."""
     rows = {row["key"]: row for row in results.rows(target)}
-    running = set(_at_work(target))
-    for page in target.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", []):
-            key, row = found["Key"], rows.pop(found["Key"], None)
-            folder = key.endswith("/") and not found["Size"]
-            if folder or key in running or found["LastModified"] > since or _speaks_of(row, found):
+    running, there = set(_at_work(target)), set[str]()
+    later = since + timedelta(seconds=1)  # it is noted in whole ones
+    pages = target.s3.get_paginator("list_object_versions")
+    for page in pages.paginate(Bucket=target.output("UploadsBucketName"), Prefix=target.upload_prefix):
+        for found in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
+            if not found["IsLatest"]:
                 continue
-            facts = {"size": found["Size"], "etag": found["ETag"].strip('"')}
-            _send(target, "Object Created", key, facts, {"reason": "PutObject"})
+            key, row = found["Key"], rows.get(found["Key"])
+            there.add(key)
+            if _folder(found) or key in running or found["LastModified"] > later or _speaks_of(row, found):
+                continue
+            _send(target, key, found if "ETag" in found else None)
             yield key
     for key, row in rows.items():
-        if row["status"] != "DELETED" and key not in running:
-            _send(target, "Object Deleted", key, {}, {"deletion-type": "Delete Marker Created"})
+        if row["status"] != "DELETED" and key not in there | running:
+            _send(target, key, None)
             yield key
 
 
@@ -86,18 +88,32 @@ def _at_work(target: Target) -> Iterator[str]:
                     yield key
 
 
+def _folder(found: Any) -> bool:
+    """As consoles make them, or the deletion of one: the pipeline gives it no row."""
+    return bool(found["Key"].endswith("/") and not found.get("Size"))
+
+
 def _speaks_of(row: results.Row | None, found: Any) -> bool:
+    """Whether the row is what this version or delete marker would make of it."""
+    if row is None:
+        return False
+    if "ETag" not in found:
+        return bool(row["status"] == "DELETED")
     return (
-        row is not None
-        and row["status"] in ("SUCCEEDED", "REJECTED", "FAILED")
+        row["status"] in ("SUCCEEDED", "REJECTED", "FAILED")
         and row["etag"] == found["ETag"].strip('"')
         and datetime.fromisoformat(row["updated_at"]) >= found["LastModified"]
     )
 
 
-def _send(target: Target, kind: str, key: str, facts: dict[str, Any], more: dict[str, str]) -> None:
-    """As S3 would now: the event is newer than any that there was of the key."""
-    picture = {"key": key, **facts, "sequencer": f"{time.time_ns() // 1000:018X}"}
+def _send(target: Target, key: str, found: Any) -> None:
+    """As S3 would now, of this version or of a deletion: the event is newer than any that there was of the key."""
+    picture = {"key": key, "sequencer": f"{time.time_ns() // 1000:018X}"}
+    if found is None:
+        kind, machine, more = "Object Deleted", "DeletionStateMachineArn", {"deletion-type": "Delete Marker Created"}
+    else:
+        kind, machine, more = "Object Created", "StateMachineArn", {"reason": "PutObject"}
+        picture |= {"size": found["Size"], "etag": found["ETag"].strip('"')}
     detail = {"bucket": {"name": target.output("UploadsBucketName")}, "object": picture, **more}
     event = {
         "source": "aws.s3",
@@ -105,5 +121,4 @@ def _send(target: Target, kind: str, key: str, facts: dict[str, Any], more: dict
         "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "detail": detail,
     }
-    machine = target.output("StateMachineArn" if kind == "Object Created" else "DeletionStateMachineArn")
-    target.states.start_execution(stateMachineArn=machine, input=json.dumps(event))
+    target.states.start_execution(stateMachineArn=target.output(machine), input=json.dumps(event))
