@@ -110,3 +110,20 @@ def test_the_changelog_has_the_version_of_the_package():
     [version] = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     released = re.findall(r"^## ([\d.]+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert released[0] == version
+
+
+def test_a_test_of_the_deployed_stack_asks_for_it():
+    """Every file of that folder waits for a cloud to start. What needs none is tried elsewhere."""
+    asking = []
+    for file in (ROOT / "tests" / "e2e").glob("test_*.py"):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                given = [ast.literal_eval(mark.args[0]) for mark in node.decorator_list if _parametrizes(mark)]
+                names = {name.strip() for one in given for name in (one.split(",") if isinstance(one, str) else one)}
+                asking.append((f"{file.name}: {node.name}", {one.arg for one in node.args.args} - names))
+    assert len(asking) > 50
+    assert [name for name, fixtures in asking if not fixtures] == []
+
+
+def _parametrizes(mark: ast.expr) -> bool:
+    return isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.parametrize"

@@ -1,6 +1,5 @@
 """The setting `kms_key`, through a real deployment with a key of the local cloud, which encrypts nothing with it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -62,11 +61,3 @@ def test_no_role_may_use_the_key_itself(encrypted: Encrypted, role):
         kms.decrypt(CiphertextBlob=secret, KeyId=key)
     with pytest.raises(ClientError, match=r"not authorized to perform: kms:GenerateDataKey"):
         kms.generate_data_key(KeyId=key, KeySpec="AES_256")
-
-
-def test_the_policy_of_the_key_lets_no_service_in_but_for_this_stack():
-    """What EventBridge, CloudWatch and CloudWatch Logs do themselves; all else is done by roles."""
-    [account, *services] = json.loads(POLICY.read_text())["Statement"]
-    assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}
-    assert [one["Principal"]["Service"].split(".")[0] for one in services] == ["events", "cloudwatch", "logs"]
-    assert all("Darkroom" in json.dumps(one["Condition"]["ArnLike"]) for one in services)
