@@ -7,11 +7,15 @@ found and what is allowed.
 
 import json
 import re
+import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from stacks.allowed import allowed, members
 from stacks.models import NOVA_LITE, NOVA_LITE_IN
 
 Format = Literal["webp", "jpeg", "png", "avif"]
@@ -267,9 +271,29 @@ def _put(settings: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _explained(error: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"])
+    path = error["loc"]
+    name = ".".join(map(str, path))
+    schema = Settings.model_json_schema()
     if error["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting"
-    allowed = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        near = get_close_matches(str(path[-1]), members(schema, path[:-1]), n=1)
+        meant = "".join(f": did you mean {'.'.join(map(str, [*path[:-1], one]))}?" for one in near)
+        return f"{name}: there is no such setting{meant}"
+    if error["type"] == "missing":
+        return f"{name}: is missing, and must be {allowed(schema, path)}"
     found = json.dumps(error["input"], default=str, ensure_ascii=False)
-    return f"{name} = {found if len(found) <= LONGEST_SHOWN else found[:LONGEST_SHOWN] + '…'}: {allowed}"
+    ours = error["type"] == "value_error"
+    told = error["msg"].removeprefix("Value error, ") if ours else f"must be {allowed(schema, path)}"
+    return f"{name} = {found if len(found) <= LONGEST_SHOWN else found[:LONGEST_SHOWN] + '…'}: {told}"
+
+
+def check(region: str, *chosen: str) -> None:
+    """Ends with what is wrong with these NAME=VALUE over cdk.json, if anything is."""
+    context = json.loads(Path("cdk.json").read_text())["context"]
+    try:
+        read_settings({**context, **dict(one.split("=", 1) for one in chosen)}, region)
+    except SettingsError as wrong:
+        sys.exit(str(wrong))
+
+
+if __name__ == "__main__":
+    check(*sys.argv[1:])

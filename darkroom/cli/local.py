@@ -43,7 +43,10 @@ def up(
     """Start the local cloud, and deploy the stack if something changed."""
     if chosen and not deploy:
         raise typer.BadParameter("a setting needs a deployment", param_hint="--set")
-    running = started(port, dict(_setting(text) for text in chosen or []) if deploy else None)
+    settings = dict(_setting(text) for text in chosen or [])
+    if settings:
+        _check(settings)
+    running = started(port, settings if deploy else None)
     say(f'The local cloud is up at {running.endpoint}. To point any AWS tool at it: eval "$(darkroom env)"')
 
 
@@ -168,6 +171,16 @@ def _saying_what_runs(home: Path) -> Iterator[None]:
                 "`darkroom up` goes on, `darkroom down` stops it"
             )
         raise
+
+
+def _check(settings: dict[str, str]) -> None:
+    """Before anything starts: the synth would say it half a minute later."""
+    from darkroom.local import deploy
+
+    try:
+        deploy.check_settings(cloud.home_folder(), settings)
+    except DarkroomError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--set") from None
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -63,7 +63,7 @@ def deploy(
     """
     check_tools()
     with one_at_a_time(cloud.home, "deploying"):
-        chosen = chosen_settings(cloud, settings or {})
+        chosen = chosen_settings(cloud.home, settings or {})
         if chosen:
             say(f"Settings besides cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
         source, stacks = made_of({**local_settings(), **chosen}), _stacks(cloud)
@@ -72,7 +72,7 @@ def deploy(
             return
         _deploy(cloud, chosen, bootstrapped="CDKToolkit" in stacks, step=step)
         deployed = {"source": source, "stack": _identity(_stacks(cloud))}
-        homes.write(_settings_file(cloud), json.dumps(chosen).encode())
+        homes.write(_settings_file(cloud.home), json.dumps(chosen).encode())
         homes.write(_deployed_file(cloud), json.dumps(deployed).encode())
 
 
@@ -112,19 +112,31 @@ def check_tools() -> None:
         raise DeployError(f"there is no CDK command line in {PROJECT / 'node_modules'}: run `make install`")
 
 
-def chosen_settings(cloud: Cloud, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+def check_settings(home: Path, settings: Mapping[str, str]) -> None:
+    """Raises DeployError with a line for each that the settings' model does not take.
+
+    That is asked in a process of its own: the operator's tool knows nothing of the stack's code.
+    """
+    chosen = [f"{name}={value}" for name, value in chosen_settings(home, settings).items()]
+    asked = [sys.executable, "-m", "stacks.settings", REGION, *chosen]
+    done = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        raise DeployError(done.stderr.strip())
+
+
+def chosen_settings(home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """Over cdk.json and what is local: those of earlier deployments that hold, and over them these. A group replaces
     its members."""
-    file = _settings_file(cloud)
+    file = _settings_file(home)
     before = json.loads(file.read_text()) if file.exists() else {}
     groups = tuple(f"{name}." for name in settings)
     kept = {name: value for name, value in before.items() if not name.startswith(groups)}
     return {name: value for name, value in {**kept, **settings}.items() if value}
 
 
-def _settings_file(cloud: Cloud) -> Path:
+def _settings_file(home: Path) -> Path:
     """Among the data, so that it goes when the stack goes."""
-    return cloud.home / "data" / "settings.json"
+    return home / "data" / "settings.json"
 
 
 def _deployed_file(cloud: Cloud) -> Path:

@@ -292,7 +292,7 @@ class Doctor:
         from darkroom.local.deploy import chosen_settings, local_settings, template
 
         running = cloud.running(self._home)
-        settings = {} if self._aws or running is None else {**local_settings(), **chosen_settings(running)}
+        settings = {} if self._aws or running is None else {**local_settings(), **chosen_settings(running.home)}
         with tempfile.TemporaryDirectory() as folder:
             return template(Path(folder), settings, self._target.session.region_name)
 

@@ -8,6 +8,7 @@ import pytest
 from darkroom.errors import DeployError
 from darkroom.local import deploy
 from darkroom.local.cloud import Cloud
+from tests.darkroom.conftest import darkroom
 
 
 class Cdk:
@@ -125,3 +126,31 @@ def test_an_account_that_has_none_gets_its_bootstrap(cdk: Cdk, cloud: Cloud):
     cdk.stacks.clear()
     deploy.deploy(cloud)
     assert sorted(cdk.commands) == ["bootstrap", "deploy"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("quality=200", 'quality = "200": must be a group of webp, jpeg, avif'),
+        ("quality.webp=200", 'quality.webp = "200": must be a whole number from 1 to 100'),
+        ("captions.enable=true", "there is no such setting: did you mean captions.enabled?"),
+    ],
+)
+def test_a_wrong_setting_is_said_once_and_before_anything_starts(
+    setting: str, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("darkroom.cli.local.started", lambda *_: pytest.fail("it starts"))
+    result = darkroom("up", "--set", setting)
+    assert result.exit_code == 2
+    words = " ".join(result.stderr.replace("│", "").split())  # the frame breaks the lines
+    assert words.count(said) == 1
+
+
+def test_a_setting_is_looked_at_with_those_that_hold(cloud: Cloud, cdk: Cdk):
+    """A group replaces its members, and an empty value takes one back."""
+    deploy.deploy(cloud, {"functions.resize.reserved_concurrency": "2"})
+    more = {"functions.resize.provisioned_concurrency": "3"}
+    with pytest.raises(DeployError, match="more are provisioned than reserved"):
+        deploy.check_settings(cloud.home, more)
+    deploy.check_settings(cloud.home, {**more, "functions.resize.reserved_concurrency": ""})
+    assert cdk.settings
