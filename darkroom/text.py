@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,10 +12,38 @@ from typing import Any
 # the C0 and C1 controls, the separators of lines and paragraphs, the marks of direction, half a character.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+SAID = ("errorMessage", "Message", "message")  # of a Lambda function, and of services
+SHORT = 300  # characters of an error that are shown where it is not asked for
+
 
 def plain(text: object) -> str:
     """In one line, and with nothing in it that a terminal would obey: an escape character becomes `\\x1b`."""
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def unpacked(error: str) -> str:
+    """An error's text without the JSON around its message: that of a function's exception, or of a service."""
+    start = error.find("{")
+    while start >= 0:
+        try:
+            document, end = json.JSONDecoder().raw_decode(error, start)
+        except ValueError:
+            start = error.find("{", start + 1)
+            continue
+        said = next((document[name] for name in SAID if isinstance(document.get(name), str)), None)
+        if said is None:
+            break
+        return error[:start] + unpacked(said) + error[end:]
+    return error
+
+
+def short(text: str, limit: int = SHORT) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+def counted(texts: Iterable[str]) -> list[str]:
+    """Each once, short, in their order, with how often it is there if more than once."""
+    return [short(text) + (f" ({times} times)" if times > 1 else "") for text, times in Counter(texts).items()]
 
 
 def as_json(document: Any, **layout: Any) -> str:
@@ -26,6 +56,11 @@ def pictures(count: int) -> str:
 
 def seconds(duration: float | None) -> str:
     return "" if duration is None else f"{duration:.2f} s"
+
+
+def pixels(measured: Mapping[str, Any]) -> str:
+    """Of a picture or a rendition in a row: `640x480`."""
+    return f"{measured['width']}x{measured['height']}" if "width" in measured and "height" in measured else ""
 
 
 def size(count: float | None) -> str:

@@ -15,6 +15,7 @@ from darkroom.text import seconds
 COLUMNS = (
     Column("picture", "folded"),
     Column("status"),
+    Column("verdict"),
     Column("started (UTC)"),
     Column("duration"),
     Column("execution", "folded", expendable=1),
@@ -52,7 +53,8 @@ def executions(
 ) -> None:
     """Show the newest executions of the state machine.
 
-    The execution of a rejected picture or of a duplicate event is SUCCEEDED, because nothing failed.
+    The execution of a rejected picture or of a duplicate event is SUCCEEDED, because nothing failed. Then the verdict
+    is beside it: REJECTED or DUPLICATE.
     """
     from darkroom.pipeline import executions
 
@@ -84,7 +86,10 @@ def inspect(
     inputs: Annotated[bool, typer.Option("--input", help="Also show the input of each state.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what happened to a picture: its row, and a tree of its states with durations, retries and errors."""
+    """Show what happened to a picture: a tree of its states with durations, retries and errors, and what its row says.
+
+    Errors are short, and each is there once. --json has all of them, and the whole row.
+    """
     from darkroom.cli.tree import show
     from darkroom.pipeline import executions
 
@@ -97,10 +102,12 @@ def inspect(
 
 def line(execution: dict[str, Any]) -> Sequence[object]:
     """The execution as a line of a table with COLUMNS."""
+    verdict = (execution["verdict"] or "").upper()
     started = f"{execution['started'].astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     return (
         execution["key"],
         execution["status"],
+        verdict if verdict != execution["status"] else "",
         started,
         seconds(execution["seconds"]),
         execution["execution"].rpartition(":")[2],

@@ -9,7 +9,7 @@ import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command, keys
 from darkroom.cli.terminal import Column, say, show_json, show_table, step
-from darkroom.text import pictures
+from darkroom.text import counted, pictures, unpacked
 
 if TYPE_CHECKING:
     from darkroom.pipeline.letters import Done
@@ -81,6 +81,8 @@ def redrive(
 ) -> None:
     """Start the pictures in the dead letters again, each from its original event. After Ctrl-C the rest stays there.
 
+    Below the table each error is said once, with how often it was there. --json has it with each picture.
+
     With --caption-failed or --caption-off it only makes captions of pictures that succeeded, and leaves the letters.
     """
     from darkroom.pipeline import letters, results
@@ -120,9 +122,9 @@ def redrive(
         raise
     _show(done, as_json=as_json)
     if any("problem" in one for one in done):
-        for one in done:
-            if "problem" in one and "key" in one and (suggested := results.meant(target, one["key"])):
-                say(f"{one['key']}: {suggested}")
+        for key in [one["key"] for one in done if "problem" in one and "key" in one]:
+            if results.find(target, key) is None and (suggested := results.meant(target, key)):
+                say(f"{key}: {suggested}")
         raise typer.Exit(1)
 
 
@@ -131,12 +133,16 @@ def _show(done: "list[Done]", *, as_json: bool) -> None:
         show_json(done)
     else:
         show_table(COLUMNS, map(line, done))
+        for error in counted(_said(one["error"]) for one in done if "error" in one):
+            say(error)
 
 
 def line(done: "Done") -> Sequence[object]:
     """What became of a picture as a line of a table with COLUMNS."""
     if "problem" in done:
         return (done.get("key") or f"letter {done['letter']}", "NOT REDRIVEN", done["problem"], "")
-    error = done["error"]
-    execution = done["execution"] or "would be started"
-    return (done["key"], done["reason"], f"{error.get('code')}: {error.get('message')}", execution)
+    return (done["key"], done["reason"], done["error"].get("code"), done["execution"] or "would be started")
+
+
+def _said(error: dict[str, str]) -> str:
+    return f"{error.get('code')}: {unpacked(error.get('message') or '')}"

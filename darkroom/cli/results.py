@@ -14,7 +14,7 @@ from darkroom.cli.app import PICTURES, Json, Status, command, keys
 from darkroom.cli.follow import Follow, follow
 from darkroom.cli.terminal import FACTS, Column, show_json, show_table
 from darkroom.errors import DarkroomError
-from darkroom.text import plain, size
+from darkroom.text import pixels, plain, size
 
 if TYPE_CHECKING:
     from darkroom.pipeline.results import Row
@@ -174,17 +174,16 @@ def moment(text: str, option: str, *, whole_day: bool = False, now: datetime | N
 
 def line(found: "Row") -> Sequence[object]:
     """The row as a line of a table with COLUMNS."""
-    from darkroom.pipeline.results import caption_or_error
+    from darkroom.pipeline.results import caption_or_error, updated
 
-    pixels = f"{found['width']}x{found['height']}" if "width" in found and "height" in found else ""
     return (
         found["key"],
         found["status"],
-        pixels,
+        pixels(found),
         size(found.get("size")),
         len(found["renditions"]) if found.get("renditions") else "",
         caption_or_error(found),
-        found.get("updated_at", "")[: len("2024-05-01T10:00:00")].replace("T", " "),
+        updated(found),
     )
 
 

@@ -1,26 +1,30 @@
 """What `darkroom inspect` shows: a picture's row, and the states of its execution as a tree."""
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from darkroom.cli.executions import COLUMNS, line
-from darkroom.cli.terminal import FACTS, draw, show_table
-from darkroom.pipeline.executions import is_undelete, message
-from darkroom.pipeline.results import facts
-from darkroom.text import plain, seconds
+from darkroom.cli.terminal import FACTS, draw, say, show_table
+from darkroom.pipeline.executions import is_undelete
+from darkroom.pipeline.results import main_facts
+from darkroom.text import counted, plain, seconds, short, unpacked
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
 
 def show(found: dict[str, Any], *, inputs: bool = False) -> None:
-    """What `inspect` returned, for a person: the row, the execution, and its states as a tree."""
-    show_table(FACTS, facts(found["row"]))
-    if found["execution"] is None:
-        return
-    typer.echo()
+    """What `inspect` returned, for a person: the execution, its states as a tree, and what the row says in the end."""
+    if found["execution"] is not None:
+        _show_execution(found, inputs=inputs)
+    show_table(FACTS, main_facts(found["row"]))
+    say(f"All of the row: `darkroom results {shlex.quote(found['row']['key'])}`")
+
+
+def _show_execution(found: dict[str, Any], *, inputs: bool) -> None:
     show_table(COLUMNS, [line(found["execution"])])
     typer.echo()
     if redrives := found["execution"]["redrives"]:
@@ -28,6 +32,7 @@ def show(found: dict[str, Any], *, inputs: bool = False) -> None:
         typer.echo(plain(f"{'An undelete, by the deletion' if undelete else 'A redrive of'} {redrives}"))
         typer.echo()
     draw(tree(found, inputs=inputs))
+    typer.echo()
 
 
 def tree(found: dict[str, Any], *, inputs: bool = False) -> "Tree":
@@ -45,12 +50,12 @@ def tree(found: dict[str, Any], *, inputs: bool = False) -> "Tree":
             said = in_words(state, running=running)
             grown = branch.add(Text(said, style="yellow" if state["errors"] else ""))
             if inputs:
-                grown.add(Text(f"given {plain(_short(state['input']))}", "dim"))
+                grown.add(Text(f"given {plain(short(json.dumps(state['input'], ensure_ascii=False)))}", "dim"))
             grow(grown, place, running=running and state["seconds"] is None)
 
     grow(root, None, running=execution["status"] == "RUNNING")
     if execution["error"]:
-        root.add(Text(plain(f"{execution['error']}: {message(execution['cause'] or '')}"), "red"))
+        root.add(Text(plain(short(_said(execution))), "red"))
     return root
 
 
@@ -61,22 +66,22 @@ def in_words(state: dict[str, Any], *, running: bool = False) -> str:
     left = state["seconds"] is not None
     took = seconds(state["seconds"]) if left else "at work" if running else "not left"
     said = f"{state['name']}{item}  {took}"
-    errors = [f"{one['error']}: {message(one['cause'])}" for one in state["errors"]]
-    if not errors:
+    errors = [_said(one) for one in state["errors"]]
+    if not errors or state["type"] == "Fail":  # whose error is the execution's
         return plain(said)
-    tries = state["retries"] + 1
+    named = counted(errors) if len(set(errors)) > 1 else [short(errors[0])]  # how often one is said by the tries
+    tries = max(state["retries"] + 1, len(errors))
     times = "tried once" if tries == 1 else f"tried {tries} times"
     if left:
         end = f"succeeded at the {_ordinal(tries)}" if tries > len(errors) else "gave up; the error was caught"
     else:
         end = "not at its end" if running else "gave up"
-    return plain(f"{said}  {times}: {'; then '.join(dict.fromkeys(errors))}; {end}")
+    return plain(f"{said}  {times}: {'; then '.join(named)}; {end}")
+
+
+def _said(failure: dict[str, Any]) -> str:
+    return f"{failure['error']}: {unpacked(failure['cause'] or '')}"
 
 
 def _ordinal(number: int) -> str:
     return ("", "first", "second", "third", "fourth", "fifth")[number] if number <= 5 else f"{number}th"
-
-
-def _short(value: Any, limit: int = 300) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters, all with --json)"

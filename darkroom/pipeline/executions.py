@@ -13,6 +13,7 @@ from typing import Any
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
 from darkroom.pipeline.target import Target
+from darkroom.text import unpacked
 
 Summary = dict[str, Any]
 
@@ -86,8 +87,7 @@ def page(
 ) -> tuple[list[Summary], str | None]:
     """As many executions, newest first, and the token of the page behind them, None at the end."""
     listed, token = listing(target, status=status, limit=limit, token=token)
-    found = summaries(target, listed, {})
-    return [{name: value for name, value in one.items() if name != "verdict"} for one in found], token
+    return summaries(target, listed, {}), token
 
 
 def listing(
@@ -153,9 +153,7 @@ def _by_description(target: Target, listed: Sequence[Any], _: object) -> dict[st
 
 def described(target: Target, execution: str) -> Summary:
     """As one of `summaries`, asked of Step Functions."""
-    answer = target.states.describe_execution(executionArn=execution)
-    output = _parsed(answer.get("output"))
-    return {**_summary(answer), "verdict": output.get("status") if isinstance(output, dict) else None}
+    return _summary(target.states.describe_execution(executionArn=execution))
 
 
 def those(target: Target, arns: Sequence[str], told: MutableMapping[str, Summary]) -> dict[str, Summary]:
@@ -214,7 +212,7 @@ def visits(target: Target, execution: str) -> list[State]:
 
 def errors(state: State) -> list[tuple[str, str]]:
     """Of each attempt that failed: the error, and its cause in words."""
-    return [(one["error"], message(one["cause"])) for one in state.failures]
+    return [(one["error"], unpacked(one["cause"])) for one in state.failures]
 
 
 @dataclass
@@ -287,8 +285,7 @@ def changes(target: Target, *, status: str | None = None, limit: int = 20) -> It
         known |= {one["executionArn"]: one["status"] for one in changed}
         wanted = [one for one in changed if status in (None, one["status"]) or one["executionArn"] in given]
         given |= {one["executionArn"] for one in wanted}
-        for one in summaries(target, wanted, told):
-            yield {name: value for name, value in one.items() if name != "verdict"}
+        yield from summaries(target, wanted, told)
 
 
 def _done(target: Target, running: set[str]) -> set[str]:
@@ -384,10 +381,12 @@ def read_history(events: Iterable[Any]) -> list[State]:
 
 def _summary(described: Any) -> Summary:
     redrives = redriven(_parsed(described.get("input")))
+    output = _parsed(described.get("output"))
     return {
         **_times(described),
         "key": picture_key(described.get("input")),
         "redrive": redrives is not None and not is_undelete(described["executionArn"], redrives),
+        "verdict": output.get("status") if isinstance(output, dict) else None,
     }
 
 
@@ -460,9 +459,3 @@ def _attempt(state: State, event: Any) -> None:
     for name, details in event.items():
         if name.endswith("EventDetails") and kind.endswith(("Failed", "TimedOut")) and "error" in details:
             state.failures.append({"error": details["error"], "cause": details.get("cause", "")})
-
-
-def message(cause: str) -> str:
-    """A Lambda's cause is JSON with its message inside."""
-    parsed = _parsed(cause)
-    return str(parsed.get("errorMessage", cause)) if isinstance(parsed, dict) else cause

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from darkroom import documentation
 from darkroom.errors import TargetError
 from darkroom.pipeline.target import Target
+from darkroom.text import pixels, short, size, unpacked
 
 Row = dict[str, Any]
 
@@ -273,7 +274,7 @@ def written(time: datetime) -> str:
 
 def caption_or_error(found: Row) -> str:
     error = found.get("error")
-    return f"{error['code']}: {error['message']}" if error else found.get("caption", {}).get("text", "")
+    return f"{error['code']}: {unpacked(error['message'])}" if error else found.get("caption", {}).get("text", "")
 
 
 def by_width(found: Row) -> list[str]:
@@ -286,9 +287,33 @@ def facts(found: Row) -> Iterator[tuple[str, object]]:
     """Everything in the row, one line each; a map in it becomes `renditions.small.width` and so on. An error
     comes with its entry in the documentation."""
     entry = documentation.of_row(found)
-    told = found | {EXPLAINED: entry} if entry else found
+    told = found | {EXPLAINED: entry} if entry else dict(found)
+    if error := found.get("error"):
+        told["error"] = {**error, "message": unpacked(error["message"])}
     for name in sorted(told, key=_place):
         yield from _flat(name, told[name])
+
+
+def main_facts(found: Row) -> Iterator[tuple[str, object]]:
+    """What a person asks for first, one line each; `facts` has the rest."""
+    yield "key", found["key"]
+    yield "status", found["status"]
+    if "error" in found:
+        yield "error", short(caption_or_error(found))
+    if entry := documentation.of_row(found):
+        yield EXPLAINED, entry
+    if text := found.get("caption", {}).get("text"):
+        yield "caption", text
+    if "width" in found:
+        yield "picture", ", ".join(filter(None, (found.get("format"), pixels(found), size(found.get("size")))))
+    if found.get("renditions"):
+        yield "renditions", ", ".join(f"{name} {pixels(found['renditions'][name])}" for name in by_width(found))
+    yield "updated (UTC)", updated(found)
+
+
+def updated(found: Row) -> str:
+    """To the second."""
+    return str(found.get("updated_at", ""))[: len("2024-05-01T10:00:00")].replace("T", " ")
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, object]]:

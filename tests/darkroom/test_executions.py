@@ -18,6 +18,7 @@ from darkroom.cli.executions import line
 from darkroom.cli.tree import in_words, tree
 from darkroom.pipeline import executions
 from darkroom.pipeline.executions import State, documents, read_history
+from darkroom.pipeline.results import written
 from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -144,6 +145,8 @@ def test_inputs_are_in_the_tree_when_asked_for(nested: list[State]):
             "tried 3 times: RuntimeError: slow; then RuntimeError: full; succeeded at the third",
         ),
         (0, ["slow"], False, "tried once: RuntimeError: slow; gave up"),
+        (2, ["slow", "full", "slow"], False, "RuntimeError: slow (2 times); then RuntimeError: full; gave up"),
+        (0, ["x" * 400], False, f"{'x' * 286}… (414 characters); gave up"),
         (6, ["slow"] * 6, True, "tried 7 times: RuntimeError: slow; succeeded at the 7th"),
         (0, ["a\x1b[2Jb\nc"], False, r"tried once: RuntimeError: a\x1b[2Jb\nc; gave up"),
     ],
@@ -151,6 +154,7 @@ def test_inputs_are_in_the_tree_when_asked_for(nested: list[State]):
 def test_tries_are_said_in_words(retries: int, errors: list[str], left: bool, said: str):
     state = {
         "name": "Resize",
+        "type": "Task",
         "item": "thumb",
         "seconds": 1.0 if left else None,
         "retries": retries,
@@ -161,7 +165,7 @@ def test_tries_are_said_in_words(retries: int, errors: list[str], left: bool, sa
 
 def test_a_state_of_an_execution_that_runs_has_not_given_up():
     error = {"error": "RuntimeError", "cause": "slow"}
-    state = {"name": "Resize", "item": None, "seconds": None, "retries": 1, "errors": [error]}
+    state = {"name": "Resize", "type": "Task", "item": None, "seconds": None, "retries": 1, "errors": [error]}
     assert in_words(state, running=True) == "Resize  at work  tried 2 times: RuntimeError: slow; not at its end"
 
 
@@ -171,8 +175,15 @@ EVENT = {"detail": {"object": {"key": "raw/cat.jpg"}}}
 def test_the_line_of_an_execution_says_the_hour_in_utc_as_the_rows_do():
     """boto3 gives the hour of this machine's own zone."""
     started = datetime.fromisoformat("2024-05-01T00:30:00+02:00")
-    execution = {"key": "raw/a.jpg", "status": "RUNNING", "started": started, "seconds": None, "execution": "arn:a"}
-    assert line(execution)[2] == "2024-04-30 22:30:00"
+    execution = {
+        "key": "raw/a.jpg",
+        "status": "RUNNING",
+        "started": started,
+        "seconds": None,
+        "execution": "arn:a",
+        "verdict": None,
+    }
+    assert line(execution)[3] == "2024-04-30 22:30:00"
 
 
 @pytest.fixture
@@ -216,7 +227,22 @@ def test_inspect_shows_the_row_and_the_execution_that_wrote_it(target: Target, e
     assert found["execution"]["execution"] == execution
     table = darkroom("--aws", "inspect", "cat.jpg")
     assert table.exit_code == 0
-    assert execution in table.stdout
+    assert execution.rpartition(":")[2] in table.stdout
+    assert table.stdout.index("A State") < table.stdout.index("PROCESSING")  # the steps before what came of them
+    assert "version_id" not in table.stdout
+    assert "All of the row: `darkroom results raw/cat.jpg`" in table.stderr
+
+
+def test_the_verdict_is_beside_the_status_where_it_says_something_else(target: Target, execution: str):
+    """A rejected picture's execution has SUCCEEDED."""
+    at = target.states.describe_execution(executionArn=execution)["startDate"]
+    row = {"key": "raw/cat.jpg", "updated_at": written(at), "execution": execution}
+    listed = {"executionArn": execution, "name": "e", "startDate": at, "stopDate": at}
+    for verdict, said in (("REJECTED", ["SUCCEEDED", "REJECTED"]), ("SUCCEEDED", ["SUCCEEDED"])):
+        target.results.put_item(Item={**row, "status": verdict})
+        [found] = executions.summaries(target, [{**listed, "status": "SUCCEEDED"}], {})
+        assert found["verdict"] == verdict
+        assert [one for one in line(found)[1:3] if one] == said
 
 
 @pytest.mark.parametrize(("by", "says"), [("pipeline", "A redrive of"), ("deletion", "An undelete, by the deletion")])

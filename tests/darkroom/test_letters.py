@@ -131,6 +131,22 @@ def test_a_key_that_nothing_is_known_of_is_no_success(target: Target):
     assert dog == {"key": "dog.jpg", "redriven": False, "problem": "no dead letter and no row"}
 
 
+def test_a_key_that_has_a_row_is_not_suggested_to_who_gave_it(target: Target):
+    target.results.put_item(Item={"key": "raw/cat.jpg", "status": "SUCCEEDED", "updated_at": "2024-05-01T10:00:00Z"})
+    assert "did you mean" not in darkroom("--aws", "redrive", "cat.jpg").stderr
+    assert "cta.jpg: did you mean 'raw/cat.jpg'?" in darkroom("--aws", "redrive", "cta.jpg").stderr
+
+
+def test_an_error_that_many_letters_have_is_said_once_with_its_count(target: Target):
+    for number in range(12):
+        error = {"code": "RuntimeError", "message": json.dumps({"errorMessage": "no room"})}
+        put(target, {**pipelines(f"raw/{number}.jpg"), "error": error}, reason="FAILED")
+    result = darkroom("--aws", "redrive", "--dry-run")
+    assert "RuntimeError: no room (12 times)" in result.stderr
+    assert "no room" not in result.stdout
+    assert result.stdout.count("raw/") == 12
+
+
 def put_row(target: Target, key: str, status: str, **more: Any) -> dict[str, Any]:
     """The row that an execution left behind, with that execution."""
     machine = target.output("StateMachineArn")
