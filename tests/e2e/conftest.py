@@ -165,12 +165,12 @@ class Deployed:
         return next(one for one in functions if one["Handler"] == f"functions.{step}.handler")
 
 
-class FunctionRole:
-    """The role of a step's function, and its one policy."""
+class Role:
+    """A role of the stack, by its name, and its one policy."""
 
-    def __init__(self, deployed: Deployed, step: str) -> None:
+    def __init__(self, deployed: Deployed, name: str) -> None:
         self._iam = deployed.client("iam")
-        self._role = deployed.function(step)["Role"].rpartition("/")[2]
+        self._role = name
         [self._name] = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
 
     def grants(self) -> list[dict[str, Any]]:
@@ -196,8 +196,18 @@ class FunctionRole:
             self._put(grants)
 
     def _put(self, statements: list[dict[str, Any]]) -> None:
+        if not statements:  # of which IAM takes no policy
+            self._iam.delete_role_policy(RoleName=self._role, PolicyName=self._name)
+            return
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
         self._iam.put_role_policy(RoleName=self._role, PolicyName=self._name, PolicyDocument=policy)
+
+
+class FunctionRole(Role):
+    """Of a step's function."""
+
+    def __init__(self, deployed: Deployed, step: str) -> None:
+        super().__init__(deployed, deployed.function(step)["Role"].rpartition("/")[2])
 
 
 def _several(one_or_more: str | list[str]) -> list[str]:

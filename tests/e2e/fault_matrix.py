@@ -1,8 +1,8 @@
 """Breaks the steps of the deployed stack on the local cloud: the last column of docs/faults.md.
 
-`make faults` writes that column, and `test_faults.py` holds it. The functions are broken by `faulty.py`. What a state
-calls is taken away, or throttled, in the deployed definition, for the one picture that is to meet it; Step Functions'
-event of an end is lost by switching its rule off.
+`make faults` writes that column, and `test_faults.py` holds it. The functions are broken by `faulty.py`. A state calls
+what its machine may not call, or what Lambda throttles, by a change of the deployed definition for the one picture that
+is to meet it; Step Functions' event of an end is lost by switching its rule off.
 """
 
 import json
@@ -34,12 +34,14 @@ FUNCTIONS = {
     "Cleanup (deletion)": "cleanup",
 }
 WRITES = ("Claim", "Record", "Reject", "RecordFailure", "DeadLetter", "MarkDeleted (deletion)", "DeadLetter (deletion)")
+OTHER_CALLS = ("Look (deletion)", "Undelete (deletion)")
 OF_A_FUNCTION = ("raises", "out of memory", "out of time", "exits", "nonsense")
 OF_A_TARGET = ("throttled", "refused")
 ENDS = ("aborted", "undelivered")
 HELD = "out of time"  # a function that is at work until its execution was ended
 SAME = "same"
 SECONDS = 8  # of each function: longer than a cold start on a busy machine
+NAMES_OF_CALLED = {"FunctionName", "TableName", "QueueUrl", "Bucket", "StateMachineArn"}
 
 Cell = tuple[str, str]  # step, fault
 
@@ -91,7 +93,7 @@ class Case:
 
 CASES = (
     *(Case(step, fault) for step in FUNCTIONS for fault in (*OF_A_FUNCTION, *OF_A_TARGET, *ENDS)),
-    *(Case(step, "refused") for step in WRITES),
+    *(Case(step, "refused") for step in (*WRITES, *OTHER_CALLS)),
     Case("Sweep", "raises before its letter"),
 )
 
@@ -137,7 +139,10 @@ class Matrix:
         if case.step == "Cleanup" or case.of_a_deletion:
             deployed.picture(case.key, b"a row, and soon done")
         before = deployed.row(case.key).get("execution")
-        if case.of_a_deletion:
+        if case.state == "Undelete":
+            before = self._deleted(case.key)
+            deployed.remove_version(case.key, deployed.markers(case.key)[0])
+        elif case.of_a_deletion:
             deployed.delete(case.key)
         else:
             deployed.upload(case.key, b"no picture" if case.step == "Reject" else self._picture)
@@ -159,6 +164,12 @@ class Matrix:
             patience=PATIENCE,
         )
         self._executions[case.key] = execution
+
+    def _deleted(self, key: str) -> str:
+        """The execution of its deletion, which has ended."""
+        self.deployed.delete(key)
+        eventually(lambda: self.deployed.in_status(key, "DELETED"), f"the deletion of {key}", patience=PATIENCE)
+        return str(self.deployed.execution(self.deployed.row(key)["execution"])["executionArn"])
 
     def _look(self) -> dict[Cell, Observed]:
         reasons = defaultdict(list)
@@ -196,27 +207,32 @@ class Matrix:
 
     @contextmanager
     def _without_targets(self) -> Iterator[None]:
-        """Each state calls what is not there, or what Lambda throttles, for the pictures that are to meet that."""
+        """Each state calls what it may not, or what Lambda throttles, for the pictures that are to meet that."""
         aws, throttled = self.deployed.aws, self._throttled()
-        changed = []
+        iam, changed = self.deployed.client("iam"), []
         try:
             for output, of_a_deletion in (("StateMachineArn", False), ("DeletionStateMachineArn", True)):
                 machine = aws.output(output)
-                real = aws.states.describe_state_machine(stateMachineArn=machine)["definition"]
+                described = aws.states.describe_state_machine(stateMachineArn=machine)
+                role, real = described["roleArn"].rpartition("/")[2], described["definition"]
                 definition = json.loads(real)
                 for name, state in states(definition):
                     targets = {
-                        case.key: throttled if case.fault == "throttled" else "gone"
+                        case.key: throttled if case.fault == "throttled" else "no business of this role"
                         for case in CASES
                         if case.state == name and case.of_a_deletion == of_a_deletion and case.fault in OF_A_TARGET
                     }
                     if targets:
                         _redirect(state["Arguments"], targets)
                 aws.states.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
-                changed.append((machine, real))
+                may = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": throttled}
+                policy = json.dumps({"Version": "2012-10-17", "Statement": [may]})
+                iam.put_role_policy(RoleName=role, PolicyName="throttled", PolicyDocument=policy)
+                changed.append((machine, real, role))
             yield
         finally:
-            for machine, real in changed:
+            for machine, real, role in changed:
+                iam.delete_role_policy(RoleName=role, PolicyName="throttled")
                 aws.states.update_state_machine(stateMachineArn=machine, definition=real)
             self.deployed.client("lambda").delete_function(FunctionName=throttled)
 
@@ -245,9 +261,11 @@ class Matrix:
 
 
 def _redirect(arguments: dict[str, Any], targets: Mapping[str, str]) -> None:
-    [field] = {"FunctionName", "TableName", "QueueUrl"} & arguments.keys()
+    [field] = NAMES_OF_CALLED & arguments.keys()
     key = "$states.context.Execution.Input.detail.object.key"
-    choice = f"$exists($lookup($targets, {key})) ? $lookup($targets, {key}) : {json.dumps(arguments[field])}"
+    real = arguments[field]
+    real = real[2:-2] if real.startswith("{%") else json.dumps(real)
+    choice = f"$exists($lookup($targets, {key})) ? $lookup($targets, {key}) : {real}"
     arguments[field] = f"{{% ( $targets := {json.dumps(targets)}; {choice} ) %}}"
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from tests.e2e.conftest import Deployed, eventually
 
-FAULTS = ("raises", "exits", "exits after", "out of memory", "out of time", "nonsense", "burns", "passes")
+FAULTS = ("raises", "busy", "exits", "exits after", "out of memory", "out of time", "nonsense", "burns", "passes")
 ALWAYS = 3  # attempts that the state machine makes of a function that breaks, and is not out of time
+MEMORY = 512  # MB of a broken function: to run out of it takes no more of this machine's
 WRAPPER = Path(__file__).with_name("faulty_handler.py")
 
 # By key; for Resize by key, space and rendition; for Sweep by the key whose execution ended, or `schedule`. `*` is any
@@ -59,7 +60,7 @@ def faulty(
                 _configure(
                     functions,
                     before[step],
-                    {"Handler": "faulty_handler.handler", **changes.get(step, {})},
+                    {"Handler": "faulty_handler.handler", "MemorySize": MEMORY, **changes.get(step, {})},
                     layers=[layer["LayerVersionArn"]],
                 )
             _updated(functions, before)
@@ -92,6 +93,7 @@ def _configure(
     functions.update_function_configuration(
         FunctionName=function["FunctionName"],
         Handler=changes.get("Handler", function["Handler"]),
+        MemorySize=changes.get("MemorySize", function["MemorySize"]),
         Timeout=changes.get("Timeout", function["Timeout"]),
         Environment={"Variables": {**function["Environment"]["Variables"], **changes.get("Environment", {})}},
         Layers=[*(layer["Arn"] for layer in function["Layers"]), *layers],

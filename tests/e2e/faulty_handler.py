@@ -7,7 +7,6 @@ the process, which the faults kill: each is noted by a file, in a folder that th
 import importlib
 import json
 import os
-import signal
 import time
 from hashlib import pbkdf2_hmac, sha256
 from pathlib import Path
@@ -22,12 +21,15 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     fault = note(subject, execution, faults) if faults else None
     if fault == "raises":
         raise RuntimeError(f"broken on purpose for {subject}")
+    if fault == "busy":
+        raise importlib.import_module("functions.caption").ModelBusy(f"throttled on purpose for {subject}")
     if fault == "exits":
         os._exit(1)
     if fault == "out of memory":
-        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does; the local cloud itself has no limit
+        taken = b"x" * (context.memory_limit_in_mb << 20)
+        return _sleeping(context, taken)
     if fault == "out of time":
-        time.sleep(context.get_remaining_time_in_millis() / 1000 + 1)
+        return _sleeping(context)
     if fault == "nonsense":
         return {"nonsense": True}
     if fault == "burns":
@@ -36,6 +38,11 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     if fault == "exits after":
         os._exit(1)  # all is done, and nobody hears of it
     return answer
+
+
+def _sleeping(context: Any, _held: bytes = b"") -> None:
+    """Longer than there is time."""
+    time.sleep(context.get_remaining_time_in_millis() / 1000 + 1)
 
 
 def _burning(event: dict[str, Any], context: Any) -> Any:

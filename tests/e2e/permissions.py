@@ -15,21 +15,19 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from darkroom.local.pictures import photo
-from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
+from tests.e2e.conftest import Deployed, Role, eventually, own_cloud
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
 INTRODUCTION = """# Permissions: who may do what
 
 `make permissions` writes this page from what it observed. `make test` fails if the page is stale. Both tables are about
-the stack that is deployed to the local cloud, which asks IAM about every call to its endpoint.
+the stack that is deployed to the local cloud, which asks IAM about every call to its endpoint, every call of a state
+machine, and every target of a rule.
 
 Where the local cloud differs from AWS:
 
-- It does not ask IAM about calls between its own services: Step Functions that calls a function, EventBridge that
-  starts an execution, Lambda that writes logs. So `tests/stacks/test_grants.py` compares the grants of the state
-  machines with the calls in their files, and those of the rules with their targets. In the first table, the tests use
-  these roles like somebody who has stolen their credentials.
-- It has no trust policy by service. The template's tests check the conditions on who may take a role.
+- It does not ask IAM about the calls that Lambda makes for a function: those that write its logs and traces.
+- It takes the role of a function without a look at who may take it. The template's tests check the conditions.
 - It encrypts nothing, so no role uses a key. The template's tests check the grants of `kms_key`.
 - It asks for `bedrock:Converse` where AWS asks for `bedrock:InvokeModel`.
 """
@@ -284,18 +282,18 @@ def expected_denials(deployed: Deployed) -> dict[str, dict[str, str]]:
 class Removal(NamedTuple):
     """A grant, what was done without it, and how that ended."""
 
-    step: str
+    role: str
     action: str
     resource: str
     done: str
     ended: str
 
 
-NOT_ASKED = ("logs:", "xray:")  # Lambda's own calls, which the local cloud makes without asking
+NOT_ASKED = ("logs:", "xray:")  # which the local cloud writes without asking
 
 
 class Without:
-    """What is done while a grant is missing, by step and action: the words in which its lack shows."""
+    """What is done while a grant is missing, by role and action: the words in which its lack shows."""
 
     def __init__(self, deployed: Deployed) -> None:
         self._deployed = deployed
@@ -305,6 +303,8 @@ class Without:
         self._image = deployed.execution(row["execution"])
         self._row = row
         self._deletion: dict[str, Any] = {}
+
+        self._roles = Stack(deployed).roles
 
     def _key(self) -> str:
         self._pictures += 1
@@ -365,13 +365,77 @@ class Without:
         logged = eventually(lambda: self._deployed.log_lines("sweep")[before:], "what the sweep logged")
         return str(answer["Payload"].read().decode()) + "".join(logged)
 
+    def again(self) -> str:
+        """A picture is worked on once more"""
+        event = json.loads(self._image["input"])
+        ended = self._deployed.run({**event, "redrives": self._deployed.row(self._row["key"])["execution"]})
+        return self._causes(ended["executionArn"])
+
+    def failing(self) -> str:
+        """A picture fails, because no function may be called either"""
+        with self.role(IMAGES).without("lambda:InvokeFunction"):
+            return self.again()
+
+    def failing_deletion(self) -> str:
+        """A deletion fails, because no function may be called either"""
+        with self.role(DELETIONS).without("lambda:InvokeFunction"):
+            return self.undeletion()
+
+    def undeletion(self) -> str:
+        """A picture is deleted, and is there again"""
+        self.deletion()
+        return self._causes(self._deletion["executionArn"])
+
+    def recaption(self) -> str:
+        """A caption is made again"""
+        row, machine = self._row, self._deployed.aws.output("RecaptionStateMachineArn")
+        source = {name: row[name] for name in ("key", "version_id", "etag")}
+        source["bucket"] = self._deployed.aws.output("UploadsBucketName")
+        ended = self._deployed.run({"source": source, "recaptions": row["execution"]}, machine)
+        return self._causes(ended["executionArn"])
+
+    def uploaded(self) -> str:
+        """A picture is uploaded; its event is a letter"""
+        key = self._key()
+        self._deployed.empty_the_queue()  # of which not all can be looked at
+        self._deployed.upload(key, self._picture)
+        return self._undelivered(key)
+
+    def deleted(self) -> str:
+        """A picture is deleted; its event is a letter"""
+        key = self._key()
+        self._deployed.picture(key, self._picture)
+        self._deployed.empty_the_queue()
+        self._deployed.delete(key)
+        return self._undelivered(key)
+
+    def _causes(self, execution: str) -> str:
+        """All that went wrong in an execution."""
+        pages = self._deployed.aws.states.get_paginator("get_execution_history").paginate(executionArn=execution)
+        details = (detail for page in pages for event in page["events"] for detail in event.values())
+        return "".join(detail.get("cause", "") for detail in details if isinstance(detail, dict))
+
+    def _undelivered(self, key: str) -> str:
+        """Why EventBridge did not deliver the event of that key."""
+
+        def look() -> str | None:
+            for letter in self._deployed.letters():
+                if key in letter["Body"]:
+                    return str(letter["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"])
+            return None
+
+        return str(eventually(look, f"the letter of {key}"))
+
+    def role(self, name: str) -> Role:
+        return Role(self._deployed, self._roles[name])
+
     def _logged(self, step: str, execution: str) -> str:
         def look() -> str:
             return "".join(line for line in self._deployed.log_lines(step) if execution in line)
 
         return str(eventually(look, f"what {step} logged"))
 
-    def act(self, step: str, action: str, resource: str) -> Callable[[], str]:
+    def act(self, role: str, action: str, resource: str) -> Callable[[], str]:
         by_machine = self.deletion_ended if "Deletion" in resource else self.image_ended
         return {
             ("Validate", "s3:ListBucket"): self.event_of_nothing,
@@ -391,7 +455,19 @@ class Without:
             ("Sweep", "states:ListExecutions"): self.schedule,
             ("Sweep", "states:DescribeExecution"): by_machine,
             ("Sweep", "states:GetExecutionHistory"): by_machine,
-        }[step, action]
+            (IMAGES, "lambda:InvokeFunction"): self.again,
+            (IMAGES, "dynamodb:UpdateItem"): self.again,
+            (IMAGES, "sqs:SendMessage"): self.failing,
+            (DELETIONS, "lambda:InvokeFunction"): self.undeletion,
+            (DELETIONS, "s3:ListBucketVersions"): self.undeletion,
+            (DELETIONS, "states:StartExecution"): self.undeletion,
+            (DELETIONS, "dynamodb:UpdateItem"): self.undeletion,
+            (DELETIONS, "sqs:SendMessage"): self.failing_deletion,
+            (RECAPTIONS, "lambda:InvokeFunction"): self.recaption,
+            (RECAPTIONS, "dynamodb:UpdateItem"): self.recaption,
+            (UPLOADED, "states:StartExecution"): self.uploaded,
+            (DELETED, "states:StartExecution"): self.deleted,
+        }[role, action]
 
     def clear(self) -> None:
         """The letters and the row that all this left."""
@@ -408,33 +484,33 @@ NOT_AS_ON_AWS = {
 
 
 def removals(deployed: Deployed) -> list[Removal]:
-    """Each grant of each function, taken away for the time of the act that needs it."""
+    """Each grant of each role, taken away for the time of the act that needs it."""
     without = Without(deployed)
     found = []
-    for step in (VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP):
-        role = FunctionRole(deployed, step.lower())
+    for name in ROLES.values():
+        role = without.role(name)
         for grant in role.grants():
             action, resource = grant["Action"], grant["Resource"]
             if not action.startswith(NOT_ASKED):
-                act = without.act(step, action, resource)
+                act = without.act(name, action, resource)
                 with role.without(action, resource):
                     words = act()
-                found.append(Removal(step, action, _short(resource), str(act.__doc__), _ended(step, action, words)))
+                found.append(Removal(name, action, _short(resource), str(act.__doc__), _ended(name, action, words)))
     without.clear()
     return found
 
 
-def _ended(step: str, action: str, words: str) -> str:
+def _ended(role: str, action: str, words: str) -> str:
     if f"is not authorized to perform: {action} " in words:
         return REFUSED
-    shown, ended = NOT_AS_ON_AWS.get((step, action), ("is never shown", ""))
+    shown, ended = NOT_AS_ON_AWS.get((role, action), ("is never shown", ""))
     return ended if shown in words else f"**UNNOTICED**: {words}"
 
 
 def _short(arn: str) -> str:
     """As a reader knows it, without what is different in every deployment."""
-    if machine := re.search(r"Workflow(\w+)Machine", arn):
-        return machine[1]
+    if named := re.search(r"Workflow(\w+)Machine|Steps(\w+)Function", arn):
+        return named[1] or named[2]
     name = arn
     for storage, known in {"uploads": "uploads", "renditions": "renditions"}.items():
         name = re.sub(rf"^arn:aws:s3:::darkroom-storage{storage}[0-9a-f]+-[0-9a-f]+", known, name)
@@ -458,13 +534,13 @@ def page(tried: dict[str, dict[str, str]], removed: list[Removal]) -> str:
         "",
         "## What breaks without each grant",
         "",
-        "Each grant of a function was taken away, alone, while the act that needs it was done. `AccessDenied` named",
-        "the grant: in the row, the execution, the sweep's answer or, where a picture succeeds without it, the log.",
-        "Not tried are the grants to write logs and traces, which are Lambda's own.",
+        "Each grant of a role was taken away, alone, while the act that needs it was done. `AccessDenied` named the",
+        "grant: in the row, the execution, the letter, the sweep's answer or, where a picture succeeds without it, the",
+        "log. Not tried are the grants to write logs and traces.",
         "",
-        "| function | without | on | what was done | how it ended |",
+        "| role | without | on | what was done | how it ended |",
         "|---|---|---|---|---|",
-        *(f"| {one.step} | `{one.action}` | {one.resource} | {one.done} | {one.ended} |" for one in removed),
+        *(f"| {one.role} | `{one.action}` | {one.resource} | {one.done} | {one.ended} |" for one in removed),
     ]
     return "\n".join(lines) + "\n"
 

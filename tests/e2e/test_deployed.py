@@ -294,6 +294,17 @@ def test_a_caption_that_fails_does_not_fail_the_picture(deployed: Deployed, with
     assert deployed.letters() == []
 
 
+def test_a_model_that_is_busy_is_asked_again_as_often_as_the_state_machine_says(deployed: Deployed):
+    """By the name of the exception: any other has three attempts."""
+    key = "raw/busy.jpg"
+    with faulty(deployed, {"caption": {key: ("busy",) * 9}}) as broken:
+        row = deployed.picture(key, photo(30, 20))
+        attempts = [fault["fault"] for fault in broken.faults()]
+    assert attempts == ["busy"] * 9
+    assert (row["status"], row["caption"]["status"]) == ("SUCCEEDED", "FAILED")
+    assert f"throttled on purpose for {key}" in row["caption"]["reason"]
+
+
 def test_every_log_line_names_the_picture_and_the_execution(deployed: Deployed):
     """One search finds all that happened to a key; the metrics are beside it."""
     row = deployed.picture("raw/logged.jpg", photo(300, 200))

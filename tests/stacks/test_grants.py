@@ -1,6 +1,7 @@
-"""Who may do what, all of it: the local cloud does not ask the state machine or the rule for their grants.
+"""Who may do what, all of it.
 
-What those two need is read out of the state machine's file and the rule's target, and compared with what they have.
+What state machines and rules need is read out of the state machine's file and the rule's target, and compared with what
+they have. That each grant is needed is seen on the local cloud: `tests/e2e/permissions.py`.
 """
 
 import json

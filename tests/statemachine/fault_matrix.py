@@ -46,10 +46,10 @@ itself), then several times by its schedule.
 The faults:
 
 - **throttled**: on the local cloud, the function has no place to run. A step that calls nothing cannot be throttled.
-- **refused**: on the local cloud, the function, table or queue is not there.
+- **refused**: on the local cloud, the state machine has no grant for the call.
 - **timeout** is the limit of the task, **out of time** that of the function.
-- **raises**, **exits**, **out of memory**, **nonsense**: the function raises an error, exits, is killed, or gives a
-  wrong answer.
+- **raises**, **exits**, **out of memory**, **nonsense**: the function raises an error, exits, takes more memory than
+  it has and is killed, or gives a wrong answer.
 - **undelivered**: the execution is aborted in this step, and the event of the abort is lost, so only the schedule finds
   it. **undone**: the execution is aborted before the step has done anything.
 
@@ -57,7 +57,8 @@ A line that is **LOST** has a picture without a final row or a letter.
 
 Not in the table:
 
-- An event that EventBridge cannot deliver becomes a letter. Neither engine can show it, so the template is tested.
+- An event that EventBridge cannot deliver becomes a letter. It is not in this table, but in that of the
+  [grants](permissions.md#what-breaks-without-each-grant).
 - The line of a sweep that exits after its letter shows two letters. There can also be two if the answer to a
   SendMessage is lost and it is sent again, or if a sweep takes longer than the five minutes for which it has the row.
   Both letters redrive the same execution, and the picture is made once
@@ -69,15 +70,15 @@ STEPS = {
     "deletion": ("MarkDeleted", "Cleanup", "Look", "Undelete", "DeadLetter"),
 }
 CODES = {
-    "dynamodb": ("DynamoDB.ThrottlingException", "DynamoDB.InternalServerError", "DynamoDB.AccessDeniedException"),
-    "sqs": ("SQS.RequestThrottledException", "SQS.InternalErrorException", "SQS.AccessDeniedException"),
-    "aws-sdk": ("S3.SlowDownException", "S3.S3Exception", "S3.AccessDeniedException"),
+    "dynamodb": ("DynamoDB.ThrottlingException", "DynamoDB.InternalServerError", "DynamoDB.AmazonDynamoDBException"),
+    "sqs": ("SQS.RequestThrottledException", "SQS.InternalErrorException", "SQS.AmazonSQSException"),
+    "aws-sdk": ("S3.SlowDownException", "S3.S3Exception", "S3.S3Exception"),
     "states": (
         "StepFunctions.Throttling",
         "StepFunctions.InternalServer",
-        "StepFunctions.AccessDenied",
+        "StepFunctions.AWSStepFunctionsException",
     ),
-    "lambda": ("Lambda.TooManyRequestsException", "Lambda.ServiceException", "Lambda.AccessDeniedException"),
+    "lambda": ("Lambda.TooManyRequestsException", "Lambda.ServiceException", "Lambda.AWSLambdaException"),
 }
 SERVICE = ("throttled", "service error", "refused")
 FUNCTION = {

@@ -18,14 +18,18 @@ def add_to_ministack() -> None:
         )
         return
     from darkroom.local.ministack import (
+        function_errors,
+        function_memory,
         history,
         journal,
         layers,
         parallel,
         processes,
+        rule_targets,
         time_limit,
         workflow_calls,
         workflow_log,
+        workflow_roles,
     )
 
     journal.add()
@@ -34,5 +38,9 @@ def add_to_ministack() -> None:
     parallel.add()
     time_limit.add()
     workflow_log.add()
+    workflow_roles.add()
+    rule_targets.add()
+    function_errors.add()
+    function_memory.add()
     layers.add()
     processes.add()

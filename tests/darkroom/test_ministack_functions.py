@@ -1,0 +1,151 @@
+"""A function that fails on the local cloud fails as on Lambda. What Step Functions makes of it is in tests/e2e."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc, stepfunctions
+
+from darkroom.local.cloud import ACCOUNT, REGION
+from darkroom.local.ministack import function_errors, function_memory
+
+REQUEST = "3f1c0c6e-2a1b-4f3d-9f58-000000000001"
+CODE = """
+import os, signal, subprocess, sys, time
+
+class ModelBusy(Exception): pass
+
+def raises(event, context): raise ModelBusy("come again")
+def answers_no_json(event, context): return {1, 2}
+def leaves(event, context): return event or os._exit(3)
+def ends(event, context): return event or sys.exit(0)
+def is_killed(event, context): return event or os.kill(os.getpid(), signal.SIGKILL)
+def sleeps(event, context): time.sleep(60)
+
+def takes_too_much(event, context):
+    held = b"x" * (200 << 20)
+    time.sleep(60)
+
+def has_a_child_that_does(event, context):
+    return subprocess.run([sys.executable, "-c", "import time; held = b'x' * (200 << 20); time.sleep(60)"]).returncode
+"""
+
+Called = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[Called]:
+    """Calls a function of CODE, with 60 s and 128 MB."""
+    for name in ("_PYTHON_WORKER_SCRIPT", "subprocess"):
+        monkeypatch.setattr(lambda_runtime, name, getattr(lambda_runtime, name))
+    monkeypatch.setattr(lambda_runtime.Worker, "invoke", lambda_runtime.Worker.invoke)
+    monkeypatch.setattr(lambda_svc, "_execute_function_warm", lambda_svc._execute_function_warm)
+    monkeypatch.setattr(stepfunctions, "_call_lambda", stepfunctions._call_lambda)
+    monkeypatch.setattr(lambda_runtime, "_workers", {})
+    function_errors.add()
+    function_memory.add()
+
+    def call(handler: str, event: Any = None, *, code: str = CODE, timeout: int = 60) -> dict[str, Any]:
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("module.py", code)
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+        config = {"FunctionArn": arn, "FunctionName": "f", "Runtime": "python3.11", "Handler": f"module.{handler}"}
+        config |= {"Timeout": timeout, "MemorySize": 128}
+        function = {"config": config, "code_zip": archive.getvalue()}
+        result: dict[str, Any] = lambda_svc._execute_function_warm(function, event, REQUEST)
+        return result
+
+    yield call
+    lambda_runtime.kill_workers([worker for workers in lambda_runtime._workers.values() for worker in workers])
+
+
+def failed(result: dict[str, Any]) -> tuple[str, str]:
+    assert result["error"]
+    return result["body"]["errorType"], result["body"]["errorMessage"]
+
+
+def test_an_exception_has_its_class_and_its_stack(called: Called):
+    result = called("raises")
+    assert failed(result) == ("ModelBusy", "come again")
+    assert result["body"]["requestId"] == REQUEST
+    [line] = result["body"]["stackTrace"]
+    assert "module.py" in line
+    assert "in raises" in line
+
+
+def test_an_answer_that_is_no_json_says_so(called: Called):
+    kind, message = failed(called("answers_no_json"))
+    assert (kind, message) == (
+        "Runtime.MarshalError",
+        "Unable to marshal response: Object of type set is not JSON serializable",
+    )
+
+
+@pytest.mark.parametrize(
+    ("handler", "how"),
+    [
+        ("leaves", "exited with error: exit status 3"),
+        ("ends", "exited without providing a reason"),
+        ("is_killed", "exited with error: signal: killed"),
+    ],
+)
+def test_a_process_that_ends_says_how(called: Called, handler: str, how: str):
+    assert failed(called(handler)) == ("Runtime.ExitError", f"RequestId: {REQUEST} Error: Runtime {how}")
+    assert called(handler, {"the next": "call"})["body"] == {"the next": "call"}
+
+
+def test_a_function_out_of_time_says_so(called: Called):
+    said = ("Sandbox.Timedout", f"RequestId: {REQUEST} Error: Task timed out after 1.00 seconds")
+    assert failed(called("sleeps", timeout=1)) == said
+
+
+def test_what_takes_too_much_memory_is_killed(called: Called):
+    result = called("takes_too_much")
+    assert failed(result) == (
+        "Runtime.ExitError",
+        f"RequestId: {REQUEST} Error: Runtime exited with error: signal: killed",
+    )
+    assert "Runtime.OutOfMemory" in result["log"]
+
+
+def test_of_several_processes_the_largest_is_killed(called: Called):
+    """As the examiner of Validate, whose death is a verdict."""
+    assert called("has_a_child_that_does")["body"] == -9
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        ("import nowhere", "Runtime.ImportModuleError", "Unable to import module 'module': No module named 'nowhere'"),
+        ("a b", "Runtime.UserCodeSyntaxError", "Syntax error in module 'module': invalid syntax (module.py, line 1)"),
+        ("", "Runtime.HandlerNotFound", "Handler 'raises' missing on module 'module'"),
+        ("1 / 0", "ZeroDivisionError", "division by zero"),
+        ("import os; os._exit(7)", "Runtime.ExitError", "Runtime exited with error: exit status 7"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_says_why(called: Called, code: str, kind: str, message: str):
+    said = failed(called("raises", code=code))
+    assert said == (kind, message) or said == (kind, f"RequestId: {REQUEST} Error: {message}")
+
+
+def test_one_that_cannot_begin_leaves_its_siblings_at_work(called: Called):
+    called("leaves", "at work")
+    [[sibling]] = lambda_runtime._workers.values()
+    sibling.in_use = True
+    called("raises", code="1 / 0")
+    assert sibling._proc.poll() is None
+
+
+@pytest.mark.usefixtures("called")
+def test_a_workflow_hears_that_a_function_is_throttled(monkeypatch: pytest.MonkeyPatch):
+    throttled = lambda_svc._throttle_response("ReservedFunctionConcurrentInvocationLimitExceeded", "Rate Exceeded.")
+    monkeypatch.setattr(lambda_svc, "_get_func_record_for_ref", lambda _: ({"a": "function"}, {"its": "own"}, "f"))
+    monkeypatch.setattr(lambda_svc, "_execution_record_for_config", lambda *_: {})
+    monkeypatch.setattr(lambda_svc, "_execute_function_with_config_scope", lambda *_: throttled)
+    with pytest.raises(stepfunctions._ExecutionError) as raised:
+        stepfunctions._call_lambda("f", {})
+    assert raised.value.error == "Lambda.TooManyRequestsException"
