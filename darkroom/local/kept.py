@@ -3,7 +3,7 @@
 complete             there after an end at which all was written; gone while the cloud runs
 killed               there from the start after another end until what was on its way is taken up again
 settings.json        what was chosen for the stack
-state/journal.sqlite what the cloud holds beside objects: written every half second (`ministack/journal.py`)
+state/memory.sqlite what the cloud holds beside objects: written every half second (`ministack/journal.py`)
 s3/                  objects: MiniStack writes each before it answers, first the data, then a file of facts beside
 """
 
@@ -41,7 +41,7 @@ def mend(data: Path, say: Callable[[str], object]) -> None:
     if (data / "complete").exists() or not any(_files(data / "state", "*.json", "*.sqlite")):
         return
     aside = data.with_name(f"lost-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-    if not _readable(data / "state" / "journal.sqlite"):
+    if not _readable(data / "state" / "memory.sqlite"):
         data.rename(aside)
         say(f"The local cloud was killed, and what it had written down cannot be read. It begins empty; {aside} has it")
         return

@@ -210,7 +210,7 @@ def wait_until(look: Callable[[], object], what: str) -> None:
 
 def wait_until_written(running: Cloud, text: str) -> None:
     """It is in the journal, which anybody may read meanwhile."""
-    with closing(sqlite3.connect(running.home / "data" / "state" / "journal.sqlite")) as journal:
+    with closing(sqlite3.connect(running.home / "data" / "state" / "memory.sqlite")) as journal:
         asked = "SELECT 1 FROM records WHERE instr(value, ?) OR instr(key, ?)"
         wait_until(lambda: journal.execute(asked, (text, text)).fetchone(), f"{text} is written down")
 

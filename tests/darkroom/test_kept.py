@@ -17,7 +17,7 @@ def data(tmp_path: Path) -> Path:
     """With a journal that can be read."""
     data = tmp_path / "data"
     (data / "state").mkdir(parents=True)
-    with sqlite3.connect(data / "state" / "journal.sqlite") as journal:
+    with sqlite3.connect(data / "state" / "memory.sqlite") as journal:
         journal.execute("CREATE TABLE records (service TEXT)")
     journal.close()
     return data
@@ -89,7 +89,7 @@ def test_an_object_that_was_never_confirmed_is_moved_aside_and_named(data: Path)
 def test_what_cannot_be_read_is_moved_aside_and_named(data: Path):
     """Nothing of it is thrown away, and the cloud begins empty."""
     stored(data, b"whole", {"version_id": "one"}, confirmed=True)
-    (data / "state" / "journal.sqlite").write_bytes(b"SQLite format 3\0 and then noise" * 100)
+    (data / "state" / "memory.sqlite").write_bytes(b"SQLite format 3\0 and then noise" * 100)
     [said] = mend(data)
     [aside] = data.parent.glob("lost-*")
     assert said.endswith(f"It begins empty; {aside} has it")

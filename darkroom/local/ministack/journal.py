@@ -12,6 +12,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from ministack.core import persistence
 
 from darkroom.local.ministack import parts
 
-FILE = "journal.sqlite"
+FILE = "memory.sqlite"
 
 EVERY = 0.5  # seconds
-SHARE = 20  # looking at all services takes at most one second in so many; at those that grow it takes less
+QUIET = 10  # seconds after the last request, from which on the looks are as far apart
+SHARE = 20  # a look takes at most one second in so many: the more there is, the rarer they are
 
 LARGE = 1024  # bytes that are kept beside, once: the code of functions and layers
 BLOB = "__blob__"
@@ -38,12 +40,20 @@ def add() -> None:
     journal = Journal(Path(persistence.STATE_DIR) / FILE)
     app._load_persisted_state = journal.load
     app.save_all = lambda _: journal.close()
+    serve = app.app
+
+    async def noticed(*request: Any) -> None:
+        await serve(*request)
+        journal.last_request = time.monotonic()
+
+    app.app = noticed
 
 
 class Journal:
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._marks: dict[tuple[str, str, str, str], Any] = {}  # of what is written down
+        self.last_request = time.monotonic()
+        self._marks: dict[str, dict[parts.Record, Any]] = defaultdict(dict)  # by service, of what is written down
         self._blobs: dict[int, tuple[bytes, str]] = {}
         self._ended = threading.Event()
         self._writer = threading.Thread(target=self._write_until_ended, name="journal", daemon=True)
@@ -75,22 +85,28 @@ class Journal:
         self._database.close()
 
     def _write_until_ended(self) -> None:
-        all_next = time.monotonic()
-        while not self._ended.wait(EVERY):
+        """Now and then all; in between what the pictures change."""
+        next_of_all, began, pause = 0.0, 0.0, EVERY
+        while not self._ended.wait(pause):
+            if time.monotonic() > self.last_request + QUIET and time.monotonic() < began + QUIET:
+                continue
             began = time.monotonic()
-            of_all = began >= all_next
+            of_all = began >= next_of_all
             try:
                 self._write(parts.services() if of_all else parts.GROWING)
             except Exception:  # the next one tries again
                 _log.exception("Not written down")
+            took = time.monotonic() - began
             if of_all:
-                all_next = began + SHARE * (time.monotonic() - began)
+                next_of_all = began + SHARE * took
+            else:
+                pause = max(EVERY, SHARE * took)
 
     def _write(self, services: Sequence[str]) -> None:
         """What has changed in these since the last time; all of it or nothing."""
-        busy = parts.stack_at_work()
-        changed, gone = self._changes(parts.GROWING if busy else services, busy=busy)
-        if not busy and parts.stack_at_work():
+        everything = services != parts.GROWING and not parts.stack_at_work()
+        changed, gone = self._changes(services if everything else parts.GROWING, deployed=everything)
+        if everything and parts.stack_at_work():
             return  # some of it is of before, some of after
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
@@ -99,32 +115,35 @@ class Journal:
             where = "service = ? AND store = ? AND key = ? AND part = ?"
             self._database.executemany(f"DELETE FROM records WHERE {where}", gone)
         for part, text in changed:
-            self._marks[part.record] = text if part.mark is None else part.mark
+            self._marks[part.record[0]][part.record] = text if part.mark is None else part.mark
         for record in gone:
-            del self._marks[record]
+            del self._marks[record[0]][record]
 
-    def _changes(self, services: Sequence[str], *, busy: bool) -> tuple[list[tuple[parts.Part, str]], list[Any]]:
+    def _changes(
+        self, services: Sequence[str], *, deployed: bool
+    ) -> tuple[list[tuple[parts.Part, str]], list[parts.Record]]:
         changed, gone = [], []
         for service in services:
             try:
-                of_service, found = self._changes_of(service, busy=busy)
+                of_service, found = self._changes_of(service, deployed=deployed)
             except Exception:  # the others are written all the same
                 _log.exception("What %s holds is not written down", service)
                 continue
             changed += of_service
-            known = (record for record in self._marks if record[0] == service)
-            gone += [record for record in known if record not in found and not (busy and record[3] == parts.WHOLE)]
+            lost = self._marks[service].keys() - found
+            gone += [record for record in lost if deployed or record[3] != parts.WHOLE]
         return changed, gone
 
-    def _changes_of(self, service: str, *, busy: bool) -> tuple[list[tuple[parts.Part, str]], set[Any]]:
-        changed, found = [], set()
+    def _changes_of(self, service: str, *, deployed: bool) -> tuple[list[tuple[parts.Part, str]], set[parts.Record]]:
+        marks = self._marks[service]
         stores = parts.state(service)
         if stores is None:  # it has not been asked for anything
-            return [], {record for record in self._marks if record[0] == service}
+            return [], set(marks)
+        changed, found = [], set()
         for part in parts.taken_apart(service, stores):
             found.add(part.record)
-            before = self._marks.get(part.record)
-            if (busy and part.deployed) or (part.mark is not None and (part.mark is before or part.mark == before)):
+            before = marks.get(part.record)
+            if (part.deployed and not deployed) or (part.mark is not None and part.mark == before):
                 continue
             text = json.dumps(part.value, default=self._default)
             if part.mark is not None or text != before:
@@ -135,10 +154,10 @@ class Journal:
         """In place of MiniStack's own file."""
         query = "SELECT store, key, part, value FROM records WHERE service = ?"
         texts = {(service, *record): text for *record, text in self._database.execute(query, (service,))}
-        self._marks.update(texts)
+        marks = self._marks[service] = dict(texts)
         stores = parts.put_together(service, {record: self._value(text) for record, text in texts.items()})
         for part in parts.taken_apart(service, stores):
-            self._marks[part.record] = texts[part.record] if part.mark is None else part.mark
+            marks[part.record] = texts[part.record] if part.mark is None else part.mark
         return stores or None
 
     def _default(self, value: Any) -> Any:

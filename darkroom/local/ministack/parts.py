@@ -28,12 +28,13 @@ KIND = "kind"  # of the part that says what a store is
 KINDS = {kind.__name__: kind for kind in (AccountRegionScopedDict, AccountScopedDict)}
 
 State = dict[str, Any]
+Record = tuple[str, str, str, str]  # service, store, key, name of the part
 Pieces = Iterator[tuple[str, Any, Any]]  # name, mark, value
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    record: tuple[str, str, str, str]  # service, store, key, name of the part
+    record: Record
     mark: Any  # another one when the value has changed; None where only the value tells
     value: Any
 
@@ -86,7 +87,7 @@ def taken_apart(service: str, stores: State) -> Iterator[Part]:
                 yield Part((service, store, name, part), mark, piece)
 
 
-def put_together(service: str, values: Mapping[tuple[str, str, str, str], Any]) -> State:
+def put_together(service: str, values: Mapping[Record, Any]) -> State:
     """By their records; the parts of a thing that has no whole any more are left out."""
     stores: State = {}
     things: dict[tuple[str, str], dict[str, Any]] = {}
@@ -150,31 +151,38 @@ def _join_queue(queue: State, pieces: Mapping[str, Any]) -> None:
 
 
 def _log_group(value: State) -> Pieces:
+    """Each call of a function has a stream of its own here."""
     yield WHOLE, None, {**value, "streams": {}}
     for name, stream in list(value["streams"].items()):
-        yield json.dumps([name, -1]), None, {**stream, "events": []}
-        for number, mark, events in _some_at_a_time(stream["events"]):
-            yield json.dumps([name, number]), mark, events
+        events = stream["events"]
+        yield f"-1 {name}", (len(events), stream.get("lastIngestionTime")), {**stream, "events": []}
+        for number, mark, some in _some_at_a_time(events):
+            yield f"{number} {name}", mark, some
 
 
 def _join_log_group(group: State, pieces: Mapping[str, Any]) -> None:
-    for name, number in sorted(map(json.loads, pieces)):
-        piece = pieces[json.dumps([name, number])]
-        if number == -1:
-            group["streams"][name] = piece
+    """First the streams themselves, then what was said in them."""
+    for part in sorted(pieces, key=_number):
+        _, _, name = part.partition(" ")
+        if _number(part) == -1:
+            group["streams"][name] = pieces[part]
         else:
-            group["streams"][name]["events"] += piece
+            group["streams"][name]["events"] += pieces[part]
+
+
+def _number(part: str) -> int:
+    return int(part.partition(" ")[0])
 
 
 def _metric(points: list[Any]) -> Pieces:
     yield WHOLE, None, []
     for number, mark, some in _some_at_a_time(points):
-        yield json.dumps(number), mark, some
+        yield str(number), mark, some
 
 
 def _join_metric(points: list[Any], pieces: Mapping[str, Any]) -> None:
-    for number in sorted(map(json.loads, pieces)):
-        points += pieces[json.dumps(number)]
+    for part in sorted(pieces, key=_number):
+        points += pieces[part]
 
 
 def _some_at_a_time(things: list[Any]) -> Iterator[tuple[int, Any, list[Any]]]:
