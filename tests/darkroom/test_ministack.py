@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from ministack.core import lambda_runtime
-from ministack.services import lambda_svc
+from ministack.services import lambda_svc, stepfunctions
 
 from darkroom.local import ministack
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import layers, processes
+from darkroom.local.ministack import layers, processes, prompt_start
 
 PATIENCE = 60  # seconds
 
@@ -107,3 +107,19 @@ def test_another_function_waits_for_none():
     acquired()
     acquired()
     assert acquired("caption")[1] == "spawn"
+
+
+@pytest.mark.parametrize(("added", "pauses"), [(False, [0.15]), (True, [])])
+def test_an_execution_begins_at_once(added: bool, pauses: list[float], monkeypatch: pytest.MonkeyPatch):
+    """MiniStack pauses before it looks for the state machine, of which there is none here."""
+    paused: list[float] = []
+    monkeypatch.setattr(stepfunctions, "time", time)
+    monkeypatch.setattr(time, "sleep", paused.append)
+    if added:
+        prompt_start.add()
+    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:gone:one"
+    execution = {"executionArn": arn, "stateMachineArn": "gone", "status": "RUNNING", "events": [], "input": "{}"}
+    monkeypatch.setitem(stepfunctions._executions, arn, execution)
+    monkeypatch.setattr(stepfunctions, "_emit_execution_status_event", lambda _: None)
+    stepfunctions._run_execution(arn)
+    assert (execution["status"], paused) == ("FAILED", pauses)

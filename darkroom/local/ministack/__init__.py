@@ -25,6 +25,7 @@ def add_to_ministack() -> None:
         layers,
         parallel,
         processes,
+        prompt_start,
         rule_targets,
         time_limit,
         workflow_calls,
@@ -44,3 +45,4 @@ def add_to_ministack() -> None:
     function_memory.add()
     layers.add()
     processes.add()
+    prompt_start.add()
