@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ministack.core import persistence
 from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import cloudformation
 
 from darkroom.local.ministack import parts
 
@@ -104,3 +105,18 @@ def test_while_a_stack_is_at_work_what_the_pictures_change_is_told_from_what_the
         if one.deployed
     }
     assert made == {"state_machines", "tables", "queues", "log_groups", "buckets_meta", "plain"}
+
+
+@pytest.mark.parametrize(
+    ("status", "at_work"),
+    [
+        ("CREATE_IN_PROGRESS", True),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", True),
+        ("CREATE_COMPLETE", False),
+        ("REVIEW_IN_PROGRESS", False),  # a change set that nobody has executed
+    ],
+)
+def test_a_stack_is_at_work_while_something_is_made(status: str, at_work: bool, monkeypatch: pytest.MonkeyPatch):
+    stacks = scoped(settled={"StackStatus": "CREATE_COMPLETE"}, looked_at={"StackStatus": status})
+    monkeypatch.setattr(cloudformation, "_stacks", stacks)
+    assert parts.stack_at_work() is at_work

@@ -51,10 +51,10 @@ def services() -> tuple[str, ...]:
 
 
 def stack_at_work() -> bool:
+    """Whether something is being made or removed. A stack in review has nothing yet, and may stay so for ever."""
     stacks = _module("cloudformation")
-    return stacks is not None and any(
-        one["StackStatus"].endswith("_IN_PROGRESS") for one in stacks._stacks.all_values()
-    )
+    statuses = {one["StackStatus"] for one in stacks._stacks.all_values()} if stacks else set()
+    return any(one.endswith("_IN_PROGRESS") for one in statuses - {"REVIEW_IN_PROGRESS"})
 
 
 def state(service: str) -> State | None:
