@@ -1,4 +1,4 @@
-"""The verdict that ends a picture's way at Validate: it is not one we take, and why."""
+"""The verdict of Validate that a picture is not taken, with the reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RejectCode = Literal[
 
 
 class Rejected(Exception):
-    """Bad input, not a failure of ours. `message` is for people: the value measured and the limit."""
+    """Bad input, not a failure of Darkroom. `message` is for people: the measured value and the limit."""
 
     def __init__(self, code: RejectCode, message: str) -> None:
         super().__init__(code, message)

@@ -1,4 +1,4 @@
-"""Where the way of one picture can end, and who wins its row."""
+"""Every end that a picture can have, and which execution owns its row then."""
 
 import json
 from collections.abc import Callable
