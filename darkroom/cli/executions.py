@@ -13,11 +13,11 @@ from darkroom.cli.terminal import Column, show_json, show_table
 from darkroom.text import seconds
 
 COLUMNS = (
-    Column("picture", "folded"),
-    Column("status"),
-    Column("verdict"),
-    Column("started (UTC)"),
-    Column("duration"),
+    Column("picture", "folded", usual=32),
+    Column("status", usual=9),
+    Column("verdict", usual=9),
+    Column("started (UTC)", usual=19),
+    Column("duration", usual=9),
     Column("execution", "folded", expendable=1),
 )
 

@@ -1,4 +1,4 @@
-"""What `--follow` shows: on a terminal a table that changes, on a pipe a line for each change, until Ctrl-C."""
+"""What `--follow` shows: on a terminal a table that changes, on a pipe a header and a line each, until Ctrl-C."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli.terminal import Column, say, show_json, table
+from darkroom.cli.terminal import GAP, Column, say, show_json, table
 from darkroom.text import plain
 
 Follow = Annotated[
@@ -35,10 +35,26 @@ def follow(
         elif sys.stdout.isatty():
             _live(changes, identity, columns, line)
         else:
-            for change in changes:
-                typer.echo("  ".join(plain(cell) for cell in line(change) if cell not in (None, "")))
+            _lines(changes, columns, line)
     except KeyboardInterrupt:
         say("No longer following. Pictures that are on their way go on")
+
+
+def _lines(
+    changes: Iterable[dict[str, Any]],
+    columns: Sequence[Column],
+    line: Callable[[dict[str, Any]], Sequence[object]],
+) -> None:
+    """A header, then a line for each, in columns of their usual width: nobody knows yet what will come."""
+    widths = [max(len(column.name), column.usual) for column in columns]
+
+    def write(cells: Sequence[object]) -> None:
+        padded = (("" if cell is None else plain(cell)).ljust(wide) for cell, wide in zip(cells, widths, strict=True))
+        typer.echo((" " * GAP).join(padded).rstrip())
+
+    write([column.name for column in columns])
+    for change in changes:
+        write(line(change))
 
 
 def _live(

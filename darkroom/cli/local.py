@@ -105,8 +105,12 @@ def env() -> None:
     },
 )
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show whether the local cloud runs, where, since when, and what is deployed; with --aws, in your AWS account."""
+    """Show whether the local cloud runs, where, since when, and what is deployed; with --aws, in your AWS account.
+
+    Below that it says if dead letters wait or pictures failed.
+    """
     from darkroom.errors import TargetError
+    from darkroom.pipeline.attention import attention
     from darkroom.pipeline.target import local
 
     running = cloud.running(cloud.home_folder())
@@ -125,15 +129,19 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         }
     else:
         if as_json:
-            show_json({"running": False, "stack": None})
+            show_json({"running": False, "stack": None, "attention": None})
         raise DarkroomError("the local cloud is not running: `darkroom up` starts it")
     outputs = None
     with suppress(TargetError):  # it is there with nothing in it
         outputs = target.outputs
+    waits = attention(target) if outputs and "DeadLetterQueueUrl" in outputs else None
     if as_json:
-        show_json({**facts, "stack": outputs})
+        counts = {"letters": waits.letters, "failed": waits.failed.number} if waits else None
+        show_json({**facts, "stack": outputs, "attention": counts})
     else:
         show_table(FACTS, [*facts.items(), *(outputs or {"stack": f"not deployed: `{target.deploy_with}`"}).items()])
+        for line in waits.lines() if waits else ():
+            say(line)
 
 
 def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:

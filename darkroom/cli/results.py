@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from darkroom.pipeline.target import Target
 
 COLUMNS = (
-    Column("picture", "folded"),
-    Column("status"),
-    Column("pixels", expendable=1),
-    Column("size", expendable=2),
+    Column("picture", "folded", usual=32),
+    Column("status", usual=10),
+    Column("pixels", expendable=1, usual=11),
+    Column("size", expendable=2, usual=9),
     Column("renditions", expendable=3),
-    Column("caption or error", "cut"),
+    Column("caption or error", "cut", usual=60),
     Column("updated (UTC)"),
 )
 CSV_COLUMNS = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 News = Callable[[str], None]
 
-SILENCE_SECONDS = 5
+SILENCE_SECONDS = 5.0  # before the first news on a pipe
 GAP = 2  # columns of the terminal between two of a table
 ENDLESS = 1_000_000  # columns
 BAR = 20
@@ -34,12 +34,14 @@ UNPRINTABLE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 class Column:
     """Of a table: one that is `whole` is never broken, `folded` goes on in the next line, `cut` ends with `…`.
 
-    On a terminal too narrow for all, those with an `expendable` number are left out, the highest first.
+    On a terminal too narrow for all, those with an `expendable` number are left out, the highest first. Where a line is
+    written before those that follow are known, it is `usual` characters wide.
     """
 
     name: str
     fit: Literal["whole", "folded", "cut"] = "whole"
     expendable: int = 0
+    usual: int = 0
 
 
 FACTS = (Column(""), Column("", "folded"))  # a name and what it says, one in a line
@@ -235,12 +237,17 @@ def _bars(console: "Console", made: Progress) -> Iterator[None]:
 @contextmanager
 def _lines(title: str) -> Iterator[News]:
     say(f"{title} ...")
-    newest = ["still working"]
+    newest = [""]
     ended = threading.Event()
 
     def speak() -> None:
-        while not ended.wait(SILENCE_SECONDS):
-            say(f"  {newest[0]}")
+        """What is new, more and more seldom; nothing twice."""
+        silence, said = SILENCE_SECONDS, ""
+        while not ended.wait(silence):
+            if newest[0] != said:
+                said = newest[0]
+                say(f"  {said}")
+                silence *= 2
 
     speaker = threading.Thread(target=speak, daemon=True)
     speaker.start()

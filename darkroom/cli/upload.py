@@ -1,6 +1,7 @@
 """The first step of a picture's way: upload."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,11 +81,24 @@ def upload(
             show_table((Column("picture", "folded"), "version"), [(one.key, one.version_id) for one in sent])
     if why := uploads.silence(target, ended):
         say(why)
+    if ended:
+        _say_what_waits(target)
     unreadable |= chosen.unreadable
     say_unreadable(unreadable)
     uploads.require_verdicts(ended)
     if unreadable:
         raise typer.Exit(1)
+
+
+def _say_what_waits(target: "Target") -> None:
+    """The letters and the failures there are, of earlier uploads too; nothing to who may only upload."""
+    from botocore.exceptions import ClientError
+
+    from darkroom.pipeline.attention import attention
+
+    with suppress(ClientError):
+        for waiting in attention(target).lines():
+            say(waiting)
 
 
 def say_left_out(chosen: "Chosen") -> None:

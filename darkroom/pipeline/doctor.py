@@ -20,6 +20,7 @@ from darkroom import documentation
 from darkroom.errors import DeployError, explained
 from darkroom.local import cloud
 from darkroom.local.cloud import PROJECT
+from darkroom.pipeline.attention import attention
 from darkroom.pipeline.target import WITHOUT_IT, Target, choose, meant_elsewhere
 from darkroom.text import size
 
@@ -44,6 +45,7 @@ ENTRIES = {
     "CDK bootstrap": "deploy.md",
     "functions at once": "scale.md#what-to-ask-aws-for",
     "stack's version": "upgrade.md#to-a-newer-version",
+    "pictures": "executions.md#dead-letters",
     "model for captions": "deploy.md#the-model-for-captions",
 }
 
@@ -87,7 +89,12 @@ class Doctor:
             ]
         else:
             looks += [("port", self._port), ("local cloud", self._cloud)]
-        looks += [("stack", self._deployed), ("stack's version", self._version), ("model for captions", self._model)]
+        looks += [
+            ("stack", self._deployed),
+            ("stack's version", self._version),
+            ("pictures", self._pictures),
+            ("model for captions", self._model),
+        ]
         for name, look in looks:
             yield name, partial(self._checked, name, look)
 
@@ -228,6 +235,16 @@ class Doctor:
 
     def _account(self) -> Any:
         return "ok", self._target.name, None
+
+    def _pictures(self) -> Any:
+        """What waits for a person. It is nothing that Darkroom lacks."""
+        if not self._reached or self._template is None or any(name not in self._target.outputs for name in OUTPUTS):
+            return "skipped", "there is no stack to ask", None
+        waiting = attention(self._target).lines()
+        if not waiting:
+            return "ok", "no dead letter waits, and no picture is FAILED", None
+        found = [line.partition(": ")[0] for line in waiting]
+        return "note", ", ".join(found), "darkroom results --status FAILED; darkroom redrive --dry-run"
 
     def _places(self) -> Any:
         """How many functions the account may run at the same time, for all of its stacks together."""

@@ -3,13 +3,14 @@
 import base64
 import difflib
 import heapq
+import itertools
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import reduce
-from itertools import count, islice
+from itertools import islice
 from operator import and_
 from typing import Any, NamedTuple
 
@@ -207,21 +208,22 @@ class Count(NamedTuple):
 
 
 def counts(target: Target, most: int) -> dict[str, Count]:
-    """How many rows there are of each status. DynamoDB counts by reading, a megabyte at a time: it ends after the one
-    with which `most` is reached."""
-
-    def of(status: str) -> Count:
-        request = _newest_of(status) | {"Select": "COUNT"}
-        counted = 0
-        while True:
-            page = target.results.query(**request)
-            counted += page["Count"]
-            if counted >= most or "LastEvaluatedKey" not in page:
-                return Count(counted, "LastEvaluatedKey" not in page)
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
+    """How many rows there are of each status, as `count` has it."""
     with ThreadPoolExecutor(len(STATUSES)) as workers:
-        return dict(zip(STATUSES, workers.map(of, STATUSES), strict=True))
+        return dict(zip(STATUSES, workers.map(lambda status: count(target, status, most), STATUSES), strict=True))
+
+
+def count(target: Target, status: str, most: int) -> Count:
+    """How many rows there are of a status. DynamoDB counts by reading, a megabyte at a time: it ends after the one with
+    which `most` is reached."""
+    request = _newest_of(status) | {"Select": "COUNT"}
+    counted = 0
+    while True:
+        page = target.results.query(**request)
+        counted += page["Count"]
+        if counted >= most or "LastEvaluatedKey" not in page:
+            return Count(counted, "LastEvaluatedKey" not in page)
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def changes(
@@ -237,7 +239,7 @@ def changes(
     known |= {one["key"]: _state(one) for one in first}
     given = {one["key"] for one in first}
     yield from reversed(first)
-    for look in count(1):
+    for look in itertools.count(1):
         time.sleep(target.poll_seconds)
         late = LATE_SECONDS if look % LOOKS == 0 else USUALLY_LATE_SECONDS
         for one in reversed(list(rows(target, prefix=prefix, since=max(since, _earlier(newest, late))))):

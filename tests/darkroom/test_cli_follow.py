@@ -65,7 +65,11 @@ def test_each_change_is_one_line_of_json(options: list[str], said: str):
 def test_on_a_pipe_each_change_is_one_plain_line_and_ctrl_c_is_a_success():
     result = darkroom("--aws", "results", "--follow")
     assert result.exit_code == 0
-    assert [line.split()[:2] for line in result.stdout.splitlines()][-1] == ["raw/old.jpg", "FAILED"]
+    header, *lines = result.stdout.splitlines()
+    assert header.split()[:2] == ["picture", "status"]
+    assert lines[-1].split()[:2] == ["raw/old.jpg", "FAILED"]
+    for name, said in (("status", {"SUCCEEDED", "PROCESSING", "FAILED"}), ("updated (UTC)", {"2024-05-01"})):
+        assert {line[header.index(name) :].split()[0] for line in lines} == said  # though cells between are empty
     assert "No longer following" in result.stderr
 
 
@@ -118,7 +122,7 @@ def test_executions_are_followed_on_a_pipe(target: Target, monkeypatch: pytest.M
     monkeypatch.setattr(executions.time, "sleep", Time(lambda: start("raw/b.jpg")).sleep)
     result = darkroom("--aws", "executions", "--follow")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()][:2] == ["raw/a.jpg", "raw/b.jpg"]
+    assert [line.split()[0] for line in result.stdout.splitlines()][1:3] == ["raw/a.jpg", "raw/b.jpg"]
 
 
 def test_only_some_looks_read_back_as_far_as_a_late_row_may_be(target: Target, monkeypatch: pytest.MonkeyPatch):

@@ -67,10 +67,30 @@ def test_an_upload_prints_one_document_of_its_schema(wait: str, code: int, tmp_p
     assert ("status" in one) == (code == 1)
 
 
+WAITS = ("1 dead letter waits: ", "1 picture is FAILED: ")
+
+
+@pytest.mark.usefixtures("picture")
+def test_what_waits_for_a_person_is_said_by_status_doctor_and_upload(tmp_path: Path):
+    """A failure of before is not forgotten because nobody asks for it."""
+    (tmp_path / "dog.jpg").touch()
+    for command in (["status"], ["upload", tmp_path / "dog.jpg", "--timeout", "0"]):
+        assert all(one in darkroom("--aws", *command).stderr for one in WAITS)
+    assert document("status", darkroom("--aws", "status", "--json").stdout)["attention"] == {"letters": 1, "failed": 1}
+    found = darkroom("--aws", "doctor", "--quick").stdout
+    assert "1 dead letter waits, 1 picture is FAILED" in found
+
+
+@pytest.mark.usefixtures("target")
+def test_where_nothing_waits_nothing_is_said():
+    assert "FAILED" not in darkroom("--aws", "status").stderr
+    assert "no dead letter waits, and no picture is FAILED" in darkroom("--aws", "doctor", "--quick").stdout
+
+
 def test_without_a_local_cloud_its_status_is_still_one_document():
     result = darkroom("status", "--json")
     assert result.exit_code == 1
-    assert document("status", result.stdout) == {"running": False, "stack": None}
+    assert document("status", result.stdout) == {"running": False, "stack": None, "attention": None}
 
 
 COMMANDS = ("results", "results x.jpg", "executions", "inspect x.jpg", "redrive", "upload {file}")

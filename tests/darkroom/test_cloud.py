@@ -330,6 +330,7 @@ def test_status_as_json_says_where_it_is_and_that_nothing_is_deployed(started: C
         "pid": started.pid,
         "log": str(started.log),
         "stack": None,
+        "attention": None,
     }
 
 

@@ -1,6 +1,7 @@
 """What is added to MiniStack. That state machines can list versions is shown by undelete, in tests/e2e."""
 
 import importlib.metadata
+import json
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,11 @@ from typing import Any
 
 import pytest
 from ministack.core import lambda_runtime
-from ministack.services import lambda_svc, stepfunctions
+from ministack.services import bedrock_runtime, lambda_svc, stepfunctions
 
 from darkroom.local import ministack
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import layers, processes, prompt_start
+from darkroom.local.ministack import captions, layers, processes, prompt_start
 
 PATIENCE = 60  # seconds
 
@@ -31,6 +32,17 @@ def test_another_version_gets_nothing_and_says_so(
     ministack.add_to_ministack()
     assert lambda_svc.acquire_worker is before
     assert caplog.messages == [f"MiniStack is 2.0, not {ministack.WRITTEN_FOR}: nothing is added to it"]
+
+
+def test_a_canned_caption_reads_like_one_and_says_that_it_is_canned(monkeypatch: pytest.MonkeyPatch):
+    """Through MiniStack's own answer to the call that Caption makes."""
+    monkeypatch.setattr(bedrock_runtime, "_mock_reply", bedrock_runtime._mock_reply)
+    captions.add()
+    question = {"messages": [{"role": "user", "content": [{"text": "Write alt text for this image"}]}]}
+    answer = bedrock_runtime._converse("amazon.nova-lite-v1:0", {}, json.dumps(question).encode())
+    [content] = json.loads(answer[2])["output"]["message"]["content"]
+    assert content["text"] == captions.CANNED
+    assert "Canned" in captions.CANNED
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ def add_to_ministack() -> None:
         )
         return
     from darkroom.local.ministack import (
+        captions,
         function_errors,
         function_memory,
         history,
@@ -45,4 +46,5 @@ def add_to_ministack() -> None:
     function_memory.add()
     layers.add()
     processes.add()
+    captions.add()
     prompt_start.add()
