@@ -1,4 +1,4 @@
-"""What must be changed in several places: each test names a place that was forgotten. CONTRIBUTING.md lists the places."""
+"""What must be changed in several places: each test names a place that was forgotten. CONTRIBUTING.md lists them."""
 
 import ast
 import re
