@@ -2,7 +2,7 @@
 
 `make faults` writes that column, and `test_faults.py` holds it. The functions are broken by `faulty.py`. A state calls
 what its machine may not call, or what Lambda throttles, by a change of the deployed definition for the one picture that
-is to meet it; Step Functions' event of an end is lost by switching its rule off.
+is to meet it, and so is a time limit made short; Step Functions' event of an end is lost by switching its rule off.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from darkroom.local.pictures import photo
+from darkroom.pipeline.executions import visits
 from tests.e2e.conftest import Deployed, eventually, own_cloud
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 from tests.statemachine.engine import states
@@ -38,9 +39,11 @@ OTHER_CALLS = ("Look (deletion)", "Undelete (deletion)")
 OF_A_FUNCTION = ("raises", "out of memory", "out of time", "exits", "nonsense")
 OF_A_TARGET = ("throttled", "refused")
 ENDS = ("aborted", "undelivered")
+TASK_LIMIT, EXECUTION_LIMIT = "timeout", "timed out"
+LIMITS = {TASK_LIMIT: 5, EXECUTION_LIMIT: 10}  # seconds; the second is of all steps up to the one that is held
 HELD = "out of time"  # a function that is at work until its execution was ended
 SAME = "same"
-SECONDS = 8  # of each function: longer than a cold start on a busy machine
+SECONDS = 12  # of each function: longer than a cold start on a busy machine, and than any limit above
 NAMES_OF_CALLED = {"FunctionName", "TableName", "QueueUrl", "Bucket", "StateMachineArn"}
 
 Cell = tuple[str, str]  # step, fault
@@ -81,7 +84,9 @@ class Case:
         """Function, subject, faults."""
         if self.step in FUNCTIONS and self.fault not in OF_A_TARGET:
             subject = f"{self.key} thumb" if self.step == "Resize" else self.key
-            yield FUNCTIONS[self.step], subject, [HELD] if self.ends else [self.fault] * ALWAYS
+            held = self.ends or self.fault in LIMITS
+            once = self.ends or self.fault == EXECUTION_LIMIT
+            yield FUNCTIONS[self.step], subject, [HELD if held else self.fault] * (1 if once else ALWAYS)
         if self.step in {"RecordFailure", "DeadLetter"}:
             yield "validate", self.key, ["raises"] * ALWAYS
         if self.step == "DeadLetter (deletion)":
@@ -92,7 +97,7 @@ class Case:
 
 
 CASES = (
-    *(Case(step, fault) for step in FUNCTIONS for fault in (*OF_A_FUNCTION, *OF_A_TARGET, *ENDS)),
+    *(Case(step, fault) for step in FUNCTIONS for fault in (*OF_A_FUNCTION, *OF_A_TARGET, *ENDS, *LIMITS)),
     *(Case(step, "refused") for step in (*WRITES, *OTHER_CALLS)),
     Case("Sweep", "raises before its letter"),
 )
@@ -112,7 +117,9 @@ class Matrix:
         comes twice more, which changes nothing."""
         limits = {function: {"Timeout": SECONDS} for function in FUNCTIONS.values()}
         with self._without_targets(), faulty(self.deployed, self._plans(), changes=limits) as broken:
-            self._run([case for case in CASES if case.fault != "undelivered"], broken)
+            limited = [case for case in CASES if case.fault in LIMITS]
+            self._run([case for case in CASES if case.fault != "undelivered" and case not in limited], broken)
+            self._run_limited(limited)
             with self._rule_off("Ended"):
                 self._run([case for case in CASES if case.fault == "undelivered"], broken)
             self._schedule()
@@ -134,7 +141,28 @@ class Matrix:
         for way in ways:
             way.result()
 
+    def _run_limited(self, cases: Sequence[Case]) -> None:
+        """An execution keeps the limits that it started with: the next one starts as soon as one is at work."""
+        begun = {}
+        for case in cases:
+            with self._limit(case):
+                begun[case] = self._begin(case)
+        for case, execution in begun.items():
+            self._end(case, execution)
+            [state] = [one for one in visits(self.deployed.aws, execution) if one.name == case.state]
+            at_the_limit = state.exited is None or state.failures[0]["error"] == "States.Timeout"
+            assert at_the_limit, f"{case.state} kept its limit: {state}"
+
     def _way(self, case: Case, broken: Broken) -> None:
+        execution = self._begin(case)
+        if case.ends:
+            met = f"{case.step} to be at work on {case.key}"
+            eventually(lambda: execution in {fault["execution"] for fault in broken.faults()}, met, patience=PATIENCE)
+            self.deployed.aws.states.stop_execution(executionArn=execution, cause="a person stopped it")
+        self._end(case, execution)
+
+    def _begin(self, case: Case) -> str:
+        """Its execution, as soon as it has the row."""
         deployed = self.deployed
         if case.step == "Cleanup" or case.of_a_deletion:
             deployed.picture(case.key, b"a row, and soon done")
@@ -153,13 +181,11 @@ class Matrix:
             now = deployed.row(case.key).get("execution")
             return now if now != before else None
 
-        execution = eventually(owner, f"the execution of {case.key}", patience=PATIENCE)
-        if case.ends:
-            met = f"{case.step} to be at work on {case.key}"
-            eventually(lambda: execution in {fault["execution"] for fault in broken.faults()}, met, patience=PATIENCE)
-            deployed.aws.states.stop_execution(executionArn=execution, cause="a person stopped it")
+        return str(eventually(owner, f"the execution of {case.key}", patience=PATIENCE))
+
+    def _end(self, case: Case, execution: str) -> None:
         eventually(
-            lambda: deployed.aws.states.describe_execution(executionArn=execution)["status"] != "RUNNING",
+            lambda: self.deployed.aws.states.describe_execution(executionArn=execution)["status"] != "RUNNING",
             f"the end of the execution of {case.key}",
             patience=PATIENCE,
         )
@@ -235,6 +261,21 @@ class Matrix:
                 iam.delete_role_policy(RoleName=role, PolicyName="throttled")
                 aws.states.update_state_machine(stateMachineArn=machine, definition=real)
             self.deployed.client("lambda").delete_function(FunctionName=throttled)
+
+    @contextmanager
+    def _limit(self, case: Case) -> Iterator[None]:
+        """The time of the step, or of the whole execution, is short for what starts inside the block."""
+        states_of = self.deployed.aws.states
+        machine = self.deployed.aws.output("DeletionStateMachineArn" if case.of_a_deletion else "StateMachineArn")
+        real = states_of.describe_state_machine(stateMachineArn=machine)["definition"]
+        definition = json.loads(real)
+        limited = dict(states(definition))[case.state] if case.fault == TASK_LIMIT else definition
+        limited["TimeoutSeconds"] = LIMITS[case.fault]
+        states_of.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+        try:
+            yield
+        finally:
+            states_of.update_state_machine(stateMachineArn=machine, definition=real)
 
     def _throttled(self) -> str:
         """A function of which Lambda runs none at once."""

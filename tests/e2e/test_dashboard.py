@@ -1,22 +1,18 @@
 """What the dashboard and the saved queries name is what the deployed functions really write."""
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from darkroom.local.pictures import photo
-from stacks.dashboard import WHAT_HAPPENED, WHY_REJECTED
+from stacks.dashboard import ENDED_BADLY, FAILED_ATTEMPTS, WHAT_HAPPENED, WHY_REJECTED
 from tests.e2e.conftest import Deployed, FunctionRole, eventually
 
 WHEN_SOMETHING_DIED = {"Swept"}  # by the same call as `Stalled`
-OF_THE_STATE_MACHINE = {
-    "type",
-    "details.error",
-    "details.cause",
-    "details.input",
-    "execution_arn",
-}  # whose log is empty here
+OF_THE_STATE_MACHINE = {"type", "details.error", "details.cause", "details.input", "execution_arn"}
 
 
 def lines(deployed: Deployed, step: str) -> list[dict[str, Any]]:
@@ -66,8 +62,14 @@ def test_every_metric_of_ours_on_the_dashboard_is_one_that_a_function_wrote(depl
     eventually(lambda: wanted <= measured(deployed), f"the metrics {wanted}")
 
 
+def named(query: Sequence[str]) -> set[str]:
+    """The fields that it shows."""
+    stages = [stage.removeprefix("fields ").split(", ") for stage in query if stage.startswith("fields ")]
+    return {field for stage in stages for field in stage}
+
+
 def test_every_field_that_a_saved_query_names_is_in_the_lines_it_finds(deployed: Deployed):
-    """Of the functions' logs; the local cloud does not write the state machine's."""
+    """Of the functions' logs."""
     deployed.picture("raw/asked for.txt", b"only words")
 
     def found() -> list[dict[str, Any]]:
@@ -77,10 +79,40 @@ def test_every_field_that_a_saved_query_names_is_in_the_lines_it_finds(deployed:
     assert line["message"] == "rejected"
     assert 'filter message = "rejected"' in WHY_REJECTED
     for query in (WHAT_HAPPENED, WHY_REJECTED):
-        named = [stage.removeprefix("fields ").split(", ") for stage in query if stage.startswith("fields ")]
-        fields = {field for stage in named for field in stage}
-        assert fields - OF_THE_STATE_MACHINE - {"@timestamp"} <= set(line)
-        assert len(fields) > 4
+        assert named(query) - OF_THE_STATE_MACHINE - {"@timestamp"} <= set(line)
+        assert len(named(query)) > 4
+
+
+def test_the_state_machines_log_has_what_the_queries_of_it_ask_for(deployed: Deployed):
+    """A picture that goes well leaves nothing in it; one that fails can be found by its key, with all attempts."""
+    fine, key = deployed.picture("raw/goes well.jpg", photo(30, 20)), "raw/fails for the log.jpg"
+    with FunctionRole(deployed, "resize").without("s3:PutObject"):
+        row = deployed.picture(key, photo(30, 20))
+    logged = eventually(lambda: _of_the_machine(deployed, row["execution"]), "the log of the execution")
+    assert not _of_the_machine(deployed, fine["execution"])
+
+    attempts = [line for line in logged if line["type"] in _types(FAILED_ATTEMPTS)]
+    assert [(line["details"]["resourceType"], "AccessDenied" in line["details"]["cause"]) for line in attempts] == [
+        ("lambda", True)
+    ] * 3
+    [end] = [line for line in logged if line["type"] in _types(ENDED_BADLY)]
+    assert end["details"]["error"] == row["error"]["code"]
+    by_key = [line for line in logged if key in json.dumps(line)]
+    told = {f"details.{name}" for line in logged for name in line["details"]} | set(logged[0])
+    assert {"FailStateEntered"} <= {line["type"] for line in by_key}
+    assert named(WHAT_HAPPENED) & told >= OF_THE_STATE_MACHINE
+
+
+def _of_the_machine(deployed: Deployed, execution: str) -> list[dict[str, Any]]:
+    pages = deployed.client("logs").get_paginator("filter_log_events")
+    found = pages.paginate(logGroupName="/aws/vendedlogs/states/Darkroom-ImagePipeline")
+    read = [json.loads(event["message"]) for page in found for event in page["events"]]
+    return [line for line in read if line["execution_arn"] == execution]
+
+
+def _types(query: Sequence[str]) -> set[str]:
+    """Of events, that it looks for."""
+    return set(re.findall(r'"(\w+)"', query[0]))
 
 
 @pytest.mark.parametrize("query", [WHAT_HAPPENED, WHY_REJECTED])

@@ -36,8 +36,8 @@ itself), then several times by its schedule.
   functions are stand-ins there. Without memory or time they do not really end: they only give the error that Step
   Functions would see. A throttled call is tried three times more, not sixty times.
 - **local cloud**: the last column is from the deployed stack with IAM on. **same** means that it showed the same as the
-  engine. **engine only** means that the local cloud cannot show it: it ends no write within its short time, has no time
-  limit of an execution, no error that no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs.
+  engine. **engine only** means that the local cloud cannot show it: a write there ends before any limit or abort, there
+  is no error that no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs.
 - **row**, **letters**: the status of the row and the reasons of the dead letters after everything ended.
 - **metric**: the metric that follows from the status of the execution (`Executions…`, of Step Functions), or from the
   calls of the sweep (`Swept`). Letters also count in the queue's `ApproximateNumberOfMessagesVisible`. No metric was
@@ -47,7 +47,7 @@ The faults:
 
 - **throttled**: on the local cloud, the function has no place to run. A step that calls nothing cannot be throttled.
 - **refused**: on the local cloud, the state machine has no grant for the call.
-- **timeout** is the limit of the task, **out of time** that of the function.
+- **timeout** is the limit of the task, **timed out** that of the execution, **out of time** that of the function.
 - **raises**, **exits**, **out of memory**, **nonsense**: the function raises an error, exits, takes more memory than
   it has and is killed, or gives a wrong answer.
 - **undelivered**: the execution is aborted in this step, and the event of the abort is lost, so only the schedule finds

@@ -121,8 +121,8 @@ def _as_aws_tells(execution: Execution, kind: str, details: Json) -> tuple[str, 
     told = {key: value for key, value in told.items() if key not in ("error", "cause") or value}
     told |= {f"{key}Details": {"truncated": False} for key in ("input", "output") if key in told}
     task = _task.get()
-    if task and kind == "TaskFailed" and told["error"] == "States.QueryEvaluationError":
-        return "EvaluationFailed", _not_evaluated(task.name, told["error"], told["cause"])
+    if task and kind == "TaskFailed" and told.get("error") == "States.QueryEvaluationError":
+        return "EvaluationFailed", _not_evaluated(task.name, told["error"], told.get("cause", ""))
     if not task or not kind.startswith("Task") or not told.get("resource", "").startswith(SERVICE):
         return kind, {name: told} if name else {}
     called, _, action = told["resource"].removeprefix(SERVICE).rpartition(":")
@@ -167,9 +167,9 @@ def _run_path(states: Json, start: str, given: Json, execution: Execution, ctx: 
 def _ended(around: _Around, execution: Execution, path: Callable[[], Json], told: Json = None) -> Json:
     """What the path returned. The first that fails ends all others, as on AWS, which does not wait for what they do."""
 
-    def end(how: str, follows: int, **of: Json) -> int:
+    def end(how: str, follows: int, inside: _Around | None, **of: Json) -> int:
         details = {f"mapIteration{how}EventDetails": {**told, **of}}
-        return int(_write(execution, f"MapIteration{how}", details, follows, around.outer)["id"])
+        return int(_write(execution, f"MapIteration{how}", details, follows, inside)["id"])
 
     try:
         value = path()
@@ -179,14 +179,15 @@ def _ended(around: _Around, execution: Execution, path: Callable[[], Json], told
                 raise PathEnded from None
             around.failed, around.last = True, _last.get()
         if told:
-            end("Failed", around.last)
+            end("Failed", around.last, around.outer)
             for index in sorted(around.at_work - {told["index"]}):
-                end("Aborted", around.last, index=index)
+                end("Aborted", around.last, around.outer, index=index)
         raise
     last = _last.get()
-    end_of_all = end("Succeeded", last) if told and not around.failed else last
+    end_of_all = end("Succeeded", last, around) if told else last
     with _lock:
-        around.freed, around.last = last, max(around.last, end_of_all)
+        if not around.failed:
+            around.freed, around.last = last, max(around.last, end_of_all)
         around.at_work.discard(told["index"] if told else -1)
     return value
 
@@ -280,12 +281,10 @@ def _around(kind: str, started: Json, at_once: float, run: Any) -> Any:
         begun = _add_event(execution, f"{kind}StateStarted", started)["id"]
         around = _Around(ctx["State"]["Name"], _inside.get(), kind == "Map", at_once, begun, last=begun)
         inside = _inside.set(around)
+        how = "Failed"
         try:
             returned = run(state, given, execution, ctx)
             how = "Succeeded"
-        except _ExecutionError:
-            how = "Failed"
-            raise
         finally:
             _inside.reset(inside)
             _last.set(around.last)
