@@ -33,22 +33,6 @@ def spread(title: str, edges: Sequence[str], counts: Sequence[int]) -> Markup:
     return columns(title, edges, {"plain": counts})
 
 
-def bars(title: str, values: Sequence[tuple[str, int]], look: str) -> Markup:
-    """One bar for each, the longest first, with its number."""
-    longest = max((value for _, value in values), default=1)
-    height = 28 * len(values)
-    parts = []
-    for at, (name, value) in enumerate(values):
-        y = at * 28
-        width = max(3, value / longest * (WIDTH - 260))
-        parts.append(
-            f'<text class="axis name" x="180" y="{y + 18}" text-anchor="end">{escape(name)}</text>'
-            f'<rect class="fill {escape(look)}" x="190" y="{y + 5}" width="{width:.1f}" height="18" rx="2"/>'
-            f'<text class="axis" x="{190 + width + 8:.1f}" y="{y + 18}">{value}</text>'
-        )
-    return _svg(title, parts, height)
-
-
 def scale(most: int) -> int:
     """The next round number above."""
     step = 1
@@ -73,7 +57,7 @@ def _grid(top: int) -> list[str]:
 def _labels(labels: Sequence[str], slot: float) -> list[str]:
     every = max(1, round(64 / slot))
     return [
-        f'<text class="axis{" odd" if at // every % 2 else ""}" x="{LEFT + at * slot + slot / 2:.1f}"'
+        f'<text class="axis{" less" if at // every % 2 == 0 else ""}" x="{LEFT + at * slot + slot / 2:.1f}"'
         f' y="{HEIGHT - 4}" text-anchor="middle">'
         f"{escape(label)}</text>"
         for at, label in enumerate(labels)
@@ -81,6 +65,6 @@ def _labels(labels: Sequence[str], slot: float) -> list[str]:
     ]
 
 
-def _svg(title: str, parts: Sequence[str], height: int = HEIGHT) -> Markup:
-    head = f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{escape(title)}">'
+def _svg(title: str, parts: Sequence[str]) -> Markup:
+    head = f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(title)}">'
     return Markup(f"{head}{''.join(parts)}</svg>")

@@ -2,11 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import DarkroomError
 from darkroom.pipeline.executions import Definitions, Summary
+from darkroom.pipeline.results import Count
 from darkroom.pipeline.target import Target
 
 if TYPE_CHECKING:
@@ -46,6 +48,15 @@ STILL_THERE = (
 REMEMBERED = 2000  # executions, 1 KB each
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many executions there are of each status, as `of` was asked at `at` of the monotonic clock."""
+
+    of: Target
+    at: float
+    counts: dict[str, Count]
+
+
 class ReadOnlyError(DarkroomError):
     """The page was started with --read-only, and this would have changed something."""
 
@@ -78,6 +89,7 @@ class Connection:
     def __init__(self, choose: Callable[[], Target], *, read_only: bool) -> None:
         self.read_only = read_only
         self.told: MutableMapping[str, Summary] = LastUsed(REMEMBERED)  # executions, by ARN
+        self.counted: Counted | None = None
         self.definitions = Definitions()
         self._choose, self._lock = choose, Lock()
         self._target: Target | None = None

@@ -227,6 +227,9 @@ def _chart(chart: Chart, x: float, y: float, marks: Mapping[str, Mark], taken: s
     # those that were taken last, over the others
     for start, end, catch, label in sorted(chart.arrows, key=lambda arrow: arrow[:2] in taken):
         yield _arrow(chart, start, end, catch, label, kind, (start, end) in taken)
+    for start, end, catch, label in chart.arrows:
+        if label and not catch:
+            yield _label(chart, start, end, label)
     for box in chart.boxes.values():
         yield from _drawn(box, marks, taken, kind)
     yield "</g>"
@@ -272,8 +275,7 @@ def _arrow(chart: Chart, start: str, end: str, catch: bool, label: str, kind: st
     said = f"from {start} to {end}" + (f": {label}" if label else "")
     line = _corners(way(chart, start, end))
     head = f"{kind}-{'taken' if taken else 'left'}"
-    drawn = f'<path class="{classes}" d="{line}" marker-end="url(#{head})"><title>{escape(said)}</title></path>'
-    return drawn if catch or not label else drawn + _label(chart, start, end, label)
+    return f'<path class="{classes}" d="{line}" marker-end="url(#{head})"><title>{escape(said)}</title></path>'
 
 
 def way(chart: Chart, start: str, end: str) -> list[tuple[float, float]]:

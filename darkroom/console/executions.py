@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
@@ -12,19 +13,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from darkroom.console.connection import Connection, Counted
 from darkroom.console.diagram import Arrow, Machine, Mark, draw, nested
 from darkroom.console.pages import ENOUGH, NotFound, Pages, link
 from darkroom.errors import TargetError
 from darkroom.pipeline import executions, results
 from darkroom.pipeline.executions import State
+from darkroom.pipeline.results import Count
 from darkroom.pipeline.target import Target
-from darkroom.text import as_json, seconds
+from darkroom.text import as_json, seconds, unpacked
 
 ON_A_PAGE = 50
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+COUNTED_EVERY = 4  # looks at a list
 LOG_LINES = 500
 LOG_PAGES = 10  # of each function's log: AWS looks through it in parts, and a page may be empty
 LOGGED_LATE = timedelta(minutes=5)  # after the end, by a function that nobody waited for any more
+ERRORS = ("ERROR", "CRITICAL")  # levels of a log line
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -56,6 +61,7 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
         "found": found,
         "statuses": STATUSES,
         "asked": {"status": status, "key": key, "older": token},
+        "counts": None if key else counts(pages.connection, target),
         "live": not token,
         "every": target.poll_seconds,
         "latest": results.find(target, key) if key and not token else None,
@@ -63,6 +69,18 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
     if "hx-request" in request.headers:
         return pages.part("executions_table.html", **context)
     return pages.page(request, "executions.html", target=target, **context)
+
+
+def counts(connection: Connection, target: Target) -> dict[str, Count]:
+    """How many of the newest thousand executions have each status, and "all": one request for every few looks."""
+    known = connection.counted
+    if known is None or known.of is not target or monotonic() - known.at > COUNTED_EVERY * target.poll_seconds:
+        found, older = executions.listing(target)
+        by_status = Counter(one["status"] for one in found)
+        numbers = {"all": len(found), **{status: by_status[status] for status in STATUSES}}
+        known = Counted(target, monotonic(), {name: Count(number, older is None) for name, number in numbers.items()})
+        connection.counted = known
+    return known.counts
 
 
 def one(pages: Pages, request: Request, target: Target) -> Response:
@@ -209,12 +227,14 @@ def _chosen(
         "kind": definition["Type"],
         "comment": definition.get("Comment", ""),
         "mark": marks.get(name),
+        "errors": Counter(
+            error for state in states if state.name == name for error in executions.errors(state)
+        ).items(),
         "visits": [
             {
                 "state": state,
                 "input": as_json(state.input, indent=2),
                 "output": None if state.exited is None else as_json(state.output, indent=2),
-                "errors": Counter(executions.errors(state)).items(),
             }
             for state in sorted(states, key=lambda one: not one.failures)  # what failed comes first
             if state.name == name
@@ -236,10 +256,26 @@ def logs(pages: Pages, request: Request, target: Target) -> Response:
         target=target,
         execution=execution,
         arn=arn,
-        lines=sorted(lines, key=lambda line: line["at"])[:LOG_LINES],
+        lines=folded(sorted(lines, key=lambda line: line["at"])[:LOG_LINES]),
         complete=all(complete for _, complete in read) and len(lines) <= LOG_LINES,
         groups={name: _log_console(target, group) for name, group in groups.items()},
     )
+
+
+def folded(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each error of a function once, where it first came, with how many times it did."""
+    kept: list[dict[str, Any]] = []
+    errors: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in lines:
+        same = (line["function"], line["said"])
+        is_error = line["level"] in ERRORS
+        if is_error and same in errors:
+            errors[same] |= {"times": errors[same]["times"] + 1, "last": line["at"]}
+            continue
+        kept.append({**line, "error": is_error, "times": 1, "last": line["at"]})
+        if is_error:
+            errors[same] = kept[-1]
+    return kept
 
 
 def log_groups(target: Target) -> dict[str, str]:
@@ -286,7 +322,11 @@ def _read(text: str) -> dict[str, str]:
         parsed = json.loads(text)
         said = " ".join(str(parsed[name]) for name in ("message", "exception_name") if parsed.get(name))
         last = str(parsed.get("exception", "")).strip().rpartition("\n")[2]
-        return {"level": str(parsed.get("level", "")), "said": last or said, "whole": as_json(parsed, indent=2)}
+        return {
+            "level": str(parsed.get("level", "")),
+            "said": unpacked(last or said),
+            "whole": as_json(parsed, indent=2),
+        }
     except (ValueError, AttributeError):
         return {"level": "", "said": text, "whole": ""}
 

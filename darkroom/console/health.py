@@ -17,6 +17,7 @@ from darkroom.pipeline import executions, letters, results
 from darkroom.pipeline.results import ENDED, Row
 from darkroom.pipeline.target import Target
 
+STUCK_SHOWN = 20
 MOST = 3000  # rows of each status: those of the span that are older are left out, and the page says so
 
 # How far back, and the minutes of one column.
@@ -66,8 +67,8 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
         spread=charts.spread("Pictures by the seconds from the start of the execution to the row", edges, counts),
         spread_table=list(zip(edges, counts, strict=True)),
         codes=codes,
-        rejects=charts.bars("Rejected pictures by code: " + _in_words(codes), codes, "rejected"),
-        stuck=stuck(target),
+        stuck=stuck(target, STUCK_SHOWN),
+        stuck_most=STUCK_SHOWN,
         stuck_minutes=int(STUCK.total_seconds() // 60),
         letters=letters.count(target),
     )

@@ -19,6 +19,7 @@ from darkroom.errors import explained
 from darkroom.pipeline import executions, letters, results
 from darkroom.pipeline.letters import Done, Letter, Unreadable
 from darkroom.pipeline.target import Target
+from darkroom.text import unpacked
 
 SHOWN = 100  # letters at once: ten requests to SQS
 A_SECOND = 10  # executions started, as `darkroom redrive` has it
@@ -28,8 +29,8 @@ EXPLAINED = {
     "FAILED": "A step failed after all its retries.",
     "TIMED_OUT": "The execution took longer than it may.",
     "ABORTED": "Somebody stopped the execution.",
-    "STALLED": "The row was left PROCESSING, and no execution is at it any more.",
-    "UNDELIVERED": "EventBridge could not start an execution: the picture was never worked on.",
+    "STALLED": "The row stayed PROCESSING, but its execution has ended.",
+    "UNDELIVERED": "EventBridge could not start an execution for this picture.",
 }
 
 
@@ -114,14 +115,27 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
         request,
         "letters.html",
         target=target,
-        waiting_letters=waiting,
+        letters=waiting,
         entry=documentation.LETTERS,
-        shown=[shown(letter) for letter in waiting.letters],
+        groups=by_error([shown(letter) for letter in waiting.letters]),
         # where some letters were not seen, theirs would seem to have none
         without_letter=_failed_without(target, waiting.letters)
         if len(waiting.letters) >= waiting.total and not waiting.hidden
         else 0,
     )
+
+
+def by_error(letters: list[dict[str, Any]]) -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    """Each error once, with its letters: what is fixed for one of them is fixed for all."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in letters:
+        letter = one["letter"]
+        if one["readable"]:
+            error = letter.error.get("code", ""), unpacked(letter.error.get("message", ""))
+        else:
+            error = "Unreadable", letter.problem
+        groups.setdefault(error, []).append(one)
+    return list(groups.items())
 
 
 def shown(letter: Letter | Unreadable) -> dict[str, Any]:

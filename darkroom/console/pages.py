@@ -21,10 +21,11 @@ from darkroom.console.signs import sign
 from darkroom.errors import TargetError, explained
 from darkroom.pipeline import letters, results
 from darkroom.pipeline.target import Target
-from darkroom.text import seconds, size
+from darkroom.text import seconds, size, unpacked
 
 HERE = Path(__file__).parent
 ENOUGH = 286  # the status by which htmx stops asking again
+BRIEF = 150  # letters of an error that are shown before it is unfolded
 
 Answer = Callable[[Request, Target], Response]
 Found = TypeVar("Found")
@@ -44,7 +45,9 @@ class Pages:
         )
         self._templates.globals |= {"link": link, "sign": sign}
         self._templates.filters |= {"ago": ago, "when": when, "iso": iso, "said": said, "shell": shell}
-        self._templates.filters |= {"size": size, "seconds": seconds}
+        self._templates.filters |= {"size": size, "seconds": seconds, "unpacked": unpacked}
+        self._templates.filters |= {"in_words": lambda name: name.replace("_", " ").replace(".", " ")}
+        self._templates.filters |= {"brief": brief, "is_long": lambda text: brief(text) != text}
 
     def view(self, answer: Answer) -> Callable[[Request], Response]:
         """An endpoint that hands the target to `answer`, and says in words what went wrong."""
@@ -127,6 +130,15 @@ def said(line: str) -> Markup:
     """A line of the command line as a sentence of the page, with what to run set apart."""
     text = str(escape(line[:1].upper() + line[1:]))
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", text))
+
+
+def brief(text: str) -> str:
+    """The beginning of its first line, in whole words where these are not too long, and dots in place of the rest."""
+    line = text.strip().partition("\n")[0]
+    if len(line) > BRIEF:
+        words = line[:BRIEF].rpartition(" ")[0]
+        line = words if len(words) > BRIEF // 2 else line[:BRIEF]
+    return line if line == text.strip() else f"{line}…"
 
 
 def shell(key: str) -> str:

@@ -22,7 +22,17 @@ COUNTED = 1000  # rows of each status, and then it is only said that there are m
 STUCK = timedelta(minutes=20)  # a picture takes seconds; one whose caption waits for a busy model takes 17 minutes more
 LARGEST_PREVIEW = 4 * 1024 * 1024  # bytes of an original on the wall, where there is no rendition
 SHOWN_BY_BROWSERS = ("jpeg", "png", "gif", "webp", "avif", "bmp")
-SHOWN_ELSEWHERE = ("renditions.", "notes", results.EXPLAINED)  # of the row's facts
+SHOWN_ELSEWHERE = (
+    "key",
+    "status",
+    "error.",
+    "caption.text",
+    "caption.reason",
+    "renditions.",
+    "notes",
+    results.EXPLAINED,
+)  # of the row's facts
+IDENTIFIERS = ("etag", "execution", "placeholder", "sequencer", "version_id")
 EXAMPLE_HOST = "https://images.example.com/"
 
 
@@ -113,6 +123,7 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
     host = request.query_params.get("host", EXAMPLE_HOST)
     browser_shows = row.get("format") in SHOWN_BY_BROWSERS or not renditions
     largest = results.by_width(row)[-1] if renditions else None
+    facts = [(name, value) for name, value in results.facts(row) if not name.startswith(SHOWN_ELSEWHERE)]
     return pages.page(
         request,
         "picture.html",
@@ -125,7 +136,8 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
         browser_shows=browser_shows,
         srcset=srcset(row, host),
         host=host,
-        facts=[(name, value) for name, value in results.facts(row) if not name.startswith(SHOWN_ELSEWHERE)],
+        facts=[one for one in facts if one[0] not in IDENTIFIERS],
+        identifiers=[one for one in facts if one[0] in IDENTIFIERS],
         document=as_json(row, indent=2),
         entry=documentation.of_row(row),
     )

@@ -1,6 +1,9 @@
 """The redrives of the page: what is shown of them, what they ask of AWS, and how they are stopped."""
 
+import re
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -51,7 +54,7 @@ def test_an_execution_is_followed_from_before_it_is_known_until_it_has_ended(tar
 
     states.meta.events.register("before-call.sfn.DescribeExecution", not_yet)
     answer = page.get(path)
-    assert (answer.status_code, "Some are on their way." in answer.text) == (200, True)
+    assert (answer.status_code, "Some are still running." in answer.text) == (200, True)
     states.meta.events.unregister("before-call.sfn.DescribeExecution", not_yet)
     [started] = target.states.list_executions(stateMachineArn=target.output("StateMachineArn"))["executions"]
     target.states.stop_execution(executionArn=started["executionArn"])
@@ -64,11 +67,40 @@ def test_failed_pictures_are_said_to_have_no_letter_only_when_every_letter_was_s
     target: Target, page: TestClient, monkeypatch: pytest.MonkeyPatch
 ):
     row(target, "raw/lost.jpg", "FAILED", error={"code": "c", "message": "m"}, execution="arn:x")
-    assert "no letter seen here" in page.get("/letters").text
+    assert "no letter here" in page.get("/letters").text
     monkeypatch.setattr(letters, "SHOWN", 2)
     for number in range(3):
         put(target, pipelines(f"raw/{number}.jpg"), reason="FAILED")
-    assert "no letter seen here" not in page.get("/letters").text
+    assert "no letter here" not in page.get("/letters").text
+
+
+def test_letters_of_one_error_stand_below_it_and_are_redriven_together(target: Target, page: TestClient):
+    """The error is there once, without the JSON around it, and with how many times it came; another is not among it."""
+    cause = '{"errorMessage": "no room left", "stackTrace": []}'
+    full = [put(target, told(f"raw/{number}.jpg", cause), reason="FAILED") for number in range(3)]
+    put(target, pipelines("raw/other.jpg"), reason="FAILED")
+    html = page.get("/letters").text
+    assert re.findall(r"(\d+) times</span> ([^<]*)<", html) == [("3", "no room left")]
+    [together] = re.findall(r'href="([^"]*)">Redrive these 3…', html)
+    assert sorted(parse_qs(urlsplit(unescape(together)).query)["letter"]) == sorted(full)
+    before = page.get(unescape(together)).text
+    assert ("raw/2.jpg" in before, "raw/other.jpg" in before) == (True, False)
+
+
+def told(key: str, message: str) -> dict[str, Any]:
+    return pipelines(key) | {"error": {"code": "Sandbox.Failed", "message": message}}
+
+
+def test_a_read_only_page_has_nothing_to_press_that_does_nothing(target: Target, open_page: Open):
+    put(target, pipelines("raw/cat.jpg"), reason="FAILED")
+    page = open_page(read_only=True)
+    for path in ("/letters", "/letters/redrive?all=yes", "/upload", "/results"):
+        html = page.get(path).text
+        assert re.findall(r"<(?:button|input)(?![^>]*(?:data-theme-switch|search))[^>]*>(?!Find)[^<]*", html) == [], (
+            path
+        )
+        assert 'href="/upload"' not in html
+    assert 'href="/upload"' in open_page().get("/results").text
 
 
 @pytest.mark.usefixtures("target")

@@ -1,6 +1,7 @@
 """What the functions wrote about an execution: all of it, as far as it is looked for, and nothing of later."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -20,10 +21,10 @@ def logged(target: Target, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(executions, "log_groups", lambda _: {"Resize": GROUP})
     target.logs.create_log_group(logGroupName=GROUP)
 
-    def write(execution: str, *messages: str, after: float = 0, stream: str = "one") -> None:
+    def write(execution: str, *messages: str, after: float = 0, stream: str = "one", level: str = "") -> None:
         ended = target.states.describe_execution(executionArn=execution)["stopDate"] + timedelta(seconds=after)
         target.logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
-        lines = [json.dumps({"message": one, "execution": execution}) for one in messages]
+        lines = [json.dumps({"message": one, "execution": execution, "level": level}) for one in messages]
         events = [{"timestamp": int(ended.timestamp() * 1000), "message": line} for line in lines]
         target.logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
 
@@ -56,6 +57,20 @@ def test_logs_end_soon_after_the_execution(target: Target, page: TestClient, log
     logged(execution, "long after", after=600, stream="two")
     html = page.get("/execution/logs", params={"arn": execution}).text
     assert ("in time" in html, "long after" in html) == (True, False)
+
+
+def test_an_error_is_there_once_with_how_many_times_it_was_logged(target: Target, page: TestClient, logged: Any):
+    """Whatever came between; what is no error stands as often as it came, and no line takes half the screen."""
+    execution = stopped(target)
+    long = "denied " + "x" * 500
+    for number in range(3):
+        logged(execution, "again", after=2 * number, stream=f"info {number}")
+        logged(execution, long, after=2 * number + 1, level="ERROR", stream=f"error {number}")
+    html = page.get("/execution/logs", params={"arn": execution}).text
+    assert html.count('<span class="brief">again</span>') == 3
+    [brief] = re.findall(r'3 times, until [\d:.]+</span> .*?<span class="brief">(denied x*…)</span>', html)
+    assert len(brief) < 160
+    assert html.count(long) == 1
 
 
 def _with_pages_of(limit: int, monkeypatch: pytest.MonkeyPatch, page: TestClient, execution: str) -> str:

@@ -1,12 +1,15 @@
 """The page asks Step Functions for little: all who look in an account share quotas of a few requests a second."""
 
 import json
+import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from darkroom.console import executions as executions_view
 from darkroom.pipeline import executions
 from darkroom.pipeline.executions import Definitions
 from darkroom.pipeline.results import written
@@ -44,8 +47,16 @@ def row(target: Target, key: str, status: str, execution: str) -> None:
     target.results.put_item(Item=item)
 
 
-def test_a_list_of_executions_at_work_is_one_request_a_refresh(target: Target, asked, open_page: Open):
-    """However many: the rows tell whose they are."""
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Stands still until it is set."""
+    now = [0.0]
+    monkeypatch.setattr(executions_view, "monotonic", lambda: now[0])
+    return lambda time: now.__setitem__(0, time)
+
+
+def test_a_list_of_executions_at_work_is_one_request_a_refresh(target: Target, asked, open_page: Open, clock):
+    """However many: the rows tell whose they are. Every few refreshes, one more counts for the tabs."""
     for number in range(20):
         row(target, f"raw/{number}.jpg", "PROCESSING", start(target, f"raw/{number}.jpg"))
     counting, counted = asked
@@ -53,7 +64,13 @@ def test_a_list_of_executions_at_work_is_one_request_a_refresh(target: Target, a
     for _ in range(REFRESHES):
         html = page.get("/executions", headers={"hx-request": "true"}).text
         assert "raw/19.jpg" in html
-    assert counted == {"ListExecutions": REFRESHES}
+    assert counted == {"ListExecutions": REFRESHES + 1}
+    assert re.search(r'Running <span class="count">20<', html)
+    clock(executions_view.COUNTED_EVERY * counting.poll_seconds + 0.1)
+    target.states.stop_execution(executionArn=start(target, "raw/20.jpg"))
+    html = page.get("/executions", headers={"hx-request": "true"}).text
+    assert re.search(r'Aborted <span class="count">1<', html)
+    assert counted["ListExecutions"] == REFRESHES + 3
 
 
 def test_an_execution_without_a_row_of_its_own_is_described_when_it_starts_and_when_it_has_ended(
@@ -70,7 +87,7 @@ def test_an_execution_without_a_row_of_its_own_is_described_when_it_starts_and_w
         html = page.get("/executions").text
     assert "raw/twice.jpg" in html
     assert "ABORTED" in html
-    assert counted == {"ListExecutions": 2 * REFRESHES, "DescribeExecution": 2}
+    assert counted == {"ListExecutions": 2 * REFRESHES + 1, "DescribeExecution": 2}
 
 
 def test_a_verdict_comes_from_the_row_that_the_execution_wrote(target: Target, asked, open_page: Open, monkeypatch):
@@ -85,7 +102,7 @@ def test_a_verdict_comes_from_the_row_that_the_execution_wrote(target: Target, a
     ended = {"status": "SUCCEEDED", "stopDate": datetime.now(UTC)}
     monkeypatch.setattr(executions, "listing", lambda *_, **__: ([{**listing(target)[0][0], **ended}], None))
     assert "REJECTED" in page.get("/executions").text
-    assert counted == {"ListExecutions": 1}
+    assert counted == {"ListExecutions": 2}
 
 
 def test_a_live_execution_is_two_requests_a_refresh_and_its_definition_one(target: Target, asked, open_page: Open):

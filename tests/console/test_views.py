@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.testclient import TestClient
 
-from darkroom.console import health, uploads
+from darkroom.console import health, pages, uploads
 from darkroom.errors import TargetError
 from darkroom.local.pictures import photo
 from darkroom.pipeline import executions, letters
@@ -41,7 +41,7 @@ def run(target: Target, key: str, **more: Any) -> str:
 
 
 def keys(html: str) -> list[str]:
-    return [unescape(key) for key in re.findall(r'<span class="key">([^<]*)</span>', html)]
+    return [unescape(key) for key in re.findall(r'<span class="key"[^>]*>([^<]*)</span>', html)]
 
 
 def plain(html: str) -> str:
@@ -84,7 +84,62 @@ def test_among_the_executions_an_undelete_is_no_redrive(target: Target, page: Te
         run(target, f"raw/by-{by}.jpg", redrives=before)
     html = page.get("/executions").text
     assert html.count("a redrive") == 1
-    assert re.search(r"by-pipeline\.jpg.*a redrive", plain(html), re.DOTALL)
+    assert re.search(r"by-deletion\.jpg.*a redrive.*by-pipeline\.jpg", plain(html), re.DOTALL)
+
+
+def test_the_verdict_stands_beside_the_status_where_it_says_more(target: Target, page: TestClient, monkeypatch):
+    """A picture that was rejected reads SUCCEEDED otherwise."""
+    now = datetime.now(UTC)
+    ended = {"status": "SUCCEEDED", "startDate": now, "stopDate": now}
+    listed = [{"executionArn": run(target, key), "name": "x", **ended} for key in ("raw/bad.jpg", "raw/fine.jpg")]
+    for one, verdict in zip(listed, ("REJECTED", "SUCCEEDED"), strict=True):
+        row(target, f"raw/{verdict}.jpg", verdict, execution=one["executionArn"])
+    monkeypatch.setattr(executions, "listing", lambda *_, **__: (listed, None))
+    badges = re.findall(r"</svg>([A-Z]+)</span>", page.get("/executions").text)
+    assert badges == ["SUCCEEDED", "REJECTED", "SUCCEEDED"]
+
+
+def test_an_error_of_every_item_of_a_map_is_said_once(target: Target, page: TestClient, monkeypatch):
+    """With how often it came; each item is folded, and says how often it was tried."""
+    machine = {"StartAt": "Resize", "States": {"Resize": {"Type": "Pass", "End": True}}}
+    monkeypatch.setattr(Definitions, "of", lambda *_: machine)
+    failures = [{"error": "Sandbox.Failed", "cause": '{"errorMessage": "no room left"}'}] * 3
+    now = datetime.now(UTC)
+    states = [
+        State("Resize", "Task", now, {}, item=name, exited=now, attempts=3, failures=list(failures))
+        for name in ("thumb", "small")
+    ]
+    monkeypatch.setattr(executions, "visits", lambda *_: states)
+    text = plain(page.get("/execution", params={"arn": run(target, "raw/cat.jpg")}).text)
+    assert text.count("no room left") == 1
+    assert "Sandbox.Failed 6 times no room left" in text
+    assert re.findall(r"(thumb|small) 0.00 s, 3 attempts, Sandbox.Failed", text) == ["thumb", "small"]
+
+
+def test_identifiers_are_folded_away(target: Target, page: TestClient):
+    """What a person seldom reads, below what they came for."""
+    arn = run(target, "raw/cat.jpg")
+    row(target, "raw/cat.jpg", execution=arn, etag="0123456789abcdef", width=7, height=5, format="webp")
+    for path in ("/picture?key=raw/cat.jpg", f"/execution?arn={arn}"):
+        shown = re.sub(r"<details.*?</details>|<(?:[^>]*)>", "", page.get(path).text, flags=re.DOTALL)
+        assert arn not in shown
+        assert "0123456789abcdef" not in shown
+        assert ("webp" in shown) == path.startswith("/picture")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("short", "short"),
+        ("one line\nand more", "one line…"),
+        ("word " * 100, "word " * 29 + "word…"),
+        ("x" * 500, "x" * 150 + "…"),
+        ("so: " + "x" * 500, "so: " + "x" * 146 + "…"),
+    ],
+)
+def test_the_beginning_of_a_long_error_is_short(text: str, shown: str):
+    assert pages.brief(text) == shown
+    assert len(shown) <= pages.BRIEF + 1
 
 
 def test_what_is_asked_for_again_keeps_the_keyboard_where_it_is(target: Target, page: TestClient):
@@ -211,11 +266,11 @@ def test_an_upload_gets_its_key_and_is_followed(target: Target, page: TestClient
     stored = target.s3.get_object(Bucket="uploads", Key="raw/a b/c&d.jpg")
     assert stored["ContentType"] == "image/jpeg"
     shown = page.get(answer.headers["location"]).text
-    assert "waiting for its event" in shown  # also without script
+    assert "waiting for its execution" in shown  # also without script
     [way] = [unescape(one) for one in re.findall(r'hx-get="(/upload/way[^"]*)"', shown)]
     asked = parse_qs(urlsplit(way).query)
     assert (asked["key"], asked["version"]) == (["raw/a b/c&d.jpg"], [stored["VersionId"]])
-    assert "waiting for its event" in page.get(way).text
+    assert "waiting for its execution" in page.get(way).text
     execution = run(target, "raw/a b/c&d.jpg")
     row(target, "raw/a b/c&d.jpg", version_id=stored["VersionId"], execution=execution, renditions={})
     ended = page.get(way).text
@@ -376,9 +431,9 @@ def test_health_counts_what_there_is(target: Target, page: TestClient):
     execution = run(target, "raw/fine.jpg")
     row(target, "raw/fine.jpg", execution=execution)
     html = page.get("/health").text
-    assert "Rejected pictures by code: 3 corrupt" in html
+    assert re.search(r'<th scope="row">corrupt</th>.*?<td class="number">3</td>', html)
     assert "of the last hour: 3 REJECTED, 1 SUCCEEDED" in html
-    assert "of 1 picture of the newest 1,000 executions." in html
+    assert ": 1 picture of the newest 1,000 executions." in html
 
 
 @pytest.mark.parametrize(("times", "said"), [([], (None, None)), ([2.0], (2.0, 2.0)), ([1.0, 3.0], (2.0, 2.9))])

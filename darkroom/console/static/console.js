@@ -8,7 +8,7 @@ document.addEventListener("htmx:sendError", () => {
   trouble().innerHTML = "";
   const line = document.createElement("p");
   line.className = "trouble";
-  line.textContent = "This page has lost its server: it was stopped. Run `darkroom console` again.";
+  line.textContent = "This page's server was stopped. Run `darkroom console` again.";
   trouble().append(line);
 });
 document.addEventListener("htmx:afterRequest", (event) => {
@@ -21,6 +21,15 @@ document.addEventListener("htmx:afterSwap", () => {
   const words = part && (part.dataset.said || part.textContent.trim());
   const said = document.getElementById("said");
   if (words && said.textContent !== words) said.textContent = words;
+});
+
+// What was unfolded in such a part stays unfolded.
+let unfolded = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  unfolded = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
 });
 
 // The placeholder lies under the picture until that is there. These two events do not bubble: caught on their way down.
@@ -74,7 +83,10 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   const form = document.querySelector("[data-upload]");
-  if (form) uploading(form);
+  if (form) {
+    form.querySelector("[data-without-script]").hidden = true; // a file is sent as soon as it is chosen
+    uploading(form);
+  }
 });
 document.addEventListener("htmx:afterSwap", (event) => marked(event.detail.elt.parentElement ?? document));
 
@@ -102,7 +114,7 @@ function uploading(form) {
     bar.setAttribute("aria-label", `Upload of ${path}`);
     const said = document.createElement("span");
     said.className = "facts";
-    said.textContent = "waits for its turn";
+    said.textContent = "waiting for its turn";
     box.append(name, bar, said);
     item.append(box);
     ways.append(item);
@@ -127,7 +139,7 @@ function uploading(form) {
     request.upload.addEventListener("progress", (event) => {
       one.bar.value = event.loaded / event.total;
       one.said.textContent = event.loaded < event.total
-        ? `${Math.round(100 * event.loaded / event.total)} %` : "handing it to S3";
+        ? `${Math.round(100 * event.loaded / event.total)} %` : "sending it to S3";
     });
     request.addEventListener("loadend", () => {
       sending -= 1;
@@ -137,7 +149,7 @@ function uploading(form) {
         htmx.process(parsed);
       } else {
         const parsed = new DOMParser().parseFromString(request.responseText, "text/html").body.textContent.trim();
-        failed(one, request.status ? parsed : "The server of this page did not answer.");
+        failed(one, request.status ? parsed : "This page's server did not answer.");
       }
       next();
     });
@@ -149,7 +161,7 @@ function uploading(form) {
     for (let room = atOnce - sending - moving; room > 0 && queue.length; room -= 1) send(queue.shift());
     const ended = ways.querySelectorAll("[data-status]:not([data-moving])").length;
     const total = ways.children.length;
-    news.textContent = total ? `${ended} of ${total} at their end` : "";
+    news.textContent = total ? `${ended} of ${total} finished` : "";
   };
   document.addEventListener("htmx:afterSwap", next);
 
@@ -188,7 +200,7 @@ function uploading(form) {
     const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
     const folder = (item) => item.webkitGetAsEntry()?.isDirectory; // it has a File too, which cannot be read
     for (const item of items.filter(folder)) {
-      failed(waiting(null, item.getAsFile().name), "A folder: `darkroom upload FOLDER` takes all that is in it.");
+      failed(waiting(null, item.getAsFile().name), "This is a folder: use `darkroom upload FOLDER`.");
     }
     take(items.filter((item) => !folder(item)).map((item) => item.getAsFile()));
   });
