@@ -5,6 +5,7 @@
     policy.py      policy
     upload.py      upload
     results.py     results
+    get.py         get, open
     executions.py  executions, inspect
     redrive.py     redrive
     smoke.py       smoke
@@ -13,7 +14,7 @@
 `app.py` has what they share: the options, the examples in their help, and how an error ends one.
 """
 
-from darkroom.cli import local, doctor, policy, upload, results, executions, redrive, smoke, console  # noqa: F401, I001 - as in the help
+from darkroom.cli import local, doctor, policy, upload, results, get, executions, redrive, smoke, console  # noqa: F401, I001 - as in the help
 from darkroom.cli.app import app
 
 __all__ = ["app"]

@@ -32,6 +32,7 @@ Try next:
   darkroom upload PATH...               uploads your own pictures
   darkroom results {key}
   darkroom inspect {key}
+  darkroom get {key} -o pictures    copies its renditions into the folder pictures
   darkroom results --status REJECTED    shows what was rejected, and why
   eval "$(darkroom env)"                lets the AWS command line talk to it:
   aws s3 ls --recursive s3://{RenditionsBucketName}

@@ -18,7 +18,7 @@ class Who(StrEnum):
 @command(
     LOCAL,
     examples={
-        "--aws policy viewer": "for results, executions, inspect, console --read-only and doctor",
+        "--aws policy viewer": "for results, get, executions, inspect, console --read-only and doctor",
         "--aws policy operator": "what upload, redrive and the whole console need in addition",
         "--aws policy smoke": "what `darkroom smoke` needs in addition to both",
     },

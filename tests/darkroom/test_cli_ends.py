@@ -22,6 +22,8 @@ ARGUMENTS = {
     "policy": "policy viewer",
     "upload": "upload --no-wait {file}",
     "results": "results",
+    "get": "get cat.jpg --rendition original -o {file}-copies",
+    "open": "open cat.jpg",
     "executions": "executions",
     "inspect": "inspect cat.jpg",
     "redrive": "redrive cat.jpg",
@@ -33,12 +35,13 @@ ARGUMENTS = {
     "env": "env",
 }
 OF_AWS = [name for name in ARGUMENTS if name not in ("console", "up", "demo", "down", "env")]
-PRINTING = [name for name in OF_AWS if name != "smoke"]  # which takes long
+PRINTING = [name for name in OF_AWS if name not in ("smoke", "open")]  # which takes long, which opens a program
 FORMS = [*PRINTING, "results --csv", "results --json", "results cat.jpg", "executions --json", "inspect cat.jpg --json"]
 
 
 @pytest.fixture
 def picture(target: Target, tmp_path: Path) -> Path:
+    target.s3.put_object(Bucket="uploads", Key="raw/cat.jpg", Body=b"cat")
     execution = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
     row = {"key": "raw/cat.jpg", "status": "SUCCEEDED", "updated_at": "2024-05-01T10:00:00Z", "size": 5}
     target.results.put_item(Item={**row, "execution": execution["executionArn"]})
