@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,30 @@ def test_a_call_more_than_there_are_processes_waits_for_one():
     assert len(lambda_runtime._workers) == 1
     [workers] = lambda_runtime._workers.values()
     assert workers == [one, another]
+
+
+def test_of_many_calls_that_wait_one_looks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    """300 pictures at once are as many calls of Validate: all looking, they would leave no time for anything else."""
+    acquire, looking, looks = lambda_runtime.acquire_worker, set[int](), threading.Semaphore(0)
+
+    def looked(*call: Any) -> Any:
+        looking.add(threading.get_ident())
+        looks.release()
+        return acquire(*call)
+
+    monkeypatch.setattr(lambda_runtime, "acquire_worker", looked)
+    request.getfixturevalue("_two_processes_at_once")
+    held = [acquired()[0], acquired()[0]]
+    looking.clear()
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(lambda: lambda_svc.release_worker(acquired()[0])) for _ in range(20)]
+        for _ in range(2 + 10):
+            assert looks.acquire(timeout=PATIENCE)
+        assert len(looking) == 1
+        for worker in held:
+            lambda_svc.release_worker(worker)
+        for one in waiting:
+            one.result(PATIENCE)
 
 
 @pytest.mark.usefixtures("_two_processes_at_once")

@@ -7,6 +7,7 @@ other, each for a start of its own.
 import os
 import threading
 import time
+from collections import defaultdict
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -23,15 +24,18 @@ def add() -> None:
     """To both modules that call these functions by name. A limit of the function or the account is asked before."""
     acquire, release = lambda_runtime.acquire_worker, lambda_runtime.release_worker
     given_back = threading.Condition()
+    turns: dict[str, threading.Lock] = defaultdict(threading.Lock)  # one call of a function looks; the others sleep
 
     def acquired(name: str, config: Any, code: bytes, qualifier: str = "$LATEST", max_concurrency: Any = None) -> Any:
-        while True:
-            most = AT_ONCE + _long_at_work(lambda_runtime._worker_key(name, config, qualifier))
-            found = acquire(name, config, code, qualifier, max_concurrency or most)
-            if found[0] is not None or max_concurrency:
-                return found
-            with given_back:
-                given_back.wait(0.1)  # the next may become one that no longer counts
+        key = lambda_runtime._worker_key(name, config, qualifier)
+        with turns[key]:
+            while True:
+                most = AT_ONCE + _long_at_work(key)
+                found = acquire(name, config, code, qualifier, max_concurrency or most)
+                if found[0] is not None or max_concurrency:
+                    return found
+                with given_back:
+                    given_back.wait(0.1)  # the next may become one that no longer counts
 
     def released(worker: Any) -> None:
         release(worker)
