@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, stepfunctions
 
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import function_errors, function_memory
+from darkroom.local.ministack import function_children, function_errors, function_memory
 
 REQUEST = "3f1c0c6e-2a1b-4f3d-9f58-000000000001"
 CODE = """
@@ -24,6 +25,11 @@ def leaves(event, context): return event or os._exit(3)
 def ends(event, context): return event or sys.exit(0)
 def is_killed(event, context): return event or os.kill(os.getpid(), signal.SIGKILL)
 def sleeps(event, context): time.sleep(60)
+
+def waits_for_a_child(event, context):
+    child = subprocess.Popen(["sleep", "60"])
+    print(child.pid, file=open(event, "w"), flush=True)
+    child.wait()
 
 def takes_too_much(event, context):
     held = b"x" * (200 << 20)
@@ -39,12 +45,13 @@ Called = Callable[..., dict[str, Any]]
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[Called]:
     """Calls a function of CODE, with 60 s and 128 MB."""
-    for name in ("_PYTHON_WORKER_SCRIPT", "subprocess"):
+    for name in ("_PYTHON_WORKER_SCRIPT", "subprocess", "_signal"):
         monkeypatch.setattr(lambda_runtime, name, getattr(lambda_runtime, name))
     monkeypatch.setattr(lambda_runtime.Worker, "invoke", lambda_runtime.Worker.invoke)
     monkeypatch.setattr(lambda_svc, "_execute_function_warm", lambda_svc._execute_function_warm)
     monkeypatch.setattr(stepfunctions, "_call_lambda", stepfunctions._call_lambda)
     monkeypatch.setattr(lambda_runtime, "_workers", {})
+    function_children.add()
     function_errors.add()
     function_memory.add()
 
@@ -101,6 +108,14 @@ def test_a_process_that_ends_says_how(called: Called, handler: str, how: str):
 def test_a_function_out_of_time_says_so(called: Called):
     said = ("Sandbox.Timedout", f"RequestId: {REQUEST} Error: Task timed out after 1.00 seconds")
     assert failed(called("sleeps", timeout=1)) == said
+
+
+def test_what_a_function_has_started_ends_with_it(called: Called, tmp_path: Path):
+    """Nothing of it is left but a process that nobody has asked how it ended."""
+    note = tmp_path / "child"
+    failed(called("waits_for_a_child", str(note), timeout=2))
+    child = Path(f"/proc/{note.read_text().strip()}/stat")
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
 def test_what_takes_too_much_memory_is_killed(called: Called):

@@ -19,6 +19,7 @@ def add_to_ministack() -> None:
         return
     from darkroom.local.ministack import (
         captions,
+        function_children,
         function_errors,
         function_memory,
         history,
@@ -42,6 +43,7 @@ def add_to_ministack() -> None:
     workflow_log.add()
     workflow_roles.add()
     rule_targets.add()
+    function_children.add()
     function_errors.add()
     function_memory.add()
     layers.add()

@@ -7,15 +7,15 @@ intervals. Who takes and gives back more in between is not noticed.
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 from ministack.core import lambda_runtime
 
+from darkroom.local.ministack.function_children import read, with_children
+
 EVERY = 0.02  # seconds; 50 MB are written in that time
 MB = 1024**2
-PROCESSES = "/proc"  # which only Linux has: elsewhere no function is killed
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -43,7 +43,7 @@ def _watch(worker: Any, done: threading.Event) -> None:
 def _kill_the_largest(process: Any, limit: int) -> None:
     """Of the processes of a function, if together they take more: the kernel chooses like that."""
     with suppress(OSError):  # one of them has ended meanwhile
-        taken = {one: _resident(one) for one in _with_children(process.pid)}
+        taken = {one: _resident(one) for one in with_children(process.pid)}
         if sum(taken.values()) > limit:  # perhaps by what they share
             taken = {one: taken[one] if one == process.pid else _own(one) for one in taken}
         if sum(taken.values()) > limit:
@@ -52,27 +52,12 @@ def _kill_the_largest(process: Any, limit: int) -> None:
             os.kill(largest, signal.SIGKILL)
 
 
-def _with_children(pid: int) -> Iterator[int]:
-    yield pid
-    for thread in os.scandir(f"{PROCESSES}/{pid}/task"):
-        for child in _read(pid, f"task/{thread.name}/children").split():
-            yield from _with_children(int(child))
-
-
 def _resident(pid: int) -> int:
     """Bytes in memory, shared ones included: https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html."""
-    return int(_read(pid, "statm").split()[1]) * PAGE
+    return int(read(pid, "statm").split()[1]) * PAGE
 
 
 def _own(pid: int) -> int:
     """Bytes that it shares with no other process. Slower: https://man7.org/linux/man-pages/man5/proc_pid_smaps.5.html."""
-    lines = (line.split() for line in _read(pid, "smaps_rollup").splitlines()[1:])
+    lines = (line.split() for line in read(pid, "smaps_rollup").splitlines()[1:])
     return sum(int(size) for name, size, *_ in lines if name.startswith("Private_")) * 1024
-
-
-def _read(pid: int, what: str) -> str:
-    file = os.open(f"{PROCESSES}/{pid}/{what}", os.O_RDONLY)  # a Path takes four times as long
-    try:
-        return os.read(file, 4096).decode()
-    finally:
-        os.close(file)
