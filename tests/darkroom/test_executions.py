@@ -98,7 +98,7 @@ def test_the_tree_has_each_state_in_the_parallel_map_and_iteration_that_ran_it(n
 
 def test_each_rendition_is_in_the_tree_by_its_name_with_its_attempts_and_their_error(local: list[State]):
     """In the order of the plan; what began first and ended last does not change it."""
-    why = "Runtime.HandlerError: broken on purpose for raw/broken.jpg small"
+    why = "RuntimeError: broken on purpose for raw/broken.jpg small"
     inside = [line for line in drawn(local) if "Renditions" in line or "Resize" in line]
     assert [re.sub(r"[\d.]+ s", "1 s", line) for line in inside] == [
         "├── Renditions  1 s",
