@@ -32,7 +32,8 @@ Try next:
   darkroom upload PATH...               uploads your own pictures
   darkroom results {key}
   darkroom inspect {key}
-  darkroom get {key} -o pictures    copies its renditions into the folder pictures
+  darkroom open {key}
+  darkroom get {key}
   darkroom results --status REJECTED    shows what was rejected, and why
   eval "$(darkroom env)"                lets the AWS command line talk to it:
   aws s3 ls --recursive s3://{RenditionsBucketName}
@@ -66,7 +67,8 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
     say(COLD)
     if cloud.bedrock is None:
         say(CANNED)
-    say(NEXT.format(**target.outputs, key=shlex.quote(ended[0].upload.key)))
+    made = next((end for end in ended if end.status == "SUCCEEDED"), ended[0])  # one that has files to get
+    say(NEXT.format(**target.outputs, key=shlex.quote(made.upload.key)))
 
 
 def _deliver_again(target: Target, ended: uploads.Ended) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_so_is_one_that_does_not_take_the_help(
     code, said = run(output(), *command, "--help")
     assert code == 1
     assert [line.startswith("darkroom: ") for line in said.splitlines()] == [True] * (output is full)
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [(">/dev/full", 1, "darkroom: cannot read or write: No space left on device\n"), (">&-", 0, ""), ("| true", 1, "")],
+)
+def test_the_end_of_the_process_adds_nothing(output: str, code: int, said: str):
+    """Python would try once more to write what is left, and say what went wrong with it."""
+    command = str(Path(sys.executable).with_name("darkroom"))
+    shell = f'set -o pipefail; "$0" --help {output}'
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ran = subprocess.run(["bash", "-c", shell, command], env=environment, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (code, said)
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)
