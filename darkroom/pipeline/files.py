@@ -22,8 +22,8 @@ INSIDE = {b"WEBP": 8, b"ftypavif": 4, b"ftypavis": 4, b"ftyphei": 4, b"ftypmif1"
 
 HIDDEN = "the name begins with a dot"
 LINK = "a link leads out of the folder, or nowhere"
-NO_FILE = "neither a file nor a folder"
-NO_PICTURE = "not a picture by its name or its first bytes (--all takes these too)"
+NO_FILE = "it is neither a file nor a folder"
+NO_PICTURE = "it is not a picture by its name or its first bytes (--all takes these too)"
 
 
 @dataclass
