@@ -1,4 +1,4 @@
-"""The stack that the page shows: found when first asked for, and again after the cloud was away."""
+"""The stack that the page shows: found at the first request, and again after the cloud was away."""
 
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
@@ -34,7 +34,7 @@ READS = frozenset(
 # Where the AWS client renews its own credentials, by a role or a sign-in: nothing of the stack is there.
 SIGN_IN = frozenset({"sts", "sso", "sso-oidc", "signin"})
 
-# Of an error that says nothing about which cloud it is: that is asked too often, or for what it does not give.
+# Parts of the codes of errors by which a cloud says that it is there: it was asked too often, or for what it refuses.
 STILL_THERE = (
     "Throttl",
     "TooManyRequests",
@@ -106,8 +106,8 @@ class Connection:
             return self._target
 
     def lose(self) -> None:
-        """After an error: the next request looks for the cloud again, which may be another one by then. An execution
-        that has ended is what it was there too."""
+        """After an error: the next request looks for the cloud again, which may be another one by then. What is known
+        of executions that have ended stays true."""
         with self._lock:
             self._target = None
 

@@ -31,7 +31,7 @@ NOTE_WIDTH = 32  # a few letters after the name
 
 @dataclass(frozen=True)
 class Mark:
-    """What became of a state. `look` is a class of console.css, `words` are for who cannot see it."""
+    """What became of a state. `look` is a class of console.css, `words` say the same for a screen reader."""
 
     look: str
     words: str

@@ -1,4 +1,4 @@
-"""The executions, and of one its drawn workflow, its states and what was logged about it."""
+"""The list of executions, and the page of one: its drawn workflow, its states and its logs."""
 
 import json
 from collections import Counter
@@ -56,7 +56,7 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
             told=pages.connection.told,
         )
     except target.states.exceptions.InvalidToken:
-        raise NotFound("this page of executions is not known any more: begin at the newest") from None
+        raise NotFound("this page of executions is no longer known: start with the newest") from None
     context: dict[str, Any] = {
         "found": found,
         "statuses": STATUSES,

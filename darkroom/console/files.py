@@ -13,7 +13,7 @@ from darkroom.pipeline.target import Target
 CHUNK = 256 * 1024  # bytes
 AVIF = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
 
-# Whatever it is, it runs nothing: not even if it is opened by itself.
+# A file runs no program, even if it is opened by itself.
 ALONE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
 
@@ -22,7 +22,7 @@ def routes(pages: Pages) -> list[Route]:
 
 
 def original(request: Request, target: Target) -> Response:
-    """An upload as it was sent, of a version or the newest."""
+    """An upload as it was sent: the version that is asked for, or the newest."""
     version = request.query_params.get("version", "")
     which = {"VersionId": version} if version not in ("", "null") else {}
     cache = {"cache-control": "private, max-age=3600, immutable"} if which else {}
@@ -36,7 +36,7 @@ def rendition(request: Request, target: Target) -> Response:
 
 def _file(target: Target, bucket: str, key: str, which: dict[str, str], headers: dict[str, str]) -> Response:
     if not key:
-        raise NotFound("which picture?")
+        raise NotFound("this address names no picture")
     try:
         found = target.s3.get_object(Bucket=target.output(bucket), Key=key, **which)  # type: ignore[arg-type]
     except target.s3.exceptions.ClientError as error:
@@ -52,7 +52,7 @@ def _file(target: Target, bucket: str, key: str, which: dict[str, str], headers:
     body = found["Body"]
     head = body.read(32)
     kind = content_type(head)
-    if kind is None:  # not a picture that a browser shows: it may be a page or a drawing with a program in it
+    if kind is None:  # browsers cannot show it, and it may be a page or a drawing with a program in it
         kind, headers = "application/octet-stream", {**headers, "content-disposition": "attachment"}
     headers = {**headers, **ALONE, "content-length": str(found["ContentLength"])}
     return StreamingResponse(_chunks(head, body), media_type=kind, headers=headers)

@@ -6,16 +6,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Who comes from the address with the secret comes from somewhere else, so that the browser keeps a strict cookie back.
-# From this page, which says nothing, it goes on from our own.
+# A browser that opens the address with the secret comes from another site, and so does not send a strict cookie yet.
+# This page, which shows nothing, sends it on from our own site.
 ENTRANCE = "/entrance"
 GO_ON = (
     '<!doctype html><html lang="en"><title>Darkroom</title><meta http-equiv="refresh" content="0; url=/results">'
     '<a href="/results">Darkroom</a>'
 )
 
-# Nothing from another host, no script or style inside a page. Pictures are shown, and whatever else a bucket holds runs
-# nowhere: files.py says so for each once more.
+# A page loads nothing from another host, and has no script or style inside it. What a bucket holds runs nowhere:
+# files.py adds that to each file.
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"

@@ -1,4 +1,4 @@
-"""How the pipeline does: how many pictures, how fast, what was rejected, and what needs a person."""
+"""How the pipeline is doing: how many pictures, how fast, what was rejected, and what needs a person."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The dead letters: what each is about, and the redrive of one, some or all, said before and shown as it happens."""
+"""The dead letters: what each is about, and the redrive of one, some or all: what it will do, and what it does."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -36,7 +36,7 @@ EXPLAINED = {
 
 @dataclass
 class Redrive:
-    """One that was asked for: it goes on while the page is away. What it has not come to stays in the queue."""
+    """One that was asked for. It goes on when the page is closed. Letters that it has not reached stay in the queue."""
 
     number: int
     asked: int

@@ -1,4 +1,4 @@
-"""What is common to all views: how a page is made, and how an error is said."""
+"""What all views share: how a page is made, and how it says an error."""
 
 import re
 import shlex
@@ -127,7 +127,7 @@ def link(path: str, **parameters: object) -> str:
 
 
 def said(line: str) -> Markup:
-    """A line of the command line as a sentence of the page, with what to run set apart."""
+    """A line of the command line as a sentence of the page. Commands in it are set as code."""
     text = str(escape(line[:1].upper() + line[1:]))
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", text))
 
@@ -142,7 +142,7 @@ def brief(text: str) -> str:
 
 
 def shell(key: str) -> str:
-    """As one word of a command that is copied into a shell; nothing where that would show what it is not."""
+    """As one word of a command to copy into a shell. Empty for a key that would not show as what it is."""
     return shlex.quote(key) if key.isprintable() else ""
 
 

@@ -1,4 +1,4 @@
-"""The wall of pictures, and all that is known of one."""
+"""The wall of pictures, and the page of one picture."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -73,14 +73,14 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
         asked={"status": status, "prefix": prefix, "key": text},
         first="older" not in asked,
         complete=complete,
-        # where only some are shown, what is news is what happens from now on
+        # where only some are shown, only what happens from now on is news
         seen=found[0]["updated_at"] if found and not (status or prefix or text) else results.written(datetime.now(UTC)),
         folder=target.upload_prefix,
     )
 
 
 def news(pages: Pages, request: Request, target: Target) -> Response:
-    """Whether anything happened since the wall was hung."""
+    """Whether anything has changed since the wall was shown."""
     seen = request.query_params.get("seen", "")
     changed = any(row["updated_at"] > seen for row in islice(results.rows(target, since=seen, at_once=2), 2))
     here = {name: request.query_params.get(name) for name in ("status", "prefix", "key")}
@@ -88,7 +88,7 @@ def news(pages: Pages, request: Request, target: Target) -> Response:
 
 
 def stuck(target: Target, most: int = 20) -> list[Row]:
-    """Rows that are PROCESSING for longer than any picture should that is not throttled, the oldest last."""
+    """Rows that have been PROCESSING for longer than a picture takes that is not throttled, the oldest last."""
     long_ago = results.written(datetime.now(UTC) - STUCK)
     return list(islice(results.rows(target, "PROCESSING", until=long_ago, at_once=most), most))
 
@@ -118,7 +118,7 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
     key = request.query_params.get("key", "")
     row = results.find(target, key) if key else None
     if row is None:
-        raise NotFound(f"no row of that key in {target.name}: nothing of it was uploaded, or it is on its way")
+        raise NotFound(f"no row in {target.name} has that key: it was not uploaded, or its execution has not begun")
     renditions = row.get("renditions") or {}
     host = request.query_params.get("host", EXAMPLE_HOST)
     browser_shows = row.get("format") in SHOWN_BY_BROWSERS or not renditions

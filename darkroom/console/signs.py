@@ -1,4 +1,4 @@
-"""Small signs that say with a shape what colour says too: nobody has to tell red from green."""
+"""Small signs: each status has a shape as well as a colour, for those who cannot tell red from green."""
 
 from markupsafe import Markup
 

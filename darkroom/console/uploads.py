@@ -1,4 +1,4 @@
-"""Pictures in, and each followed live from its claim to its row."""
+"""Uploads, each followed live from its claim to its row."""
 
 import asyncio
 import time
@@ -22,19 +22,19 @@ from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Upload
 from darkroom.text import size
 
-FORM_BYTES = 64 * 1024  # of a request that are not the file
+FORM_BYTES = 64 * 1024  # of a request, beside the file
 PATIENCE = 600  # seconds to follow one picture
 
-# Of a form that the browser sends by itself; the page's script sends each file in a form of its own. A form waits on
-# the disk until S3 has it, and as many forms as uploads are taken at once.
+# Limits of a form that the browser sends without our script; the script sends each file in its own form. A form is on
+# the disk until S3 has it, and there are as many forms at once as uploads.
 FILES = 20
 LONGEST_REQUEST = 256 * 1024 * 1024  # bytes, or as many as one file may have
 
-# Why a file was refused. It is said by these names in the address, which anybody may have written.
+# Why a file was refused. The address has only these names, because anybody may have written it.
 REFUSED = {
     "nothing": "Nothing was chosen.",
     "too_large": "A file was not taken: it has more than {limit}, which is the limit of this stack.",
-    "unnamed": "A file was not taken: S3 takes no key like its name.",
+    "unnamed": "A file was not taken: its name cannot be a key in S3.",
 }
 
 
