@@ -6,7 +6,8 @@
     upload.py      upload
     results.py     results
     get.py         get, open
-    executions.py  executions, inspect
+    executions.py  executions
+    inspect.py     inspect: one picture's execution and its states
     redrive.py     redrive
     smoke.py       smoke
     console.py     console
@@ -14,7 +15,7 @@
 `app.py` has what they share: the options, the examples in their help, and how an error ends one.
 """
 
-from darkroom.cli import local, doctor, policy, upload, results, get, executions, redrive, smoke, console  # noqa: F401, I001 - as in the help
+from darkroom.cli import local, doctor, policy, upload, results, get, executions, inspect, redrive, smoke, console  # noqa: F401, I001 - as in the help
 from darkroom.cli.app import app
 
 __all__ = ["app"]

@@ -1,4 +1,4 @@
-"""A picture's way through the workflow: executions, inspect."""
+"""The executions of the state machine: executions."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli.app import WORKFLOW, Json, command, keys
+from darkroom.cli.app import WORKFLOW, Json, command
 from darkroom.cli.follow import Follow, follow
 from darkroom.cli.terminal import Column, show_json, show_table
 from darkroom.text import seconds
@@ -68,36 +68,6 @@ def executions(
         show_json(found)
     else:
         show_table(COLUMNS, map(line, found))
-
-
-@command(
-    WORKFLOW,
-    examples={
-        "inspect photo.jpg": "its row, and the tree of its states",
-        "inspect --input photo.jpg": "with the input of each state",
-        "inspect --json photo.jpg": "everything, also the output of each state",
-    },
-)
-def inspect(
-    ctx: typer.Context,
-    key: Annotated[
-        str, typer.Argument(metavar="KEY", autocompletion=keys, help="A picture, with or without the upload prefix.")
-    ],
-    inputs: Annotated[bool, typer.Option("--input", help="Also show the input of each state.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Show what happened to a picture: a tree of its states with durations, retries and errors, and what its row says.
-
-    Errors are short, and each is there once. --json has all of them, and the whole row.
-    """
-    from darkroom.cli.tree import show
-    from darkroom.pipeline import executions
-
-    found = executions.inspect(ctx.obj.target(), key)
-    if as_json:
-        show_json(found)
-    else:
-        show(found, inputs=inputs)
 
 
 def line(execution: dict[str, Any]) -> Sequence[object]:

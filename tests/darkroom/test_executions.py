@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from darkroom.cli.executions import line
-from darkroom.cli.tree import in_words, tree
+from darkroom.cli.inspect import in_words, tree
 from darkroom.pipeline import executions
 from darkroom.pipeline.executions import State, documents, read_history
 from darkroom.pipeline.results import written

@@ -1,23 +1,53 @@
-"""What `darkroom inspect` shows: a picture's row, and the states of its execution as a tree."""
+"""How a picture was processed: inspect, with the states of its execution as a tree."""
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from darkroom.cli.app import WORKFLOW, Json, command, keys
 from darkroom.cli.executions import COLUMNS, line
-from darkroom.cli.terminal import FACTS, draw, say, show_table
-from darkroom.pipeline.executions import is_undelete
-from darkroom.pipeline.results import main_facts
+from darkroom.cli.terminal import FACTS, draw, say, show_json, show_table
 from darkroom.text import counted, plain, seconds, short, unpacked
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
 
+@command(
+    WORKFLOW,
+    examples={
+        "inspect photo.jpg": "its row, and the tree of its states",
+        "inspect --input photo.jpg": "with the input of each state",
+        "inspect --json photo.jpg": "everything, also the output of each state",
+    },
+)
+def inspect(
+    ctx: typer.Context,
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", autocompletion=keys, help="A picture, with or without the upload prefix.")
+    ],
+    inputs: Annotated[bool, typer.Option("--input", help="Also show the input of each state.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what happened to a picture: a tree of its states with durations, retries and errors, and what its row says.
+
+    Errors are short, and each is there once. --json has all of them, and the whole row.
+    """
+    from darkroom.pipeline import executions
+
+    found = executions.inspect(ctx.obj.target(), key)
+    if as_json:
+        show_json(found)
+    else:
+        show(found, inputs=inputs)
+
+
 def show(found: dict[str, Any], *, inputs: bool = False) -> None:
     """What `inspect` returned, for a person: the execution, its states as a tree, and what the row says in the end."""
+    from darkroom.pipeline.results import main_facts
+
     if found["execution"] is not None:
         _show_execution(found, inputs=inputs)
     show_table(FACTS, main_facts(found["row"]))
@@ -25,6 +55,8 @@ def show(found: dict[str, Any], *, inputs: bool = False) -> None:
 
 
 def _show_execution(found: dict[str, Any], *, inputs: bool) -> None:
+    from darkroom.pipeline.executions import is_undelete
+
     show_table(COLUMNS, [line(found["execution"])])
     typer.echo()
     if redrives := found["execution"]["redrives"]:
