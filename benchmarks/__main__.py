@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import cold_start, cost, memory, speed, validating
+from benchmarks import cold_start, cost, local, memory, speed, validating
 from benchmarks.photos import photos
 from benchmarks.report import Figure, show_figures
 
 
 def main(
     folder: Annotated[Path | None, typer.Argument(help="a folder of JPEGs; without one, pictures are drawn")] = None,
+    against: Annotated[str | None, typer.Option(help="the commit that the local cloud is compared with")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="of the local cloud")] = local.ROUNDS,
+    uploads: Annotated[str, typer.Option(help="how many, one number after the other")] = "10,160",
     only: Annotated[str, typer.Option(help="parts, separated by commas")] = "webp,jpeg,avif,validate,cold,memory,cost",
 ) -> None:
     """Progress on stderr, tables on stdout. Nothing is asserted: a bar that is missed is printed as missed."""
@@ -24,6 +27,7 @@ def main(
         "cold": cold_start.measure,
         "memory": memory.measure,
         "cost": partial(cost.measure, pictures),
+        "local": partial(local.measure, against, rounds, [int(count) for count in uploads.split(",")]),
     }
     wanted = only.split(",")
     if unknown := set(wanted) - set(parts):
