@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -339,8 +340,16 @@ def _serve(home: Path, listening: int) -> None:
     config.keep_alive_timeout = 75  # as MiniStack has it
     config.workers = 0  # in this very process, so that its pid is the cloud's
     run(config)  # until SIGTERM; it writes what is not written yet on its way out
-    kept.end(home / "data")
+    kept.end(home / "data", interrupted=_executions_at_work())
     shutil.rmtree(home / "tmp", ignore_errors=True)
+    # All that it has started too: else executions go on, and Python waits for them, though nothing is written any more.
+    os.killpg(0, signal.SIGKILL)
+
+
+def _executions_at_work() -> bool:
+    from ministack.services import stepfunctions
+
+    return any(one["status"] == "RUNNING" for one in stepfunctions._executions.all_values())
 
 
 def _be_the_cloud(home: Path, starting: int) -> None:

@@ -23,17 +23,19 @@ def begin(data: Path) -> None:
     (data / "complete").unlink(missing_ok=True)
 
 
-def end(data: Path) -> None:
+def end(data: Path, *, interrupted: bool) -> None:
+    if interrupted:
+        (data / "interrupted").touch()
     (data / "complete").touch()
 
 
-def was_killed(data: Path) -> bool:
+def was_interrupted(data: Path) -> bool:
     """And what was on its way then still waits."""
-    return (data / "killed").exists()
+    return (data / "interrupted").exists()
 
 
-def forget_the_kill(data: Path) -> None:
-    (data / "killed").unlink(missing_ok=True)
+def all_taken_up(data: Path) -> None:
+    (data / "interrupted").unlink(missing_ok=True)
 
 
 def mend(data: Path, say: Callable[[str], object]) -> None:
@@ -46,7 +48,7 @@ def mend(data: Path, say: Callable[[str], object]) -> None:
         say(f"The local cloud was killed, and what it had written down cannot be read. It begins empty; {aside} has it")
         return
     say("The local cloud was killed. It goes on with what it had written down")
-    (data / "killed").touch()
+    (data / "interrupted").touch()
     for half in _half_written(data / "s3"):
         if not _take_back(data / "s3", half):
             place = aside / half.relative_to(data)

@@ -1,4 +1,4 @@
-"""Take up again what was on its way when the local cloud was killed: executions, and events that nobody had heard yet.
+"""Take up again what was on its way when the local cloud ended: executions, and events nobody had heard yet.
 
 An object is in S3 when its upload is confirmed; its event, its execution and the last half second of its row are not.
 So the rows are compared with the objects, and an event is sent for each that does not fit.
@@ -23,9 +23,9 @@ NAMED = 10  # of them, the names of the first are said
 
 
 def take_up_again(cloud: Cloud, say: Callable[[str], object]) -> None:
-    """If it was killed. All of it may be done twice: whoever comes second ends as a Duplicate."""
+    """If there is something. All of it may be done twice: whoever comes second ends as a Duplicate."""
     data = cloud.home / "data"
-    if not kept.was_killed(data):
+    if not kept.was_interrupted(data):
         return
     target = local(cloud)
     try:
@@ -34,8 +34,8 @@ def take_up_again(cloud: Cloud, say: Callable[[str], object]) -> None:
         keys = []
     if keys:
         more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-        say(f"Taken up again, because the kill interrupted them: {', '.join(keys[:NAMED])}{more}")
-    kept.forget_the_kill(data)
+        say(f"Taken up again, because the end of the local cloud interrupted them: {', '.join(keys[:NAMED])}{more}")
+    kept.all_taken_up(data)
 
 
 def _executions(target: Target, since: datetime) -> Iterator[str]:

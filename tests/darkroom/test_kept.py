@@ -45,10 +45,10 @@ def stored(data: Path, body: bytes, facts: dict[str, str] | None, *, confirmed: 
 
 def test_after_an_orderly_end_nothing_is_said_or_touched(data: Path):
     half = stored(data, b"half", None, confirmed=False)
-    kept.end(data)
+    kept.end(data, interrupted=False)
     assert mend(data) == []
     assert half.exists()
-    assert not kept.was_killed(data)
+    assert not kept.was_interrupted(data)
 
 
 def test_a_home_in_which_nothing_happened_yet_was_not_killed(tmp_path: Path):
@@ -60,7 +60,7 @@ def test_a_confirmed_object_stays_as_it_is(data: Path):
     path = stored(data, b"whole", {"version_id": "one"}, confirmed=True)
     assert mend(data) == ["The local cloud was killed. It goes on with what it had written down"]
     assert path.read_bytes() == b"whole"
-    assert kept.was_killed(data)
+    assert kept.was_interrupted(data)
 
 
 def test_an_object_that_was_being_overwritten_is_the_confirmed_one_again(data: Path):

@@ -6,9 +6,11 @@
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import boto3
@@ -34,6 +36,10 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """With one size, and without captions: of a picture, its row is looked at."""
     sizes = {"renditions": '{"thumb": {"width": 16, "height": 16}}', "captions.enabled": "false"}
     with own_cloud(tmp_path_factory.mktemp("killed"), sizes) as deployed:
+        file = deployed.cloud.home / "data" / "state" / "memory.sqlite"
+        asked = "SELECT 1 FROM records WHERE service = 'cloudformation' AND instr(value, 'ResultsTableName')"
+        with closing(sqlite3.connect(file)) as journal:
+            eventually(lambda: journal.execute(asked).fetchone(), "that the stack is written down")
         yield deployed
 
 
@@ -97,7 +103,7 @@ def test_what_s3_confirmed_has_its_row_however_often_the_cloud_is_killed(own: De
     statuses = [row["status"] for row in rows.values()]
     assert (statuses.count("SUCCEEDED"), statuses.count("REJECTED")) == (PICTURES // 5, PICTURES - PICTURES // 5)
     assert said.count("The local cloud was killed. It goes on with what it had written down") == KILLS
-    assert not kept.was_killed(home / "data")
+    assert not kept.was_interrupted(home / "data")
 
 
 def test_a_deletion_that_nobody_had_heard_of_is_taken_up_again(own: Deployed):
@@ -107,6 +113,18 @@ def test_a_deletion_that_nobody_had_heard_of_is_taken_up_again(own: Deployed):
     before.delete("raw/gone.jpg")
     after = killed_and_started(own.cloud.home, said)
     eventually(lambda: after.in_status("raw/gone.jpg", "DELETED"), "its row")
+
+
+def test_what_is_on_its_way_is_not_waited_for_when_the_cloud_is_stopped_and_taken_up_again(own: Deployed):
+    before = Deployed(local_cloud.running(own.cloud.home))
+    keys = {f"raw/stopped/{number}.png" for number in range(5)}
+    for key in keys:
+        before.upload(key, PNG)
+    local_cloud.stop(own.cloud.home)
+    cloud = local_cloud.start(own.cloud.home, env=os.environ | {"SFN_WAIT_SCALE": "0"})
+    take_up_again(cloud, str)
+    after = Deployed(cloud)
+    eventually(lambda: all(after.in_status(key, "SUCCEEDED") for key in keys), "their rows")
 
 
 def killed_and_started(home: Path, said: list[str]) -> Deployed:

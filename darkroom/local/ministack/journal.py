@@ -86,17 +86,18 @@ class Journal:
 
     def _write_until_ended(self) -> None:
         """Now and then all; in between what the pictures change."""
-        next_of_all, began, pause = 0.0, 0.0, EVERY
+        next_of_all, began, pause, deploying = 0.0, 0.0, EVERY, False
         while not self._ended.wait(pause):
             if time.monotonic() > self.last_request + QUIET and time.monotonic() < began + QUIET:
                 continue
-            began = time.monotonic()
-            of_all = began >= next_of_all
+            began, spent = time.monotonic(), time.thread_time()
+            deployed, deploying = deploying, parts.stack_at_work()
+            of_all = began >= next_of_all or (deployed and not deploying)
             try:
                 self._write(parts.services() if of_all else parts.GROWING)
             except Exception:  # the next one tries again
                 _log.exception("Not written down")
-            took = time.monotonic() - began
+            took = time.thread_time() - spent  # and not what others took meanwhile
             if of_all:
                 next_of_all = began + SHARE * took
             else:
