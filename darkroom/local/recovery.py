@@ -67,25 +67,26 @@ def _events(target: Target, since: datetime) -> Iterator[str]:
                 continue
             key, row = found["Key"], rows.get(found["Key"])
             there.add(key)
-            if _folder(found) or key in running or found["LastModified"] > later or _speaks_of(row, found):
+            at_it = (key, str(found.get("ETag", "")).strip('"')) in running
+            if _folder(found) or at_it or found["LastModified"] > later or _speaks_of(row, found):
                 continue
             _send(target, key, found if "ETag" in found else None)
             yield key
     for key, row in rows.items():
-        if row["status"] != "DELETED" and key not in there | running:
+        if row["status"] != "DELETED" and key not in there and (key, "") not in running:
             _send(target, key, None)
             yield key
 
 
-def _at_work(target: Target) -> Iterator[str]:
-    """The keys of the pictures that an execution is at."""
+def _at_work(target: Target) -> Iterator[tuple[str, str]]:
+    """The keys and ETags of the uploads that an execution is at; of a deletion an empty one."""
     for name in ("StateMachineArn", "DeletionStateMachineArn"):
         pages = target.states.get_paginator("list_executions")
         for page in pages.paginate(stateMachineArn=target.output(name), statusFilter="RUNNING"):
             for one in page["executions"]:
                 given = target.states.describe_execution(executionArn=one["executionArn"])["input"]
                 if key := picture_key(given):
-                    yield key
+                    yield key, json.loads(given)["detail"]["object"].get("etag", "")
 
 
 def _folder(found: Any) -> bool:
