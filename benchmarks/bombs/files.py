@@ -175,7 +175,7 @@ def _frames_of_a_png() -> bytes:
 
 PNG: dict[str, Maker] = {
     "interlaced, of 16 bits, with alpha": lambda: _filtered(6, 16, noise=False),
-    "the same of noise, as large as is taken": lambda: _filtered(6, 16, side=6_120),
+    "noise, interlaced, of 16 bits, with alpha": lambda: _filtered(6, 16, side=6_120),
     "noise, interlaced, with alpha": lambda: _filtered(6, 8, side=8_660),
     "noise, interlaced": lambda: _filtered(2, 8),
     "transparent colour of 16 bits": lambda: _filtered(2, 16, _chunk(b"tRNS", bytes(6)), side=5_000),
@@ -462,6 +462,22 @@ def _photo(mode: str, side: int) -> Image.Image:
     return drawn.convert(mode)
 
 
+def _png_of_16_bits(side: int) -> bytes:
+    """With transparency. A sensor's low bits are noise. Each byte less the mean of the one before it and the one above
+    it (filter 3, PNG 9.2)."""
+    photo = _photo("RGBA", side).tobytes()
+    raw = bytearray(2 * len(photo))
+    raw[::2], raw[1::2] = photo, random.Random(1).randbytes(len(photo))
+    bytes_a_row = side * 8
+    rows = Image.frombytes("L", (bytes_a_row, side), bytes(raw))
+    before, above = Image.new("L", rows.size), Image.new("L", rows.size)
+    before.paste(rows, (8, 0))
+    above.paste(rows, (0, 1))
+    filtered = ImageChops.subtract_modulo(rows, ImageChops.add(before, above, scale=2)).tobytes()
+    starts = range(0, len(filtered), bytes_a_row)
+    return _png(_packed(b"\3" + filtered[at : at + bytes_a_row] for at in starts), depth=16, kind=6, side=side)
+
+
 def _flat_bmp(side: int) -> bytes:
     """Runs of 250 pixels, and each row ends: no more than Windows wrote."""
     row = b"\xfa\1" * (side // 250) + b"\0\0"
@@ -471,6 +487,7 @@ def _flat_bmp(side: int) -> bytes:
 HONEST: dict[str, Callable[[int], bytes]] = {
     "jpeg": lambda side: _encoded(_photo("RGB", side), "JPEG", quality=90, subsampling=0, progressive=True),
     "png": lambda side: _encoded(_photo("RGBA" if side <= 8_660 else "RGB", side), "PNG"),
+    "png of 16 bits": _png_of_16_bits,
     "tiff": lambda side: _encoded(_photo("RGBA", side), "TIFF", compression="tiff_lzw", tiffinfo={PREDICTOR: 2}),
     "bmp": _flat_bmp,
     "gif": lambda side: _encoded(_photo("RGB", side).quantize(256), "GIF", interlace=True),

@@ -75,7 +75,8 @@ def tried(name: str, kind: str) -> Trial:
     if "code" in verdict:
         return Trial(verdict["code"], cost)
     worst = _worst_rendition(file, Facts(**verdict))
-    honest = _honest(name, _side_of_honest(verdict["width"] * verdict["height"], file.stat().st_size))
+    form = f"{name} of 16 bits" if "16 bits" in kind and name == "png" else name
+    honest = _honest(form, _side_of_honest(verdict["width"] * verdict["height"], file.stat().st_size))
     return Trial(f"{verdict['width']}x{verdict['height']}", cost, worst, worst.cpu / honest)
 
 
@@ -93,9 +94,9 @@ def _side_of_honest(pixels: int, size: int) -> int:
 
 
 @cache
-def _honest(name: str, side: int) -> float:
+def _honest(form: str, side: int) -> float:
     """CPU seconds of its dearest rendition. A PNG or TIFF of that many pixels may have more bytes than are taken."""
-    return _worst_rendition(drawn(name, str(side)), Facts(name, side, side, 1, "", "")).cpu
+    return _worst_rendition(drawn(form, str(side)), Facts(form.split()[0], side, side, 1, "", "")).cpu
 
 
 def _measured(work: Callable[..., None], file: Path, *more: str) -> tuple[dict[str, Any], Cost]:
