@@ -336,7 +336,7 @@ def test_status_as_json_says_where_it_is_and_that_nothing_is_deployed(started: C
 
 def test_without_a_cloud_every_command_says_what_to_run(home: Path):
     status = darkroom("status", "--json")
-    assert (status.exit_code, json.loads(status.stdout)) == (1, {"running": False, "stack": None})
+    assert (status.exit_code, json.loads(status.stdout)) == (1, {"running": False, "stack": None, "attention": None})
     for command in (["env"], ["results"], ["executions"], ["redrive"], ["inspect", "a"], ["upload", "a"]):
         result = darkroom(*command)
         assert (result.exit_code, result.stdout) == (1, "")
