@@ -1,6 +1,8 @@
 """A function that fails on the local cloud fails as on Lambda. What Step Functions makes of it is in tests/e2e."""
 
 import io
+import queue
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, stepfunctions
 
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import function_children, function_errors, function_memory
+from darkroom.local.ministack import function_children, function_errors, function_logs, function_memory
 
 REQUEST = "3f1c0c6e-2a1b-4f3d-9f58-000000000001"
 CODE = """
@@ -25,6 +27,12 @@ def leaves(event, context): return event or os._exit(3)
 def ends(event, context): return event or sys.exit(0)
 def is_killed(event, context): return event or os.kill(os.getpid(), signal.SIGKILL)
 def sleeps(event, context): time.sleep(60)
+
+def writes(event, context):
+    for number in range(event):
+        print(f"line {number} of {event}")
+    sys.stdout.write("and what no line ends")
+    sys.stdout.flush()
 
 def waits_for_a_child(event, context):
     child = subprocess.Popen(["sleep", "60"])
@@ -47,12 +55,14 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[Called]:
     """Calls a function of CODE, with 60 s and 128 MB."""
     for name in ("_PYTHON_WORKER_SCRIPT", "subprocess", "_signal"):
         monkeypatch.setattr(lambda_runtime, name, getattr(lambda_runtime, name))
-    monkeypatch.setattr(lambda_runtime.Worker, "invoke", lambda_runtime.Worker.invoke)
+    for name in ("invoke", "_read_stderr", "_drain_stderr_bounded"):
+        monkeypatch.setattr(lambda_runtime.Worker, name, getattr(lambda_runtime.Worker, name))
     monkeypatch.setattr(lambda_svc, "_execute_function_warm", lambda_svc._execute_function_warm)
     monkeypatch.setattr(stepfunctions, "_call_lambda", stepfunctions._call_lambda)
     monkeypatch.setattr(lambda_runtime, "_workers", {})
     function_children.add()
     function_errors.add()
+    function_logs.add()
     function_memory.add()
 
     def call(handler: str, event: Any = None, *, code: str = CODE, timeout: int = 60) -> dict[str, Any]:
@@ -164,3 +174,18 @@ def test_a_workflow_hears_that_a_function_is_throttled(monkeypatch: pytest.Monke
     with pytest.raises(stepfunctions._ExecutionError) as raised:
         stepfunctions._call_lambda("f", {})
     assert raised.value.error == "Lambda.TooManyRequestsException"
+
+
+def test_a_log_has_what_its_call_wrote_however_late_it_is_read(called: Called, monkeypatch: pytest.MonkeyPatch):
+    """On a busy machine the thread that reads it comes long after the answer. More lines than a pipe holds at once."""
+    put = queue.Queue.put
+
+    def late(lines: "queue.Queue[str]", line: str, *more: Any) -> None:
+        if line == "line 1 of 3":
+            time.sleep(0.1)  # of the reading thread: MiniStack waits 5 ms for the next line
+        put(lines, line, *more)
+
+    monkeypatch.setattr(queue.Queue, "put", late)
+    for count in (3, 10_000, 1):
+        lines = [*(f"line {one} of {count}" for one in range(count)), "and what no line ends"]
+        assert called("writes", count)["log"].splitlines() == lines

@@ -21,6 +21,7 @@ def add_to_ministack() -> None:
         captions,
         function_children,
         function_errors,
+        function_logs,
         function_memory,
         history,
         journal,
@@ -45,6 +46,7 @@ def add_to_ministack() -> None:
     rule_targets.add()
     function_children.add()
     function_errors.add()
+    function_logs.add()
     function_memory.add()
     layers.add()
     processes.add()
