@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from functions.imaging import Limits, Rejected, Target, examine, for_caption, render
 
 LIMITS = Limits(10**7, 10**6)
-HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
+HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 PLAIN, RLE8, RLE4, FIELDS, FIELDS_WITH_ALPHA = 0, 1, 2, 3, 6
 COLOURS = [((n * 37 + 90) % 256, (n * 91) % 256, (n * 53 + 7) % 256) for n in range(256)]
 
