@@ -1,9 +1,9 @@
 """The folder `data` of a local cloud, from one end to the next start.
 
 complete             there after an end at which all was written; gone while the cloud runs
-killed               there from the start after another end until what was on its way is taken up again
+interrupted          there if an end came in the middle of executions, until these are taken up again
 settings.json        what was chosen for the stack
-state/memory.sqlite what the cloud holds beside objects: written every half second (`ministack/journal.py`)
+state/memory.sqlite  what the cloud holds beside objects: written every half second (`ministack/journal.py`)
 s3/                  objects: MiniStack writes each before it answers, first the data, then a file of facts beside
 """
 
