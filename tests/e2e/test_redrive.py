@@ -140,5 +140,9 @@ def test_an_archived_picture_is_redriven_after_its_restore(deployed: Deployed):
     assert deployed.row(key)["error"]["code"] == "unreadable"
     bucket = deployed.aws.output("UploadsBucketName")
     deployed.aws.s3.restore_object(Bucket=bucket, Key=key, RestoreRequest={"Days": 1})
+    eventually(
+        lambda: 'ongoing-request="false"' in deployed.aws.s3.head_object(Bucket=bucket, Key=key)["Restore"],
+        "the end of the restore",
+    )
     redrive(deployed, key, "--include-rejected")
     assert deployed.row(key)["status"] == "SUCCEEDED"
