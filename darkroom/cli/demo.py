@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from darkroom.cli.terminal import say, show_table, step
-from darkroom.cli.upload import COLUMNS, explain, line, say_left_out, say_unreadable
+from darkroom.cli.upload import COLUMNS, explain, line, say_left_out
 from darkroom.cli.watch import watch
 from darkroom.errors import TargetError
 from darkroom.local.cloud import Cloud
@@ -54,11 +54,10 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
             draw(pictures)
     chosen = files.choose([pictures], target.upload_prefix)
     say_left_out(chosen)
-    ended, unreadable = watch(target, chosen.files, PATIENCE)
+    ended, _ = watch(target, chosen.files, PATIENCE)
     ended.sort(key=lambda end: end.upload.key)
     show_table(COLUMNS, map(line, ended))
     explain(ended)
-    say_unreadable(chosen.unreadable | unreadable)
     uploads.require_verdicts(ended)
     if not ended:
         raise TargetError("no picture could be read")

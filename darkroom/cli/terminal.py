@@ -85,12 +85,12 @@ class Progress:
 
 @contextmanager
 def progress(title: str, *, total: int, total_bytes: int) -> Iterator[Progress]:
-    """As `step`; on a terminal a bar for the bytes and one for the pictures."""
+    """As `step`; on a terminal a bar for the pictures, with the bytes that are sent and the newest news beside it."""
     made = Progress(total, total_bytes)
     console = _console(stderr=True)
     if console.is_terminal:
         started = time.monotonic()
-        with _bars(console, made):
+        with _bar(console, made):
             yield made
         say(f"{title}: {time.monotonic() - started:.1f} s")
         return
@@ -212,23 +212,21 @@ def _spinner(console: "Console", title: str) -> Iterator[News]:
 
 
 @contextmanager
-def _bars(console: "Console", made: Progress) -> Iterator[None]:
+def _bar(console: "Console", made: Progress) -> Iterator[None]:
     from rich import progress as rich
 
-    columns = (
-        rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(bar_width=BAR),
-        rich.TextColumn("{task.fields[said]}", markup=False),
-    )
-    with rich.Progress(*columns, console=console, transient=True) as drawn:
-        sent = drawn.add_task("sent", total=made.total_bytes, said="")
-        ended = drawn.add_task("done", total=made.total, said="")
-        width = max(20, console.width - BAR - 10)
+    bar, said = rich.BarColumn(bar_width=BAR), rich.TextColumn("{task.description}", markup=False)
+    with rich.Progress(bar, said, console=console, transient=True) as drawn:
+        task = drawn.add_task("", total=made.total)
+        width = max(20, console.width - BAR - 2)
+        newest = ""
 
         def show(news: str) -> None:
-            drawn.update(sent, completed=made.bytes, said=f"{size(made.bytes)} of {size(made.total_bytes)}")
-            if news:
-                drawn.update(ended, completed=made.done, said=f"{made.done} of {made.total}  {news}"[:width])
+            nonlocal newest
+            newest = news or newest
+            sent = f"{size(made.bytes)} of {size(made.total_bytes)} sent"
+            line = f"{made.done} of {made.total}  {sent}  {newest}".rstrip()
+            drawn.update(task, completed=made.done, description=line[:width])
 
         made._show = show
         yield

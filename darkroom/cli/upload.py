@@ -1,6 +1,6 @@
 """The first step of a picture's way: upload."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,10 +83,8 @@ def upload(
         say(why)
     if ended:
         _say_what_waits(target)
-    unreadable |= chosen.unreadable
-    say_unreadable(unreadable)
     uploads.require_verdicts(ended)
-    if unreadable:
+    if unreadable or chosen.unreadable:
         raise typer.Exit(1)
 
 
@@ -102,17 +100,13 @@ def _say_what_waits(target: "Target") -> None:
 
 
 def say_left_out(chosen: "Chosen") -> None:
-    """How many files of the folders are not sent, and why."""
+    """How many files of the folders are not sent, and why; each that cannot be read."""
+    from darkroom.cli.watch import say_unreadable
     from darkroom.pipeline.files import some
 
     for reason, names in chosen.left_out.items():
         say(f"Left out, because {reason} ({len(names)}): {some(names)}")
-
-
-def say_unreadable(unreadable: "Mapping[str, str]") -> None:
-    """Each file that could not be read, and why."""
-    for name, reason in unreadable.items():
-        say(f"Not sent: {name}: {reason}")
+    say_unreadable(chosen.unreadable)
 
 
 def _show_plan(chosen: "Chosen", *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """Uploads, with how far they are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -38,9 +38,16 @@ def send_all(target: Target, files: dict[str, Path]) -> tuple[list[Upload], dict
     return list(sending.sent.values()), sending.unreadable
 
 
+def say_unreadable(unreadable: Mapping[str, str]) -> None:
+    """Each file that could not be read, and why."""
+    for name, reason in sorted(unreadable.items()):
+        say(f"Not sent: {name}: {reason}")
+
+
 @contextmanager
 def _explained(sending: Sending, ended: Sequence[Ended] | None) -> Iterator[None]:
-    """Ctrl-C, and an error, says which pictures S3 has, which it has not, and how many were seen to their end."""
+    """Which files could not be read; after Ctrl-C or an error also which pictures S3 has, which it has not, and how
+    many were seen to their end."""
     try:
         yield
     except (KeyboardInterrupt, Exception):
@@ -57,3 +64,5 @@ def _explained(sending: Sending, ended: Sequence[Ended] | None) -> Iterator[None
             if keys:
                 say(f"{what} ({len(keys)}): {some(keys)}")
         raise
+    finally:
+        say_unreadable(sending.unreadable)

@@ -122,6 +122,22 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     assert files.choose([tmp_path], "raw/").unreadable == {"locked": "Permission denied"}
 
 
+def test_an_interrupted_upload_names_what_it_could_not_read(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Ctrl-C comes when one file has turned out to be gone."""
+    send = uploads.send
+
+    def interrupted(*arguments: Any) -> Any:
+        yield from send(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "send", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        watch.send_all(target, {"raw/gone.jpg": tmp_path / "gone.jpg"})
+    assert "Not sent: raw/gone.jpg: No such file or directory\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wait", ["--no-wait", "--timeout=0"])
 def test_an_upload_goes_on_past_what_cannot_be_read(
     wait: str, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -144,7 +160,7 @@ def test_an_upload_goes_on_past_what_cannot_be_read(
     result = darkroom("--aws", "upload", album, wait)
     assert result.exit_code == 1
     named = [line for line in result.stderr.splitlines() if line.startswith("Not sent: ")]
-    assert [line.split(":")[1].strip() for line in named] == ["raw/gone.jpg", "raw/turned.jpg", r"caf\udce9.jpg"]
+    assert [line.split(":")[1].strip() for line in named] == [r"caf\udce9.jpg", "raw/gone.jpg", "raw/turned.jpg"]
     there = [one["Key"] for one in target.s3.list_objects_v2(Bucket="uploads")["Contents"]]
     assert there == ["raw/a.jpg", "raw/b.jpg"]
 
