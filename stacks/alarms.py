@@ -3,60 +3,39 @@
 None counts rejections or duplicates: those are answers, not failures. Captions that fail count where many do.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
-from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks.operations import SWEEPS_EVERY
-from stacks.settings import Settings
-from stacks.steps import Steps
-from stacks.storage import Storage
-from stacks.workflow import Workflow
+from stacks.watched import NOTICED_WITHIN, Watched, ended_badly, of_ours
 
-NOTICED_WITHIN = Duration.minutes(5)
 LATE = Duration.minutes(1)  # an event is delivered within a second where nothing is short
 
 
 class Alarms(Construct):
-    """`starts` are the rules that start executions, whose undelivered events become letters; `sweeps` the others."""
-
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        settings: Settings,
-        storage: Storage,
-        steps: Steps,
-        workflow: Workflow,
-        starts: Sequence[events.Rule],
-        sweeps: Sequence[events.Rule],
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, watched: Watched) -> None:
         super().__init__(scope, construct_id)
-        self.topic = self._topic(settings.alarm_email, storage.key)
-        functions = [
-            step.function for step in (steps.validate, steps.resize, steps.caption, steps.cleanup, steps.sweep)
-        ]
+        steps, machines, captions = watched.steps, watched.workflow.machines, watched.settings.captions
+        self.topic = self._topic(watched.settings.alarm_email, watched.storage.key)
 
         self._alarm(
             "FailedExecutions",
             "An execution failed, timed out or was aborted. Look at the newest with `darkroom executions`.",
-            (metric for machine in (workflow.images, workflow.deletions) for metric in ended_badly(machine)),
+            (metric for machine in machines for metric in ended_badly(machine)),
         )
         self._alarm(
             "DeadLetters",
             "A picture failed and waits in the queue. Find out why, then start it again with `darkroom redrive`.",
             # Not their age: SQS leaves out what was received three times, and who looks at letters receives them.
-            storage.dead_letters.metric_approximate_number_of_messages_visible(
+            watched.storage.dead_letters.metric_approximate_number_of_messages_visible(
                 statistic="Maximum", period=Duration.minutes(1)
             ),
             periods=2,  # a letter that is redriven at once asks for nothing
@@ -64,43 +43,37 @@ class Alarms(Construct):
         self._alarm(
             "StalledRows",
             "Rows were PROCESSING half an hour after their execution's end. The sweep finishes them: see that it did.",
-            cloudwatch.Metric(
-                namespace="Darkroom",
-                metric_name="Stalled",
-                dimensions_map={"service": "sweep"},
-                statistic="Maximum",
-                period=SWEEPS_EVERY,
-            ),
+            of_ours("Stalled", "sweep", statistic="Maximum", period=SWEEPS_EVERY),
         )
         self._alarm(
             "ThrottledFunctions",
             "Functions were refused for ten minutes. Raise the account's or the function's concurrency.",
-            (function.metric_throttles(period=NOTICED_WITHIN) for function in functions),
+            (step.function.metric_throttles(period=NOTICED_WITHIN) for step in steps.all),
             periods=2,  # a short burst asks for nothing
         )
         self._alarm(
             "ThrottledExecutions",
             "Step Functions has held back executions for ten minutes. Ask AWS for more state transitions a second.",
-            (machine.metric_throttled(period=NOTICED_WITHIN) for machine in (workflow.images, workflow.deletions)),
+            (machine.metric_throttled(period=NOTICED_WITHIN) for machine in machines),
             periods=2,
         )
         self._alarm(
             "RetriedEvents",
             "EventBridge has delivered events again for ten minutes: uploads wait. See what their target is short of.",
-            retried([*starts, *sweeps]),
+            watched.retried(),
             periods=2,
         )
         self._alarm(
             "LateEvents",
             "For ten minutes, uploads or deletions have waited over a minute for their execution to start.",
-            delivery_times(starts),
+            watched.delivery_times(),
             over=LATE.to_milliseconds(),
             periods=2,
         )
         self._alarm(
             "UndeliveredEvents",
             "EventBridge could not start an execution or call the sweep. See that its target and role exist.",
-            undelivered(starts, sweeps),
+            watched.undelivered(),
         )
         self._alarm(
             "CleanupErrors",
@@ -114,13 +87,14 @@ class Alarms(Construct):
             steps.sweep.function.metric_errors(period=SWEEPS_EVERY),
         )
 
-        if settings.captions.enabled:
+        if captions.enabled:
             self._alarm(
                 "FailedCaptions",
-                f"More than {settings.captions.alarm_share:.0%} of the captions fail. Ask the model with"
+                f"More than {captions.alarm_share:.0%} of the captions fail. Ask the model with"
                 " `darkroom doctor`, then caption again with `darkroom redrive --caption-failed`.",
-                of_captions_that_fail(),
-                over=settings.captions.alarm_share,
+                # Their share: of each caption 0 or 1 is published, of a throttled one when it is given up.
+                of_ours("CaptionsFailed", "caption", statistic="Average", period=NOTICED_WITHIN),
+                over=captions.alarm_share,
                 periods=12,
                 breaching=3,  # one that fails, where few are made, asks for nothing
             )
@@ -172,54 +146,3 @@ class Alarms(Construct):
             )
             alarm.add_alarm_action(actions.SnsAction(self.topic))
             alarm.add_ok_action(actions.SnsAction(self.topic))
-
-
-def of_captions_that_fail() -> cloudwatch.Metric:
-    """Their share: the function publishes 0 or 1 of each caption, of a throttled one when it is given up."""
-    return cloudwatch.Metric(
-        namespace="Darkroom",
-        metric_name="CaptionsFailed",
-        dimensions_map={"service": "caption"},
-        statistic="Average",
-        period=NOTICED_WITHIN,
-    )
-
-
-def ended_badly(machine: sfn.StateMachine) -> Iterator[cloudwatch.Metric]:
-    yield machine.metric_failed()
-    yield machine.metric_timed_out()
-    yield machine.metric_aborted()
-
-
-def undelivered(starts: Sequence[events.Rule], sweeps: Sequence[events.Rule]) -> Iterator[cloudwatch.Metric]:
-    """What EventBridge publishes of events that it could not deliver: rules without a queue have no letters."""
-    for rules, names in (
-        (starts, ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")),
-        (sweeps, ("FailedInvocations",)),
-    ):
-        for rule in rules:
-            for name in names:
-                yield of_rule(rule, name, "Sum")
-
-
-def retried(rules: Sequence[events.Rule]) -> Iterator[cloudwatch.Metric]:
-    """Deliveries that EventBridge tried again: for a day, and 185 times, before an event counts as undelivered."""
-    for rule in rules:
-        yield of_rule(rule, "RetryInvocationAttempts", "Sum")
-
-
-def delivery_times(rules: Sequence[events.Rule]) -> Iterator[cloudwatch.Metric]:
-    """From the event to its delivery, in ms. To the first attempt (`…StartLatency`) it stays short, whatever waits."""
-    for rule in rules:
-        yield of_rule(rule, "IngestionToInvocationSuccessLatency", "p95")
-
-
-def of_rule(rule: events.Rule, name: str, statistic: str) -> cloudwatch.Metric:
-    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html"""
-    return cloudwatch.Metric(
-        namespace="AWS/Events",
-        metric_name=name,
-        dimensions_map={"RuleName": rule.rule_name},
-        statistic=statistic,
-        period=NOTICED_WITHIN,
-    )

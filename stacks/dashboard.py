@@ -4,26 +4,22 @@ Everything shown is measured anyway. What no metric says (by which error an exec
 of the state machines' logs, which hold errors only, when somebody looks, and costs nothing while nobody does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.alarms import delivery_times, ended_badly, retried, undelivered
-from stacks.settings import Settings
-from stacks.steps import Step, Steps
-from stacks.storage import Storage
-from stacks.workflow import Workflow
+from stacks.steps import Step
+from stacks.watched import Watched, ended_badly, of_ours
 
 WIDTH = 24  # columns of a dashboard
-ENDS = ("failed", "timed out", "aborted")
 STARTS = ("uploads", "deletions")
+ENDS = ("failed", "timed out", "aborted")
 
 # Queries, stage by stage.
 ENDED_BADLY = (
@@ -49,24 +45,11 @@ WHY_REJECTED = (
 
 
 class Dashboard(Construct):
-    """`starts` and `sweeps` as the alarms have them: their undelivered events are shown."""
-
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        settings: Settings,
-        storage: Storage,
-        steps: Steps,
-        workflow: Workflow,
-        starts: Sequence[events.Rule],
-        sweeps: Sequence[events.Rule],
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, watched: Watched) -> None:
         super().__init__(scope, construct_id)
-        functions = [steps.validate, steps.resize, steps.caption, steps.cleanup, steps.sweep]
-        images = workflow.images
-        machine_logs = (workflow.images_log, workflow.deletions_log)
+        storage, steps = watched.storage, watched.steps
+        images, deletions = watched.workflow.machines
+        machine_logs = watched.workflow.logs
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -78,19 +61,13 @@ class Dashboard(Construct):
                         of_ours("Pictures", "validate", label="validated"),
                         search("Rejected", "code", total="rejected"),
                         images.metric_succeeded(label="ended well"),
-                        *(metric.with_(label=label) for metric, label in zip(ended_badly(images), ENDS, strict=True)),
-                        *(
-                            metric.with_(label=f"deletion {label}")
-                            for metric, label in zip(ended_badly(workflow.deletions), ENDS, strict=True)
-                        ),
+                        *labelled(ended_badly(images), *ENDS),
+                        *labelled(ended_badly(deletions), *(f"deletion {end}" for end in ENDS)),
                     ),
                     graph("Rejected, by code", search("Rejected", "code")),
                     graph(
                         "From upload to row: until the execution starts, and the execution, ms",
-                        *(
-                            metric.with_(label=f"{label} until they start, p95")
-                            for metric, label in zip(delivery_times(starts), STARTS, strict=True)
-                        ),
+                        *labelled(watched.delivery_times(), *(f"{one} until they start, p95" for one in STARTS)),
                         *(images.metric_time(statistic=part, label=part) for part in ("p50", "p95", "p99")),
                     ),
                 ],
@@ -98,19 +75,19 @@ class Dashboard(Construct):
                     graph(
                         "Overload: executions held back by Step Functions",
                         images.metric_throttled(label="pictures"),
-                        workflow.deletions.metric_throttled(label="deletions"),
+                        deletions.metric_throttled(label="deletions"),
                     ),
-                    graph("Overload: events that EventBridge delivered again", *retried([*starts, *sweeps])),
-                    graph("Undelivered events", *undelivered(starts, sweeps)),
+                    graph("Overload: events that EventBridge delivered again", *watched.retried()),
+                    graph("Undelivered events", *watched.undelivered()),
                 ],
                 [
                     asked("Executions that ended badly, by error", ENDED_BADLY, *machine_logs),
                     asked("Attempts that failed: retried, or the picture's end", FAILED_ATTEMPTS, *machine_logs),
                 ],
                 [
-                    graph("Functions: errors", *(of(step, "Errors") for step in functions)),
-                    graph("Functions: refused calls", *(of(step, "Throttles") for step in functions)),
-                    graph("Functions: duration, p95, ms", *(of(step, "Duration", "p95") for step in functions)),
+                    graph("Functions: errors", *(of(step, "Errors") for step in steps.all)),
+                    graph("Functions: refused calls", *(of(step, "Throttles") for step in steps.all)),
+                    graph("Functions: duration, p95, ms", *(of(step, "Duration", "p95") for step in steps.all)),
                 ],
                 [
                     graph(
@@ -129,15 +106,12 @@ class Dashboard(Construct):
                     ),
                 ],
                 [
-                    graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in functions)),
+                    graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in steps.all)),
                     graph(
                         "Cost: Step Functions, transitions a second, of the whole account",
                         sfn.StateTransitionMetric.metric_consumed_capacity(),
                     ),
-                    graph(
-                        "Cost: DynamoDB, units",
-                        *units(storage.results),
-                    ),
+                    graph("Cost: DynamoDB, units", *units(storage.results)),
                     graph(
                         "Cost: captions, tokens",
                         of_ours("CaptionInputTokens", "caption", label="in"),
@@ -147,8 +121,8 @@ class Dashboard(Construct):
                 ],
             ],
         )
-        if not settings.local_cloud:  # its CloudFormation knows no saved queries
-            every_log = [*(step.log_group for step in functions), *machine_logs]
+        if not watched.settings.local_cloud:  # its CloudFormation knows no saved queries
+            every_log = [*(step.log_group for step in steps.all), *machine_logs]
             saved(self, "WhatHappened", "what happened to this key", every_log, WHAT_HAPPENED)
             saved(self, "WhyRejected", "why were pictures rejected", [steps.validate.log_group], WHY_REJECTED)
 
@@ -163,11 +137,8 @@ def asked(title: str, query: Sequence[str], *log_groups: logs.ILogGroup) -> clou
     return cloudwatch.LogQueryWidget(title=title, log_group_names=names, query_lines=list(query), width=WIDTH // 2)
 
 
-def of_ours(name: str, step: str, *, statistic: str = "Sum", label: str | None = None) -> cloudwatch.Metric:
-    """What that step itself publishes (functions/telemetry.py)."""
-    return cloudwatch.Metric(
-        namespace="Darkroom", metric_name=name, dimensions_map={"service": step}, statistic=statistic, label=label
-    )
+def labelled(metrics: Iterable[cloudwatch.Metric], *labels: str) -> list[cloudwatch.Metric]:
+    return [metric.with_(label=label) for metric, label in zip(metrics, labels, strict=True)]
 
 
 def search(name: str, by: str, *, total: str | None = None) -> cloudwatch.MathExpression:

@@ -3,8 +3,8 @@
 An event that cannot be delivered becomes a dead letter.
 """
 
+from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -20,27 +20,17 @@ class Intake(Construct):
         self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage, starts: Workflow
     ) -> None:
         super().__init__(scope, construct_id)
-
         values = {"UploadsBucket": storage.uploads.bucket_name, "UploadPrefix": settings.upload_prefix}
 
-        def start(machine: sfn.StateMachine, role: iam.Role) -> targets.SfnStateMachine:
+        def start(machine: sfn.StateMachine, rule_id: str, *, file: str, does: str) -> events.Rule:
+            role = role_for(self, f"{rule_id}Role", service="events", source="events:rule/*")
             allow(role, "states:StartExecution", on=[machine.state_machine_arn])
-            return targets.SfnStateMachine(machine, role=role, dead_letter_queue=storage.dead_letters)
+            target = targets.SfnStateMachine(machine, role=role, dead_letter_queue=storage.dead_letters)
+            return rule_of(self, rule_id, file=file, values=values, does=does, target=target)
 
-        uploaded = rule_of(
-            self,
-            "Uploaded",
-            file="upload_rule.json",
-            values=values,
-            does="A picture was uploaded: start the image pipeline",
-            target=start(starts.images, role_for(self, "UploadedRole", service="events", source="events:rule/*")),
-        )
-        deleted = rule_of(
-            self,
-            "Deleted",
-            file="deletion_rule.json",
-            values=values,
-            does="An upload was deleted: its row and renditions follow",
-            target=start(starts.deletions, role_for(self, "DeletedRole", service="events", source="events:rule/*")),
-        )
-        self.rules = [uploaded, deleted]
+        uploaded = "A picture was uploaded: start the image pipeline"
+        deleted = "An upload was deleted: its row and renditions follow"
+        self.rules = [
+            start(starts.images, "Uploaded", file="upload_rule.json", does=uploaded),
+            start(starts.deletions, "Deleted", file="deletion_rule.json", does=deleted),
+        ]

@@ -10,9 +10,9 @@ from pathlib import Path
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from stacks import ROOT
 from stacks.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "functions" / "requirements.txt"
 HEIC_LOCK = ROOT / "functions" / "requirements-heic.txt"
 BUILD = ROOT / "build" / "layer"

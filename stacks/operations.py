@@ -20,7 +20,7 @@ class Operations(Construct):
         self, scope: Construct, construct_id: str, *, storage: Storage, steps: Steps, workflow: Workflow
     ) -> None:
         super().__init__(scope, construct_id)
-        machines = [workflow.images, workflow.deletions]
+        machines = [machine.state_machine_arn for machine in workflow.machines]
         sweep = targets.LambdaFunction(steps.sweep.invoked)
         ended = rule_of(
             self,
@@ -57,17 +57,15 @@ class Operations(Construct):
         accept(memory, "AwsSolutions-DDB3", because="what it forgets, the next sweep looks at once more")
         steps.sweep.function.add_environment("SWEEPS_TABLE", memory.table_name)
         allow(steps.sweep.role, "dynamodb:UpdateItem", on=[memory.table_arn])
-        steps.sweep.function.add_environment(
-            "STATE_MACHINES", ",".join(machine.state_machine_arn for machine in machines)
-        )
-        allow(steps.sweep.role, "states:ListExecutions", on=[machine.state_machine_arn for machine in machines])
+        steps.sweep.function.add_environment("STATE_MACHINES", ",".join(machines))
+        allow(steps.sweep.role, "states:ListExecutions", on=machines)
         allow(
             steps.sweep.role,
             "states:DescribeExecution",
             "states:GetExecutionHistory",
             on=[
                 f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:execution:{machine.state_machine_name}:*"
-                for machine in machines
+                for machine in workflow.machines
             ],
             because="an execution is named when it starts",
         )

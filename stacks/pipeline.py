@@ -10,6 +10,7 @@ from stacks.operations import Operations
 from stacks.settings import Settings
 from stacks.steps import Steps
 from stacks.storage import Storage
+from stacks.watched import Watched
 from stacks.workflow import Workflow
 
 
@@ -26,26 +27,9 @@ class Pipeline(Stack):
         workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
         intake = Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
         operations = Operations(self, "Operations", storage=storage, steps=steps, workflow=workflow)
-        Alarms(
-            self,
-            "Alarms",
-            settings=settings,
-            storage=storage,
-            steps=steps,
-            workflow=workflow,
-            starts=intake.rules,
-            sweeps=operations.rules,
-        )
-        Dashboard(
-            self,
-            "Dashboard",
-            settings=settings,
-            storage=storage,
-            steps=steps,
-            workflow=workflow,
-            starts=intake.rules,
-            sweeps=operations.rules,
-        )
+        watched = Watched(settings, storage, steps, workflow, starts=intake.rules, sweeps=operations.rules)
+        Alarms(self, "Alarms", watched=watched)
+        Dashboard(self, "Dashboard", watched=watched)
 
         CfnOutput(self, "UploadsBucketName", value=storage.uploads.bucket_name)
         CfnOutput(self, "UploadPrefix", value=settings.upload_prefix)

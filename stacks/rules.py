@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from aws_cdk import aws_events as events
 from constructs import Construct
 
-from stacks.workflow import FILES
+from stacks import STATE_MACHINES
 
 
 def rule_of(
     scope: Construct, rule_id: str, *, file: str, values: Mapping[str, str], does: str, target: events.IRuleTarget
 ) -> events.Rule:
     """A rule of that file; `values` fill its placeholders, `${Name}`."""
-    text = (FILES / file).read_text()
+    text = (STATE_MACHINES / file).read_text()
     for name, value in values.items():
         text = text.replace(f"${{{name}}}", value)
     pattern = json.loads(text)

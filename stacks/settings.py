@@ -39,7 +39,6 @@ RETENTION_DAYS = (
 )
 # fmt: on
 
-
 LONGEST_PROMPT = 3000  # bytes
 LONGEST_SHOWN = 100  # characters of a wrong value in its message
 

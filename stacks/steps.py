@@ -1,21 +1,20 @@
 """The Lambda functions, one per step that touches pixels. Each has its own role, which begins with nothing."""
 
 import json
-from pathlib import Path
+from functools import partial
 
-from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy, Stack
+from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from stacks import ROOT, STATE_MACHINES
 from stacks.grants import accept, allow, allow_key, role_for
 from stacks.layer import DependencyLayer, architecture, runtime
 from stacks.models import GEOGRAPHIES
 from stacks.settings import FREED, Function, Settings
 from stacks.storage import Storage
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # Longer than the largest picture takes to decode and encode; the state machine's tasks wait 90 s for it.
 TIMEOUT = Duration.seconds(60)
@@ -41,12 +40,11 @@ class Step(Construct):
         layer: DependencyLayer,
         key: kms.IKey | None,
         environment: dict[str, str],
-        timeout: Duration,
+        timeout: Duration = TIMEOUT,
     ) -> None:
         super().__init__(scope, construct_id)
         name = construct_id.lower()
-        self.log_group = logs.LogGroup(self, "Logs", encryption_key=key, removal_policy=RemovalPolicy.DESTROY)
-        set_retention(self.log_group, settings.log_retention_days)
+        self.log_group = log_group(self, settings, key)
         self.role = role_for(self, "Role", service="lambda")  # Lambda documents no `aws:SourceArn` there
         self.log_group.grant_write(self.role)
         self.function = lambda_.Function(
@@ -64,10 +62,7 @@ class Step(Construct):
             memory_size=sizing.memory,
             timeout=timeout,
             reserved_concurrent_executions=sizing.reserved_concurrency,
-            environment={
-                "POWERTOOLS_SERVICE_NAME": name,
-                **environment,
-            },
+            environment={"POWERTOOLS_SERVICE_NAME": name, **environment},
             log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE if settings.tracing else None,
         )
@@ -85,6 +80,8 @@ class Step(Construct):
 
 
 class Steps(Construct):
+    """`all` are what alarms and the dashboard watch."""
+
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage) -> None:
         super().__init__(scope, construct_id)
         layer = DependencyLayer(self, "Layer", settings=settings)
@@ -93,24 +90,11 @@ class Steps(Construct):
         renditions = storage.renditions.arn_for_objects("*")
         any_rendition = "renditions are named after uploads, whose names are not known before"
 
-        def step(
-            construct_id: str, does: str, *, sizing: Function, environment: dict[str, str], timeout: Duration = TIMEOUT
-        ) -> Step:
-            return Step(
-                self,
-                construct_id,
-                does=does,
-                sizing=sizing,
-                settings=settings,
-                layer=layer,
-                key=storage.key,
-                environment=environment,
-                timeout=timeout,
-            )
+        step = partial(Step, self, settings=settings, layer=layer, key=storage.key)
 
         self.validate = step(
             "Validate",
-            "Decodes a picture once and says whether it is accepted, and which renditions to make",
+            does="Decodes a picture once and says whether it is accepted, and which renditions to make",
             sizing=settings.functions.validate_,
             environment=settings.for_validate() | FREED | ({"KMS_KEY": storage.key.key_arn} if storage.key else {}),
         )
@@ -122,7 +106,7 @@ class Steps(Construct):
 
         self.resize = step(
             "Resize",
-            "Makes one rendition of a validated picture",
+            does="Makes one rendition of a validated picture",
             sizing=settings.functions.resize,
             environment={"RENDITIONS_BUCKET": storage.renditions.bucket_name},
         )
@@ -132,7 +116,7 @@ class Steps(Construct):
 
         self.caption = step(
             "Caption",
-            "Asks a Bedrock model for the alt text of a validated picture",
+            does="Asks a Bedrock model for the alt text of a validated picture",
             sizing=settings.functions.caption,
             environment=settings.for_caption(),
         )
@@ -143,13 +127,13 @@ class Steps(Construct):
                 self.caption.role,
                 # AWS asks for InvokeModel when Converse is called; the local cloud asks for an action of that name.
                 "bedrock:Converse" if settings.local_cloud else "bedrock:InvokeModel",
-                on=model_arns(self, settings.captions.model_id),
+                on=model_arns(settings.captions.model_id),
                 because="a cross-region inference profile sends to whichever region of its geography has room",
             )
 
         self.cleanup = step(
             "Cleanup",
-            "Removes the renditions of a key that its row does not name",
+            does="Removes the renditions of a key that its row does not name",
             sizing=settings.functions.cleanup,
             environment={
                 "UPLOAD_PREFIX": settings.upload_prefix,
@@ -162,15 +146,16 @@ class Steps(Construct):
         allow(self.cleanup.role, "dynamodb:GetItem", on=[storage.results.table_arn])
         allow_key(self.cleanup.role, storage.key, "kms:Decrypt", through="dynamodb")
 
+        pictures = json.loads((STATE_MACHINES / "image_pipeline.asl.json").read_text())
         self.sweep = step(
             "Sweep",
-            "Finishes what an execution left unfinished: a row FAILED, and one dead letter",
+            does="Finishes what an execution left unfinished: a row FAILED, and one dead letter",
             sizing=settings.functions.sweep,
             environment={
                 "UPLOADS_BUCKET": storage.uploads.bucket_name,
                 "RESULTS_TABLE": storage.results.table_name,
                 "DEAD_LETTER_QUEUE": storage.dead_letters.queue_url,
-                "LONGEST_EXECUTION_SECONDS": str(longest_execution()),
+                "LONGEST_EXECUTION_SECONDS": str(pictures["TimeoutSeconds"]),
                 "SECONDS_LEFT_ALONE": str(LEFT_ALONE),
             },
             timeout=TIMEOUT_OF_THE_SWEEP,
@@ -180,31 +165,28 @@ class Steps(Construct):
         allow_key(self.sweep.role, storage.key, "kms:Decrypt", through="dynamodb")
         allow(self.sweep.role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
         allow_key(self.sweep.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
+        self.all = [self.validate, self.resize, self.caption, self.cleanup, self.sweep]
 
 
-def longest_execution() -> int:
-    """Seconds after which Step Functions ends the execution of a picture."""
-    seconds: int = json.loads((ROOT / "statemachine" / "image_pipeline.asl.json").read_text())["TimeoutSeconds"]
-    return seconds
-
-
-def model_arns(scope: Construct, model_id: str) -> list[str]:
+def model_arns(model_id: str) -> list[str]:
     """The model; for a cross-region inference profile (`eu.…`), that profile and the model in each of its regions.
 
     https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html
     """
-    stack = Stack.of(scope)
+    bedrock = f"arn:{Aws.PARTITION}:bedrock"
     geography, _, model = model_id.partition(".")
     if geography not in GEOGRAPHIES:
-        return [f"arn:{Aws.PARTITION}:bedrock:{stack.region}::foundation-model/{model_id}"]
+        return [f"{bedrock}:{Aws.REGION}::foundation-model/{model_id}"]
     return [
-        f"arn:{Aws.PARTITION}:bedrock:{stack.region}:{stack.account}:inference-profile/{model_id}",
-        f"arn:{Aws.PARTITION}:bedrock:*::foundation-model/{model}",
+        f"{bedrock}:{Aws.REGION}:{Aws.ACCOUNT_ID}:inference-profile/{model_id}",
+        f"{bedrock}:*::foundation-model/{model}",
     ]
 
 
-def set_retention(log_group: logs.LogGroup, days: int) -> None:
-    """The L2 property takes an enumeration; CloudFormation takes the number of days that the setting is."""
-    resource = log_group.node.default_child
+def log_group(scope: Construct, settings: Settings, key: kms.IKey | None, name: str | None = None) -> logs.LogGroup:
+    group = logs.LogGroup(scope, "Logs", log_group_name=name, encryption_key=key, removal_policy=RemovalPolicy.DESTROY)
+    # The L2 property takes an enumeration; CloudFormation takes the number of days that the setting is.
+    resource = group.node.default_child
     assert isinstance(resource, logs.CfnLogGroup)
-    resource.retention_in_days = days
+    resource.retention_in_days = settings.log_retention_days
+    return group

@@ -1,65 +1,18 @@
 """The state machines: the files of `statemachine/` as they stand, with their placeholders filled."""
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Sequence
+from functools import partial
 
-from aws_cdk import Aws, RemovalPolicy
-from aws_cdk import aws_logs as logs
+from aws_cdk import Aws
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from stacks import STATE_MACHINES
 from stacks.grants import accept, allow, allow_key, role_for
 from stacks.settings import Settings
-from stacks.steps import Step, Steps, set_retention
+from stacks.steps import Step, Steps, log_group
 from stacks.storage import Storage
-
-FILES = Path(__file__).resolve().parent.parent / "statemachine"
-
-
-class Workflow(Construct):
-    """The way of a picture, what follows the deletion of one, and, where captions are on, a caption made again."""
-
-    def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, steps: Steps, storage: Storage
-    ) -> None:
-        super().__init__(scope, construct_id)
-        images = Machine(
-            self,
-            "ImagePipeline",
-            file="image_pipeline.asl.json",
-            calls={
-                "ValidateFunction": steps.validate,
-                "ResizeFunction": steps.resize,
-                "CaptionFunction": steps.caption,
-                "CleanupFunction": steps.cleanup,
-            },
-            storage=storage,
-            settings=settings,
-        )
-        deletions = Machine(
-            self,
-            "Deletion",
-            file="deletion.asl.json",
-            calls={"CleanupFunction": steps.cleanup},
-            storage=storage,
-            settings=settings,
-            starts={"ImagePipeline": images.machine},
-        )
-        allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
-        self.images, self.deletions = images.machine, deletions.machine
-        self.images_log, self.deletions_log = images.log_group, deletions.log_group
-        self.recaptions: sfn.StateMachine | None = None
-        if settings.captions.enabled:
-            self.recaptions = Machine(
-                self,
-                "Recaption",
-                file="recaption.asl.json",
-                calls={"CaptionFunction": steps.caption},
-                storage=storage,
-                settings=settings,
-            ).machine
 
 
 class Machine(Construct):
@@ -72,34 +25,28 @@ class Machine(Construct):
         construct_id: str,
         *,
         file: str,
-        calls: dict[str, Step],
+        calls: Sequence[Step],
         storage: Storage,
         settings: Settings,
-        starts: Mapping[str, sfn.StateMachine] = MappingProxyType({}),
+        starts: Sequence["Machine"] = (),
     ) -> None:
         super().__init__(scope, construct_id)
-        definition = (FILES / file).read_text()
+        definition = (STATE_MACHINES / file).read_text()
         values = {
             "ResultsTable": storage.results.table_name,
             "DeadLetterQueue": storage.dead_letters.queue_url,
             "CaptionsEnabled": "true" if settings.captions.enabled else "false",
             "MapConcurrency": f"{{% {settings.map_concurrency} %}}",  # the field takes a number or an expression
-            **{name: step.invoked.function_arn for name, step in calls.items()},
-            **{name: machine.state_machine_arn for name, machine in starts.items()},
+            **{f"{step.node.id}Function": step.invoked.function_arn for step in calls},
+            **{one.node.id: one.machine.state_machine_arn for one in starts},
         }
         placeholders = set(re.findall(r"\$\{(\w+)\}", definition))
-        self.log_group = logs.LogGroup(
-            self,
-            "Logs",
-            # The one physical name: AWS adds each log group without this prefix to a policy of the account that holds
-            # 5,120 characters. https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
-            log_group_name=f"/aws/vendedlogs/states/{Aws.STACK_NAME}-{construct_id}",
-            encryption_key=storage.key,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        set_retention(self.log_group, settings.log_retention_days)
+        # The one physical name: AWS adds each log group without this prefix to a policy of the account that holds
+        # 5,120 characters. https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+        log_name = f"/aws/vendedlogs/states/{Aws.STACK_NAME}-{construct_id}"
+        self.log_group = log_group(self, settings, storage.key, name=log_name)
         self.role = role = role_for(self, "Role", service="states", source="states:stateMachine:*")
-        self.machine = sfn.StateMachine(
+        self.machine: sfn.StateMachine = sfn.StateMachine(
             self,
             "Machine",
             definition_body=sfn.DefinitionBody.from_string(definition),
@@ -110,9 +57,9 @@ class Machine(Construct):
             # A picture that goes well logs nothing: its events are in the execution's history, which costs nothing.
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ERROR, include_execution_data=True),
         )
-        allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls.values()])
-        for machine in starts.values():
-            allow(role, "states:StartExecution", on=[machine.state_machine_arn])
+        allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls])
+        for one in starts:
+            allow(role, "states:StartExecution", on=[one.machine.state_machine_arn])
         allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
         allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
         if "DeadLetterQueue" in placeholders:
@@ -124,3 +71,25 @@ class Machine(Construct):
         if not settings.tracing:
             accept(self.machine, "AwsSolutions-SF2", because="X-Ray is billed by the trace: the setting `tracing`")
         accept(role, "AwsSolutions-IAM5[Resource::*]", because="log delivery and X-Ray have no resources to name")
+
+
+class Workflow(Construct):
+    """The way of a picture, what follows the deletion of one, and, where captions are on, a caption made again."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, steps: Steps, storage: Storage
+    ) -> None:
+        super().__init__(scope, construct_id)
+        machine = partial(Machine, self, storage=storage, settings=settings)
+        images = machine(
+            "ImagePipeline",
+            file="image_pipeline.asl.json",
+            calls=[steps.validate, steps.resize, steps.caption, steps.cleanup],
+        )
+        deletions = machine("Deletion", file="deletion.asl.json", calls=[steps.cleanup], starts=[images])
+        allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
+        self.machines = self.images, self.deletions = images.machine, deletions.machine
+        self.logs = images.log_group, deletions.log_group
+        self.recaptions: sfn.StateMachine | None = None
+        if settings.captions.enabled:
+            self.recaptions = machine("Recaption", file="recaption.asl.json", calls=[steps.caption]).machine

@@ -243,7 +243,7 @@ def test_each_function_writes_to_its_own_log_group_only(template: Template, role
 def test_an_inference_profile_is_granted_with_the_models_behind_it(geography):
     """A cross-region profile (`eu.…`) sends to the model in whichever region has room."""
     stack = Stack()
-    models = {_named(arn) for arn in stack.resolve(model_arns(stack, f"{geography}.amazon.nova-lite-v1:0"))}
+    models = {_named(arn) for arn in stack.resolve(model_arns(f"{geography}.amazon.nova-lite-v1:0"))}
     assert models == {
         f"arn:AWS::Partition:bedrock:AWS::Region:AWS::AccountId:inference-profile/{geography}.amazon.nova-lite-v1:0",
         "arn:AWS::Partition:bedrock:*::foundation-model/amazon.nova-lite-v1:0",
