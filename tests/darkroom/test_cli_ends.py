@@ -1,17 +1,21 @@
 """However a command ends, a person reads one line and no traceback. Each kind of end is tried with every command."""
 
+import builtins
+import io
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from types import ModuleType
+from typing import IO, Any
 
 import pytest
 
 from darkroom.__main__ import CTRL_C, main
 from darkroom.cli import app
+from darkroom.local import cloud, homes
 from darkroom.pipeline.target import Target
 from tests.commands import started
 from tests.darkroom.conftest import darkroom
@@ -36,7 +40,7 @@ ARGUMENTS = {
     "env": "env",
 }
 OF_AWS = [name for name in ARGUMENTS if name not in ("console", "up", "demo", "down", "env")]
-PRINTING = [name for name in OF_AWS if name not in ("smoke", "open")]  # which takes long, which opens a program
+PRINTING = [name for name in OF_AWS if name != "open"]  # which opens a program
 FORMS = [*PRINTING, "results --csv", "results --json", "results cat.jpg", "executions --json", "inspect cat.jpg --json"]
 
 
@@ -60,8 +64,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> I
         with monkeypatch.context() as changed:
             changed.setattr(sys, "stdout", stdout)
             changed.setattr(sys, "argv", ["darkroom", *arguments])
-            with pytest.raises(SystemExit) as ended:
+            with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
                 main()
+        assert isinstance(ended.value, SystemExit)
         return int(ended.value.code or 0), capfd.readouterr().err
 
     yield run
@@ -97,6 +102,26 @@ def test_an_output_that_takes_no_more_is_one_line_or_none(
     assert "Traceback" not in said
     assert said.count("No space left") == (output is full)
     assert "Broken pipe" not in said
+
+
+@pytest.mark.parametrize("output", [full, closed])
+@pytest.mark.parametrize("command", ["env", "console"])
+def test_so_it_is_on_the_local_cloud(
+    command: str,
+    output: Callable[[], IO[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., tuple[int, str]],
+):
+    """Of its commands only these print on stdout what the others do not."""
+    (tmp_path / "home").mkdir(0o700)
+    homes.make_root_key(tmp_path / "home")
+    monkeypatch.setattr(cloud, "running", lambda _: cloud.Cloud(tmp_path / "home", os.getpid(), 4566, "today"))
+    monkeypatch.setattr("darkroom.console.server.run", lambda _, announce, **__: announce("http://x.localhost:1/"))
+    code, said = run(output(), *typed(command))
+    assert code == 1
+    assert "Traceback" not in said
+    assert said.count("No space left") == (output is full)
 
 
 @pytest.mark.parametrize("output", [full, closed])
@@ -148,6 +173,28 @@ def test_without_a_network_the_advice_is_about_aws(command: str, tmp_path: Path,
     assert isinstance(result.exception, SystemExit)
     assert "check HTTPS_PROXY" in result.output
     assert "darkroom status" not in result.output
+
+
+@pytest.mark.parametrize("command", ARGUMENTS)
+def test_ctrl_c_while_a_command_imports_its_modules_is_no_traceback(
+    command: str, picture: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str]]
+):
+    """Each imports what it needs when it is called."""
+    interrupted = []
+    import_module = builtins.__import__
+
+    def interrupt(name: str, *how: Any) -> ModuleType:
+        if name.startswith(("darkroom.pipeline", "darkroom.local", "darkroom.console")):
+            interrupted.append(name)
+            raise KeyboardInterrupt
+        return import_module(name, *how)
+
+    monkeypatch.setattr(cloud, "running", lambda _: interrupt("darkroom.local"))  # of those that import nothing more
+    monkeypatch.setattr(builtins, "__import__", interrupt)
+    code, said = run(io.StringIO(), *typed(command, picture))
+    assert interrupted
+    assert code == CTRL_C
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("module", ["typer", "boto3"])
