@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -114,7 +115,25 @@ def measure(against: str | None = None, rounds: int = ROUNDS, uploads: Sequence[
         ("", *found, "ratio"),
         [(row, f"{old[row]:.2f}", f"{new[row]:.2f}", f"{new[row] / old[row]:.2f}") for row in new],
     )
+    pixels, cores = _pixels(), os.cpu_count() or 1
+    show(
+        ("photo.jpg without a cloud: examined once, four renditions, one for its caption", ""),
+        [("seconds of CPU", f"{pixels:.2f}"), (f"pictures a second on {cores} CPUs, at most", f"{cores / pixels:.2f}")],
+    )
     return [_figure(name, value) for name, value in new.items()]
+
+
+def _pixels() -> float:
+    """What no cloud can do without, in seconds of CPU."""
+    from benchmarks.clock import least
+    from benchmarks.photos import LIMITS, targets
+    from darkroom.local.pictures import photo
+    from functions.imaging import examine, for_caption, render
+
+    data = photo(4000, 3000)  # as the demo draws it
+    renditions = [partial(render, data, target) for target in targets(examine(data, LIMITS), "webp").values()]
+    works = [partial(examine, data, LIMITS), *renditions, partial(for_caption, data)]
+    return sum(one.cpu for one in least(works))
 
 
 def _figure(name: str, value: float) -> Figure:
