@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -131,8 +131,8 @@ def _pixels() -> float:
     from functions.imaging import examine, for_caption, render
 
     data = photo(4000, 3000)  # as the demo draws it
-    renditions = [partial(render, data, target) for target in targets(examine(data, LIMITS), "webp").values()]
-    works = [partial(examine, data, LIMITS), *renditions, partial(for_caption, data)]
+    works: list[Callable[[], object]] = [partial(examine, data, LIMITS), partial(for_caption, data)]
+    works += [partial(render, data, target) for target in targets(examine(data, LIMITS), "webp").values()]
     return sum(one.cpu for one in least(works))
 
 
