@@ -48,6 +48,7 @@ LAMBDAS_OWN_LINES = (
 
 # Read on 2026-11-24 and 25; AWS's own pages hide most prices in scripts.
 STATES = "https://aws.amazon.com/step-functions/pricing/"
+API_GATEWAY = "https://aws.amazon.com/api-gateway/pricing/"
 LAMBDA = "https://cloudchipr.com/blog/aws-lambda-pricing"
 S3 = "https://c3x.dev/blog/s3-request-fees-explained"
 STORAGE = "https://aws.amazon.com/s3/pricing/"
@@ -165,6 +166,19 @@ def besides(work: Work) -> list[Line]:
         Line("an overwrite: transitions (Cleanup)", PICTURES, A_TRANSITION, STATES),
         Line("an overwrite: S3 listings", PICTURES * 2, A_WRITE, S3),
         Line("with `tracing`: traces of X-Ray", PICTURES, 5 / 1_000_000, CLOUDWATCH),
+        *of_the_api(),
+    ]
+
+
+def of_the_api() -> list[Line]:
+    """1,000 requests, and what a client costs that waits for its picture."""
+    second = SETTINGS.functions.api.memory / 1024
+    return [
+        Line("the API: requests", 1000, 1.00 / 1_000_000, API_GATEWAY),
+        Line("the API: GB-seconds, 100 ms assumed", 1000 * 0.1 * second, A_GB_SECOND, LAMBDA),
+        Line("the API: requests of Lambda", 1000, A_CALL, LAMBDA),
+        Line("the API: GB of its two logs, 1.5 kB a request assumed", 1000 * 1500 / 1e9, 0.50, CLOUDWATCH),
+        Line("the API: GB-seconds of a second with `Prefer: wait`", 1000 * second, A_GB_SECOND, LAMBDA),
     ]
 
 

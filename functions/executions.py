@@ -1,4 +1,4 @@
-"""Asks Step Functions what became of an execution: the only file of the functions that does."""
+"""Asks Step Functions what became of an execution, and starts one again: the only file of the functions that does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ UNSENT = "LetterNotSent"
 
 # The errors that no Catch sees.
 UNCAUGHT = {"States.Runtime", "States.DataLimitExceeded"}
+
+NAME_DIGITS = 40  # of a redrive's name, as the operator's tool has it
 
 LONGEST_MESSAGE = 1024  # characters, as the state machine keeps of an error
 
@@ -121,6 +124,44 @@ class Executions:
         return False
 
 
+class Redrives:
+    """Starts the image pipeline again for a picture that failed, as `darkroom redrive KEY` does for a picture without a
+    letter: by the same name, so that both together start one execution."""
+
+    def __init__(self, states: SFNClient, machine: str) -> None:
+        self._states = states
+        self._machine = machine
+
+    def start(self, event: Mapping[str, Any], redrives: str) -> str:
+        """The execution, which may take the picture's row over from the one that it redrives; or the one that is at it
+        already."""
+        given, after = json.dumps({**event, "redrives": redrives}), redrives
+        while True:
+            name = f"redrive-{sha256(after.encode()).hexdigest()[:NAME_DIGITS]}"
+            execution = f"{self._machine.replace(':stateMachine:', ':execution:')}:{name}"
+            try:
+                return self._states.start_execution(stateMachineArn=self._machine, name=name, input=given)[
+                    "executionArn"
+                ]
+            except self._states.exceptions.ExecutionAlreadyExists:
+                if self._states.describe_execution(executionArn=execution)["status"] == "RUNNING":
+                    return execution
+            after = execution  # it died before it had the row: the next is named after it
+
+
+def event_of(row: Mapping[str, Any], bucket: str) -> dict[str, Any]:
+    """The event of the upload or of the deletion, as far as the pipeline reads it. Which kind of deletion it was no
+    longer matters: the row is its own already."""
+    members = {"key": "key", "version_id": "version-id", "sequencer": "sequencer"}
+    picture = {theirs: row[ours] for ours, theirs in members.items()}
+    detail = {"bucket": {"name": bucket}, "object": picture}
+    if "etag" not in row:
+        deleted = {**detail, "deletion-type": "Delete Marker Created"}
+        return {"source": "aws.s3", "detail-type": "Object Deleted", "detail": deleted}
+    picture |= {"etag": row["etag"], "size": row["size"]}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+
 def _ended(found: Mapping[str, Any], stopped: datetime | None) -> Ended:
     """What Step Functions describes, and what its event tells, in the same words."""
     how = "STALLED" if found["status"] == "SUCCEEDED" else found["status"]
@@ -136,3 +177,8 @@ def _ended(found: Mapping[str, Any], stopped: datetime | None) -> Ended:
 @cache
 def executions() -> Executions:
     return Executions(boto3.client("stepfunctions"), os.environ["STATE_MACHINES"].split(","))
+
+
+@cache
+def redrives() -> Redrives:
+    return Redrives(boto3.client("stepfunctions"), os.environ["STATE_MACHINE"])

@@ -7,13 +7,16 @@ here are of executions that died.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from boto3.dynamodb.types import TypeDeserializer
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -52,6 +55,54 @@ class Results:
         renditions = answer["Item"].get("renditions", {}).get("M", {})
         return Row(answer["Item"]["status"]["S"], frozenset(one["M"]["key"]["S"] for one in renditions.values()))
 
+    def picture(self, key: str) -> dict[str, Any] | None:
+        """The whole row, in plain types, as it stands now: a consistent read."""
+        answer = self._dynamodb.get_item(TableName=self._table, Key={"key": {"S": key}}, ConsistentRead=True)
+        return plain(answer["Item"]) if "Item" in answer else None
+
+    def newest(
+        self, statuses: Sequence[str], *, since: str, until: str, limit: int, after: Mapping[str, Mapping[str, str]]
+    ) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]] | None]:
+        """Whole rows of these statuses, the newest change first, and where the next page begins, by status; None at the
+        end. `since` and `until` are beginnings of `updated_at`, none of them whole. A row that changes while pages are
+        read may be missed.
+
+        Raises ValueError for an `after` that is of other statuses or times.
+        """
+        found = [
+            row
+            for status in statuses
+            for row in islice(self._of_status(status, since, until, limit + 1, after.get(status)), limit + 1)
+        ]
+        found.sort(key=lambda row: str(row["updated_at"]), reverse=True)
+        shown = found[:limit]
+        last = {row["status"]: {"key": row["key"], "updated_at": row["updated_at"]} for row in shown}
+        return shown, {**{status: dict(place) for status, place in after.items()}, **last} if found[limit:] else None
+
+    def _of_status(
+        self, status: str, since: str, until: str, at_once: int, after: Mapping[str, str] | None
+    ) -> Iterator[dict[str, Any]]:
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": "by-status",
+            "KeyConditionExpression": "#status = :status AND updated_at BETWEEN :since AND :until",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": {":status": {"S": status}, ":since": {"S": since}, ":until": {"S": until}},
+            "ScanIndexForward": False,
+            "Limit": at_once,
+        }
+        if after:
+            place = {name: {"S": text} for name, text in after.items()}
+            request["ExclusiveStartKey"] = {"status": {"S": status}, **place}
+        pages = self._dynamodb.get_paginator("query").paginate(**request)
+        try:
+            for page in pages:
+                yield from map(plain, page["Items"])
+        except self._dynamodb.exceptions.ClientError as error:
+            if after and error.response["Error"]["Code"] == "ValidationException":
+                raise ValueError(after) from error
+            raise
+
     def at_work_since(self, before: datetime) -> Iterator[dict[str, Any]]:
         """The rows that are PROCESSING and were last written before that time, oldest first, as DynamoDB types them."""
         pages = self._dynamodb.get_paginator("query").paginate(
@@ -59,7 +110,7 @@ class Results:
             IndexName="by-status",
             KeyConditionExpression="#status = :processing AND updated_at < :before",
             ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={":processing": {"S": "PROCESSING"}, ":before": {"S": _written(before)}},
+            ExpressionAttributeValues={":processing": {"S": "PROCESSING"}, ":before": {"S": written(before)}},
         )
         for page in pages:
             yield from page["Items"]
@@ -80,8 +131,8 @@ class Results:
             ":sequencer": detail["sequencer"].ljust(SEQUENCER_DIGITS, "0"),
             ":execution": execution,
             ":redriven": str(event.get("redrives")),
-            ":now": _written(now),
-            ":expired": _written(now - LEASE),
+            ":now": written(now),
+            ":expired": written(now - LEASE),
             **({":etag": detail["etag"]} if of_upload else {}),
         }
         values: dict[str, Any] = {name: {"S": value} for name, value in texts.items()}
@@ -113,7 +164,7 @@ class Results:
             ":processing": {"S": "PROCESSING"},
             ":final": {"S": final},
             ":execution": {"S": execution},
-            ":now": {"S": _written(now)},
+            ":now": {"S": written(now)},
         }
         if failed:
             values[":error"] = {"M": {name: {"S": text} for name, text in error.items()}}
@@ -156,9 +207,23 @@ def _final(event: Mapping[str, Any]) -> str:
     return "FAILED" if event["detail-type"] == "Object Created" else "DELETED"
 
 
-def _written(time: datetime) -> str:
+def written(time: datetime) -> str:
     """As JSONata's `$now()` writes it, so that the texts compare."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03}Z"
+
+
+def plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item without DynamoDB's types. All numbers of a row are whole."""
+    read = TypeDeserializer()
+    return {name: _whole(read.deserialize(value)) for name, value in item.items()}
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, Decimal) else value
 
 
 @cache

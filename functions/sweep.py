@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from functions.executions import Ended, Executions, executions
+from functions.executions import Ended, Executions, event_of, executions
 from functions.keys import LONGEST_KEY
 from functions.memory import Memory, mark, memory
-from functions.results import Results, results
+from functions.results import Results, plain, results
 from functions.telemetry import LambdaContext, MetricUnit, logger, metrics
 
 if TYPE_CHECKING:
@@ -159,20 +159,7 @@ def _ended(using: Services, row: Mapping[str, Any]) -> Ended | None:
     try:
         return using.executions.ended(arn)
     except LookupError:
-        return Ended(arn, "STALLED", _event(row), FORGOTTEN, sent_nothing=True)
-
-
-def _event(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The event of the upload or of the deletion, as far as the pipeline reads it. Which kind of deletion it was no
-    longer matters: the row is its own already."""
-    members = {"key": "key", "version_id": "version-id", "sequencer": "sequencer"}
-    picture: dict[str, Any] = {theirs: row[ours]["S"] for ours, theirs in members.items()}
-    detail = {"bucket": {"name": os.environ["UPLOADS_BUCKET"]}, "object": picture}
-    if "etag" not in row:
-        deleted = {**detail, "deletion-type": "Delete Marker Created"}
-        return {"source": "aws.s3", "detail-type": "Object Deleted", "detail": deleted}
-    picture |= {"etag": row["etag"]["S"], "size": int(row["size"]["N"])}
-    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+        return Ended(arn, "STALLED", event_of(plain(row), os.environ["UPLOADS_BUCKET"]), FORGOTTEN, sent_nothing=True)
 
 
 def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:

@@ -13,7 +13,16 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-__all__ = ["NAMESPACE", "LambdaContext", "MetricUnit", "logger", "metrics", "single_metric", "step"]
+__all__ = [
+    "NAMESPACE",
+    "SAID_BY_THE_LOG_GROUP",
+    "LambdaContext",
+    "MetricUnit",
+    "logger",
+    "metrics",
+    "single_metric",
+    "step",
+]
 
 Answer = TypeVar("Answer")
 

@@ -48,7 +48,7 @@ class Alarms(Construct):
         self._alarm(
             "ThrottledFunctions",
             "Functions were refused for ten minutes. Raise the account's or the function's concurrency.",
-            (step.function.metric_throttles(period=NOTICED_WITHIN) for step in steps.all),
+            (step.function.metric_throttles(period=NOTICED_WITHIN) for step in watched.functions),
             periods=2,  # a short burst asks for nothing
         )
         self._alarm(
@@ -97,6 +97,13 @@ class Alarms(Construct):
                 over=captions.alarm_share,
                 periods=12,
                 breaching=3,  # one that fails, where few are made, asks for nothing
+            )
+
+        if watched.api:
+            self._alarm(
+                "ApiErrors",
+                "The API answered with errors of its own (5xx). Read the log of its function.",
+                watched.api.errors(period=NOTICED_WITHIN),
             )
 
     def _topic(self, email: str | None, key: kms.IKey | None) -> sns.Topic:

@@ -85,9 +85,9 @@ class Dashboard(Construct):
                     asked("Attempts that failed: retried, or the picture's end", FAILED_ATTEMPTS, *machine_logs),
                 ],
                 [
-                    graph("Functions: errors", *(of(step, "Errors") for step in steps.all)),
-                    graph("Functions: refused calls", *(of(step, "Throttles") for step in steps.all)),
-                    graph("Functions: duration, p95, ms", *(of(step, "Duration", "p95") for step in steps.all)),
+                    graph("Functions: errors", *(of(step, "Errors") for step in watched.functions)),
+                    graph("Functions: refused calls", *(of(step, "Throttles") for step in watched.functions)),
+                    graph("Functions: duration, p95, ms", *(of(step, "Duration", "p95") for step in watched.functions)),
                 ],
                 [
                     graph(
@@ -106,7 +106,7 @@ class Dashboard(Construct):
                     ),
                 ],
                 [
-                    graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in steps.all)),
+                    graph("Cost: Lambda, GB-seconds", *(gigabyte_seconds(step) for step in watched.functions)),
                     graph(
                         "Cost: Step Functions, transitions a second, of the whole account",
                         sfn.StateTransitionMetric.metric_consumed_capacity(),
@@ -122,7 +122,7 @@ class Dashboard(Construct):
             ],
         )
         if not watched.settings.local_cloud:  # its CloudFormation knows no saved queries
-            every_log = [*(step.log_group for step in steps.all), *machine_logs]
+            every_log = [*(step.log_group for step in watched.functions), *machine_logs]
             saved(self, "WhatHappened", "what happened to this key", every_log, WHAT_HAPPENED)
             saved(self, "WhyRejected", "why were pictures rejected", [steps.validate.log_group], WHY_REJECTED)
 

@@ -4,6 +4,7 @@ from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from stacks.alarms import Alarms
+from stacks.api import Api
 from stacks.dashboard import Dashboard
 from stacks.intake import Intake
 from stacks.operations import Operations
@@ -27,7 +28,10 @@ class Pipeline(Stack):
         workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
         intake = Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
         operations = Operations(self, "Operations", storage=storage, steps=steps, workflow=workflow)
-        watched = Watched(settings, storage, steps, workflow, starts=intake.rules, sweeps=operations.rules)
+        api = None
+        if settings.api.enabled:
+            api = Api(self, "Api", settings=settings, storage=storage, steps=steps, workflow=workflow)
+        watched = Watched(settings, storage, steps, workflow, starts=intake.rules, sweeps=operations.rules, api=api)
         Alarms(self, "Alarms", watched=watched)
         Dashboard(self, "Dashboard", watched=watched)
 
@@ -41,3 +45,6 @@ class Pipeline(Stack):
         if workflow.recaptions:
             CfnOutput(self, "RecaptionStateMachineArn", value=workflow.recaptions.state_machine_arn)
         CfnOutput(self, "DeadLetterQueueUrl", value=storage.dead_letters.queue_url)
+        if api:
+            CfnOutput(self, "ApiUrl", value=api.url)
+            CfnOutput(self, "ApiId", value=api.id)

@@ -131,6 +131,24 @@ class Functions(Group):
     caption: Function = Function(memory=1024)
     cleanup: Function = Function(memory=256)  # this and the next move names, not pixels
     sweep: Function = Function(memory=256)
+    api: Function = Function(memory=512)  # it moves names too, while somebody waits
+
+
+class Jwt(Group):
+    """Whose tokens the API takes instead of AWS's signatures."""
+
+    issuer: str = Field(pattern=r"^https://[^\s?#]+$")
+    audience: tuple[str, ...] = Field(min_length=1)
+
+
+class ApiSettings(Group):
+    """The HTTP API. `rate` and `burst` are requests a second and at once, of all clients together."""
+
+    enabled: bool = False
+    jwt: Jwt | None = None
+    origins: tuple[Annotated[str, Field(pattern=r"^https?://[a-z0-9.:-]+$")], ...] = ()
+    rate: int = Field(default=50, ge=1, le=10_000)  # the account's own, in most regions
+    burst: int = Field(default=100, ge=1, le=5_000)
 
 
 class Settings(Group):
@@ -153,6 +171,7 @@ class Settings(Group):
     captions: Captions = Captions()
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
     functions: Functions = Functions()
+    api: ApiSettings = ApiSettings()
     kms_key: str | None = None
     alarm_email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
     log_retention_days: int = 30

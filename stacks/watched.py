@@ -8,8 +8,9 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_stepfunctions as sfn
 
+from stacks.api import Api
 from stacks.settings import Settings
-from stacks.steps import Steps
+from stacks.steps import Step, Steps
 from stacks.storage import Storage
 from stacks.workflow import Workflow
 
@@ -26,6 +27,12 @@ class Watched:
     workflow: Workflow
     starts: Sequence[events.Rule]
     sweeps: Sequence[events.Rule]
+    api: Api | None = None
+
+    @property
+    def functions(self) -> list[Step]:
+        """All, those that a setting turns on at the end."""
+        return [*self.steps.all, *([self.api.step] if self.api else [])]
 
     def undelivered(self) -> Iterator[cloudwatch.Metric]:
         """What EventBridge publishes of events that it could not deliver: rules without a queue have no letters."""

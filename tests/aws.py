@@ -28,6 +28,16 @@ def create_sweeps_table(dynamodb: Any, name: str) -> None:
     )
 
 
+def create_promises_table(dynamodb: Any, name: str) -> None:
+    """Which uploads the API promised."""
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "folder", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "folder", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 def letters(sqs: Any, queue: str) -> list[dict[str, Any]]:
     """Every letter in the queue, which stays as it is: the body, and the attribute `reason`."""
     received = sqs.receive_message(

@@ -17,7 +17,17 @@ from functions.imaging import Limits as Bounds
 from functions.imaging import RejectCode, Rejected, examine, formats
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS
 from functions.imaging.render import _ENCODERS
-from stacks.settings import Format, Function, Functions, Limits, Qualities, Settings, read_settings
+from stacks.settings import (
+    ApiSettings,
+    Format,
+    Function,
+    Functions,
+    Jwt,
+    Limits,
+    Qualities,
+    Settings,
+    read_settings,
+)
 from tests.e2e import load, permissions
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.imaging.test_examine import TAKEN
@@ -26,6 +36,7 @@ from tests.statemachine import fault_matrix
 from tests.statemachine.engine import DELETION, IMAGES, definition, states
 
 ROOT = Path(__file__).resolve().parents[1]
+AT_THE_EDGE = {"api"}  # no picture goes through these: their own files in tests/e2e break them
 FORMAT_OF = {"jpg": "jpeg", "tif": "tiff"}  # file extensions that are not the name of their format
 
 
@@ -68,7 +79,7 @@ def test_every_setting_acts_somewhere():
     read = {
         node.attr for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)
     }
-    groups = (Settings, Limits, Functions, Function)
+    groups = (Settings, Limits, Functions, Function, ApiSettings, Jwt)
     assert [name for group in groups for name in group.model_fields if name not in read] == []
 
 
@@ -120,8 +131,8 @@ def test_every_function_has_a_setting_a_test_of_its_name_and_a_place_where_it_is
     assert [name for name in every if f"`{name}`" not in str(functions.__doc__)] == []
     assert {field.alias or name for name, field in Functions.model_fields.items()} == every
     assert [name for name in every if not (ROOT / f"tests/functions/test_{name}.py").exists()] == []
-    assert set(load.STEPS) == every
-    assert {who.lower() for role, who in permissions.ROLES.items() if role.startswith("Steps")} == every
+    assert set(load.STEPS) == every - AT_THE_EDGE
+    assert {who.lower() for role, who in permissions.ROLES.items() if role.endswith(f"{who}Role")} == every
 
 
 def test_every_task_is_broken_in_every_way():

@@ -37,6 +37,7 @@ def local_settings() -> dict[str, str]:
         "architecture": "arm64" if machine in ("arm64", "aarch64") else "x86_64",
         "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
         "local_cloud": "true",
+        "api.enabled": "true",
         # Each Resize at once is a process here, with its own start: more than cores only wait for each other.
         # `darkroom upload` of 12 photos, 12 megapixels each, 2 cores, nothing warm: 64 s all at once, 33 s two at once.
         "map_concurrency": str(min(os.cpu_count() or 1, MOST_AT_ONCE)),

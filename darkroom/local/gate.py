@@ -24,6 +24,7 @@ ANSWERS = ("/_ministack/cfn-response/", "/_ministack/cfn-signal/")
 
 # MiniStack's own, LocalStack's, and those with which MiniStack reaches what would have a host of its own on AWS.
 NO_BUCKET = ("/_", "/restapis/", "/iceberg", "/login")
+HTTP_APIS = "/_aws/execute-api/"
 BUCKET = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
 
 
@@ -77,7 +78,8 @@ class Gate:
             return call.method == "PUT"
         plain = call.headers["host"].lower().startswith(("localhost:", "127.0.0.1:"))
         if call.method == "OPTIONS":
-            return plain and "origin" in call.headers and not call.path.startswith(NO_BUCKET)
+            answers_itself = call.path.startswith(HTTP_APIS) or not call.path.startswith(NO_BUCKET)
+            return plain and "origin" in call.headers and answers_itself
         return plain and await _signed_form(call)
 
     async def _unverified(self, call: "Call") -> Response | None:

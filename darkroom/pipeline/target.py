@@ -46,12 +46,14 @@ class Target:
         at_once: int = LOCAL_AT_ONCE,
         poll_seconds: int = LOCAL_POLL_SECONDS,
         states_config: Any = None,
+        endpoint: str | None = None,
         **options: Any,
     ) -> None:
         """`options` go to each client; that of Step Functions may have a `config` of its own. `deploy_with` is the
-        command to run if the stack is not there."""
+        command to run if the stack is not there. `endpoint` is the local cloud's."""
         self.session, self.name, self.deploy_with, self.stack = session, name, deploy_with, stack
         self.at_once, self.poll_seconds = at_once, poll_seconds
+        self._endpoint = endpoint
         self._options = options
         self._of_states = options | ({"config": states_config} if states_config else {})
 
@@ -107,8 +109,12 @@ class Target:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """Raises TargetError if the stack is not deployed."""
-        return {output["OutputKey"]: output["OutputValue"] for output in self._described.get("Outputs", [])}
+        """Raises TargetError if the stack is not deployed. Addresses are those at which this cloud answers: the local
+        cloud has none of the names that AWS gives."""
+        found = {output["OutputKey"]: output["OutputValue"] for output in self._described.get("Outputs", [])}
+        if self._endpoint and "ApiId" in found:
+            found["ApiUrl"] = f"{self._endpoint}/_aws/execute-api/{found['ApiId']}"
+        return found
 
     def output(self, name: str) -> str:
         """Raises TargetError if this stack is not one of Darkroom's, or not yet complete."""
@@ -182,6 +188,7 @@ def local(running: cloud.Cloud, stack: str = STACK) -> Target:
         name=f"local cloud at {running.endpoint}",
         deploy_with="darkroom up",
         stack=stack,
+        endpoint=running.endpoint,
         endpoint_url=running.endpoint,
         verify=given["AWS_CA_BUNDLE"],
         config=_patience(proxies={}),
@@ -194,7 +201,12 @@ def _endpoint(stack: str) -> Target:
     name = "cloud at " + ", ".join(f"{url} ({name})" for name, url in _endpoints_of_shell().items())
     heeded = _patience(ignore_configured_endpoint_urls=False)  # or a variable could send all of it to AWS
     return Target(
-        boto3.Session(region_name=_region()), name=name, deploy_with="darkroom up", stack=stack, config=heeded
+        boto3.Session(region_name=_region()),
+        name=name,
+        deploy_with="darkroom up",
+        stack=stack,
+        endpoint=os.environ[ENDPOINT],
+        config=heeded,
     )
 
 

@@ -22,5 +22,16 @@ def test_a_typical_picture_is_below_the_bar_by_all_of_its_lines():
 
 def test_what_comes_besides_and_every_month_has_its_lines():
     told = " ".join(line.what for line in [*besides(TYPICAL), *monthly()])
-    for what in ("storage", "captions", "overwrite", "X-Ray", "alarms", "metrics", "dashboard", "sweeps", "key"):
+    for what in (
+        "storage",
+        "captions",
+        "overwrite",
+        "X-Ray",
+        "the API",
+        "alarms",
+        "metrics",
+        "dashboard",
+        "sweeps",
+        "key",
+    ):
         assert what in told

@@ -105,6 +105,17 @@ def test_the_outputs_of_the_stack_say_where_everything_is(target: Target):
     assert target.upload_prefix == "raw/"
 
 
+def test_the_api_is_shown_at_the_address_where_the_cloud_answers(
+    account: Stacks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The local cloud has none of the names that AWS gives."""
+    given = "https://a1b2c3d4.execute-api.us-east-1.amazonaws.com"
+    account.deployed["Darkroom"] = {"ApiId": "a1b2c3d4", "ApiUrl": given}
+    assert chosen(tmp_path, aws=True).output("ApiUrl") == given
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:4566")
+    assert chosen(tmp_path).output("ApiUrl") == "https://localhost:4566/_aws/execute-api/a1b2c3d4"
+
+
 @pytest.mark.usefixtures("account")
 def test_a_stack_that_is_not_there_says_what_to_run():
     result = darkroom("--aws", "results")

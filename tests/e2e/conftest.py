@@ -229,7 +229,8 @@ def started_cloud(home: Path) -> Iterator[Deployed]:
 def own_cloud(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Deployed]:
     """And the stack in it, with captions."""
     with started_cloud(home) as deployed:
-        deploy(deployed.cloud, {"captions.enabled": "true", **(settings or {})})
+        ours = {"captions.enabled": "true", "api.origins": json.dumps([ALLOWED])}
+        deploy(deployed.cloud, {**ours, **(settings or {})})
         yield deployed
 
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed, Role, eventually, own_cloud
+from tests.e2e.web import form, web
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
 INTRODUCTION = """# Permissions: who may do what
@@ -36,8 +37,9 @@ ROLES = {
     **{f"Steps{name}Role": name for name in ("Validate", "Resize", "Caption", "Cleanup", "Sweep")},
     **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion", "Recaption")},
     **{f"Intake{name}Role": f"{name} rule" for name in ("Uploaded", "Deleted")},
+    "ApiApiRole": "Api",
 }
-VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED = ROLES.values()
+VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED, API = ROLES.values()
 DENIED, MAY = "denied", "may"
 REFUSED = "AccessDenied"
 
@@ -93,6 +95,7 @@ def acts(stack: "Stack") -> list[Act]:
         "ExpressionAttributeNames": {"#status": "status"},
         "ExpressionAttributeValues": {":status": {"S": "PROCESSING"}},
     }
+    unpromised = {"TableName": stack.promises, "Key": {"folder": {"S": "no such folder"}}}
     picture = {"Bucket": stack.uploads, "Key": "raw/tried.jpg"}
     old = {**picture, "VersionId": stack.version}
     rendition = {"Bucket": stack.renditions, "Key": "tried/rendition.webp"}
@@ -118,10 +121,10 @@ def acts(stack: "Stack") -> list[Act]:
             "s3",
             lambda aws: aws.get_object(Bucket=stack.uploads, Key="elsewhere/tried.jpg"),
         ),
-        Act("write an original", "s3", lambda aws: aws.put_object(**picture, Body=b"x")),
-        Act("delete an original", "s3", lambda aws: aws.delete_object(**picture)),
+        Act("write an original", "s3", lambda aws: aws.put_object(**picture, Body=b"x"), {API}),
+        Act("delete an original", "s3", lambda aws: aws.delete_object(**picture), {API}),
         Act("delete a version of an original", "s3", lambda aws: aws.delete_object(**old)),
-        Act("read a rendition", "s3", lambda aws: aws.get_object(**rendition)),
+        Act("read a rendition", "s3", lambda aws: aws.get_object(**rendition), {API}, harmless="NoSuchKey"),
         Act("list the renditions", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.renditions), {CLEANUP}),
         Act("write a rendition", "s3", lambda aws: aws.put_object(**rendition, Body=b"x"), {RESIZE}),
         Act("delete a rendition", "s3", lambda aws: aws.delete_object(**rendition), {CLEANUP}),
@@ -129,8 +132,8 @@ def acts(stack: "Stack") -> list[Act]:
         Act("read another bucket", "s3", lambda aws: aws.get_object(Bucket=stack.strange, Key="strange.txt")),
         Act("write to another bucket", "s3", lambda aws: aws.put_object(Bucket=stack.strange, Key="x", Body=b"x")),
         Act("open a bucket to all", "s3", lambda aws: aws.delete_public_access_block(Bucket=stack.uploads)),
-        Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP}),
-        Act("find rows by status", "dynamodb", lambda aws: aws.query(**by_status), {SWEEP}),
+        Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP, API}),
+        Act("find rows by status", "dynamodb", lambda aws: aws.query(**by_status), {SWEEP, API}),
         Act(
             "change a row",
             "dynamodb",
@@ -141,6 +144,17 @@ def acts(stack: "Stack") -> list[Act]:
         Act("put a row", "dynamodb", lambda aws: aws.put_item(TableName=stack.table, Item=missing)),
         Act("delete a row", "dynamodb", lambda aws: aws.delete_item(**never)),
         Act("read all rows", "dynamodb", lambda aws: aws.scan(TableName=stack.table)),
+        Act("read a promise", "dynamodb", lambda aws: aws.get_item(**unpromised), {API}),
+        Act(
+            "make a promise",
+            "dynamodb",
+            lambda aws: aws.put_item(
+                TableName=stack.promises, Item=unpromised["Key"], ConditionExpression="attribute_exists(folder)"
+            ),
+            {API},
+            harmless="ConditionalCheckFailedException",
+        ),
+        Act("delete a promise", "dynamodb", lambda aws: aws.delete_item(**unpromised)),
         Act("read another table", "dynamodb", lambda aws: aws.scan(TableName=stack.strange)),
         Act(
             "send a letter",
@@ -159,6 +173,7 @@ def acts(stack: "Stack") -> list[Act]:
                 "Caption": {IMAGES, RECAPTIONS},
                 "Cleanup": {IMAGES, DELETIONS},
                 "Sweep": set(),
+                "Api": set(),
             }.items()
         ),
         Act(
@@ -166,7 +181,7 @@ def acts(stack: "Stack") -> list[Act]:
             "lambda",
             lambda aws: aws.update_function_configuration(FunctionName=stack.function("resize"), Timeout=59),
         ),
-        *acts_on_executions("a picture", stack.machine("ImagePipeline"), stack.execution, {UPLOADED, DELETIONS}),
+        *acts_on_executions("a picture", stack.machine("ImagePipeline"), stack.execution, {UPLOADED, DELETIONS, API}),
         *acts_on_executions("a deletion", stack.machine("Deletion"), stack.deletion, {DELETED}),
         Act(
             "ask the model",
@@ -178,6 +193,13 @@ def acts(stack: "Stack") -> list[Act]:
             "ask another model",
             "bedrock-runtime",
             lambda aws: aws.converse(modelId=other_model, messages=question),
+        ),
+        Act(
+            "look at a redrive of a picture",
+            "stepfunctions",
+            lambda aws: aws.describe_execution(executionArn=f"{stack.execution.rpartition(':')[0]}:redrive-none"),
+            {SWEEP, API},
+            harmless="ExecutionDoesNotExist",
         ),
         Act("raise an alarm", "sns", lambda aws: aws.publish(TopicArn=stack.topic, Message="x")),
         Act("silence the alarms", "cloudwatch", lambda aws: aws.disable_alarm_actions(AlarmNames=["x"])),
@@ -207,7 +229,7 @@ class Stack:
         self.uploads, self.renditions = self._resources["StorageUploads"], self._resources["StorageRenditions"]
         self.access_logs, self.table = self._resources["StorageAccessLogs"], self._resources["StorageResults"]
         self.queue, self.topic = deployed.aws.output("DeadLetterQueueUrl"), self._resources["AlarmsTopic"]
-        self.logs = self._resources["StepsCaptionLogs"]
+        self.logs, self.promises = self._resources["StepsCaptionLogs"], self._resources["ApiPromises"]
         self.strange = "somebody-elses"
         deployed.aws.s3.create_bucket(Bucket=self.strange)
         picture = deployed.picture("raw/tried.jpg", b"no picture")
@@ -426,6 +448,65 @@ class Without:
 
         return str(eventually(look, f"the letter of {key}"))
 
+    def promised(self) -> str:
+        """An upload is promised"""
+        return self._asked("POST /v1/uploads", {"name": "cat.png"})[1]
+
+    def form(self) -> str:
+        """The form of a promised upload is sent"""
+        promise = json.loads(self._asked("POST /v1/uploads", {"name": "cat.png"})[0])
+        return form(self._deployed, promise, self._picture).body.decode()
+
+    def shown(self) -> str:
+        """A picture is asked for"""
+        return self._asked("GET /v1/pictures/{key+}")[1]
+
+    def never_promised(self) -> str:
+        """A picture is asked for that may have been promised"""
+        return self._asked("GET /v1/pictures/{key+}", key=f"raw/{'0' * 32}/cat.png")[1]
+
+    def listed(self) -> str:
+        """Pictures are asked for"""
+        return self._asked("GET /v1/pictures")[1]
+
+    def followed(self) -> str:
+        """The URL of a rendition is followed"""
+        picture = json.loads(self._asked("GET /v1/pictures/{key+}")[0])
+        return web(self._deployed, "GET", picture["renditions"]["thumb"]["url"]).body.decode()
+
+    def deleted_by_api(self) -> str:
+        """A picture is deleted by the API"""
+        return self._asked("DELETE /v1/pictures/{key+}")[1]
+
+    def redriven_by_api(self) -> str:
+        """A picture that failed is started again by the API"""
+        self._deployed.aws.results.put_item(Item={**self._row, "key": "raw/without/failed", "status": "FAILED"})
+        return self._asked("POST /v1/pictures/{key+}", key="raw/without/failed/redrive")[1]
+
+    def redriven_twice_by_api(self) -> str:
+        """A picture that failed again is started again by the API"""
+        self.redriven_by_api()
+        eventually(lambda: not self._deployed.at_work(), "the end of the first")
+        return self.redriven_by_api()
+
+    def _asked(self, route: str, body: Any = None, key: str | None = None) -> tuple[str, str]:
+        """What the API's function answers, and then logged."""
+        event = {
+            "version": "2.0",
+            "routeKey": route,
+            "pathParameters": {"key": key or self._row["key"]},
+            "headers": {"content-type": "application/json"},
+            "requestContext": {"stage": "$default", "http": {"method": route.partition(" ")[0]}, "authorizer": {}},
+            "body": json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        api, before = self._deployed.function("api")["FunctionName"], len(self._deployed.log_lines("api"))
+        called = self._deployed.client("lambda").invoke(FunctionName=api, Payload=json.dumps(event))
+        answer = json.loads(called["Payload"].read())
+        if answer["statusCode"] < 500:
+            return answer["body"], ""
+        return answer["body"], "".join(eventually(lambda: self._deployed.log_lines("api")[before:], "what it logged"))
+
     def role(self, name: str) -> Role:
         return Role(self._deployed, self._roles[name])
 
@@ -455,6 +536,14 @@ class Without:
             ("Sweep", "states:ListExecutions"): self.schedule,
             ("Sweep", "states:DescribeExecution"): by_machine,
             ("Sweep", "states:GetExecutionHistory"): by_machine,
+            (API, "s3:PutObject"): self.form,
+            (API, "s3:DeleteObject"): self.deleted_by_api,
+            (API, "s3:GetObject"): self.followed,
+            (API, "dynamodb:GetItem"): self.never_promised if "Promises" in resource else self.shown,
+            (API, "dynamodb:PutItem"): self.promised,
+            (API, "dynamodb:Query"): self.listed,
+            (API, "states:StartExecution"): self.redriven_by_api,
+            (API, "states:DescribeExecution"): self.redriven_twice_by_api,
             (IMAGES, "lambda:InvokeFunction"): self.again,
             (IMAGES, "dynamodb:UpdateItem"): self.again,
             (IMAGES, "sqs:SendMessage"): self.failing,
@@ -470,8 +559,9 @@ class Without:
         }[role, action]
 
     def clear(self) -> None:
-        """The letters and the row that all this left."""
-        self._deployed.aws.results.delete_item(Key={"key": "raw/without/stalled"})
+        """The letters and the rows that all this left."""
+        for key in ("raw/without/stalled", "raw/without/failed"):
+            self._deployed.aws.results.delete_item(Key={"key": key})
         self._deployed.empty_the_queue()
 
 
@@ -510,11 +600,12 @@ def _ended(role: str, action: str, words: str) -> str:
 def _short(arn: str) -> str:
     """As a reader knows it, without what is different in every deployment."""
     if named := re.search(r"Workflow(\w+)Machine|Steps(\w+)Function", arn):
-        return named[1] or named[2]
+        return (named[1] or named[2]) + (", redrives" if arn.endswith(":redrive-*") else "")
     name = arn
     for storage, known in {"uploads": "uploads", "renditions": "renditions"}.items():
         name = re.sub(rf"^arn:aws:s3:::darkroom-storage{storage}[0-9a-f]+-[0-9a-f]+", known, name)
     name = re.sub(r"^.*:table/[\w-]*OperationsMemory.*", "the sweep's memory", name)
+    name = re.sub(r"^.*:table/[\w-]*ApiPromises.*", "promises", name)
     name = re.sub(r"^.*:table/[\w-]+?(?=/|$)", "results", name)
     name = re.sub(r"^arn:aws:sqs:.*", "the dead letters", name)
     return name.rpartition("foundation-model/")[2]

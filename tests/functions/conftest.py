@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from functions import caption, cleanup, resize, results, storage, telemetry, validate
+from functions import caption, cleanup, promises, resize, results, storage, telemetry, validate
 from tests.aws import create_results_table
 
 UPLOADS, RENDITIONS = "uploads", "renditions"
@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "RENDITIONS_BUCKET": RENDITIONS,
     "RESULTS_TABLE": "results",
     "UPLOADS_BUCKET": UPLOADS,
+    "PROMISES_TABLE": "promises",
     "LONGEST_EXECUTION_SECONDS": "5400",
     "SECONDS_LEFT_ALONE": "300",
     "CAPTIONS": json.dumps({"model_id": "a.model-v1:0", "prompt": "Say what you see.", "max_tokens": 50, "top_p": 0.9}),
@@ -75,6 +76,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     remembered = (
         storage.storage,
         results.results,
+        promises.promises,
         validate.settings,
         validate.examiner,
         resize.renditions_bucket,

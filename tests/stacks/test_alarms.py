@@ -99,11 +99,21 @@ def test_captions_that_fail_are_an_alarm_by_their_share(synth):
     assert "FailedCaptions" not in alarms(synth())
 
 
+def test_errors_of_the_api_are_an_alarm_where_there_is_one(synth):
+    """Those that API Gateway counts as its own or the function's. Refusals of the function are seen as of any other."""
+    there = alarms(synth(api={"enabled": True}))
+    [alarm] = there["ApiErrors"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/ApiGateway", "5xx", "Sum")
+    [http] = synth(api={"enabled": True}).find_resources("AWS::ApiGatewayV2::Api")
+    assert (alarm["Dimensions"], alarm["Threshold"]) == ([{"Name": "ApiId", "Value": {"Ref": http}}], 0)
+    assert len(there["ThrottledFunctions"]) == len(alarms(synth())["ThrottledFunctions"]) + 1
+
+
 def test_every_alarm_says_what_to_do_and_has_an_entry_in_the_runbook(synth):
     """The description ends with the entry's place."""
     entries = set(re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
-    there = alarms(synth(captions={"enabled": True}))
-    assert entries == set(there) == {*WATCHED, "FailedCaptions"}
+    there = alarms(synth(captions={"enabled": True}, api={"enabled": True}))
+    assert entries == set(there) == {*WATCHED, "FailedCaptions", "ApiErrors"}
     for name, several in there.items():
         assert all(one["AlarmDescription"].endswith(f". docs/runbook.md#{name.lower()}") for one in several)
 

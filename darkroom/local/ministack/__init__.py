@@ -18,6 +18,7 @@ def add_to_ministack() -> None:
         )
         return
     from darkroom.local.ministack import (
+        api_cors,
         captions,
         function_children,
         function_errors,
@@ -51,4 +52,5 @@ def add_to_ministack() -> None:
     layers.add()
     processes.add()
     captions.add()
+    api_cors.add()
     prompt_start.add()
