@@ -1,5 +1,5 @@
-"""Remove the renditions that a key's row does not name: an older version's, an overtaken execution's, a deleted
-picture's."""
+"""Remove the renditions that a key's row does not name: those of a version that is no longer shown or never was, an
+overtaken execution's, a deleted picture's."""
 
 from __future__ import annotations
 

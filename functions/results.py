@@ -29,11 +29,15 @@ SEQUENCER_DIGITS = 40
 # the schedule's next sweep after that follows it.
 LEASE = timedelta(minutes=5)
 
+# What a row shows: all that Record writes of the last version that succeeded. A deletion alone takes it away.
+SHOWN = "#format, width, height, frames, content_hash, placeholder, color, notes, renditions, caption, shown_version_id"
+SHOWS_NO_OTHER = "(attribute_not_exists(shown_version_id) OR shown_version_id = :version_id)"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     status: str
-    renditions: frozenset[str]  # their keys
+    renditions: frozenset[str]  # the keys of those that it shows, whatever its status
 
 
 class Results:
@@ -120,10 +124,10 @@ class Results:
         its to write: not so if a newer event has it, if it is settled, or if another call is at it or has been.
 
         PROCESSING is what the schedule finds, should the caller die too. A row that is final already may still owe a
-        letter, once; then nothing but `swept` tells that it was sent.
+        letter, once; then nothing but `swept` tells that it was sent. What the row shows stays, unless it is deleted.
         """
         detail = event["detail"]["object"]
-        final, of_upload = _final(event), event["detail-type"] == "Object Created"
+        final, of_upload, of_a_version = _final(event), event["detail-type"] == "Object Created", _of_a_version(event)
         texts = {
             ":processing": "PROCESSING",
             ":unfinished": final if letter_owed else "PROCESSING",
@@ -138,21 +142,55 @@ class Results:
         values: dict[str, Any] = {name: {"S": value} for name, value in texts.items()}
         if of_upload:
             values[":size"] = {"N": str(detail["size"])}
-        return self._write(
+        taken = self._write(
             detail["key"],
             condition=(
-                f"{_older_rows(event)} OR execution = :redriven"
+                f"({_older_rows(event)} OR execution = :redriven"
                 " OR (execution = :execution AND #status IN (:processing, :unfinished)"
-                " AND (attribute_not_exists(swept) OR (swept < :expired AND #status = :processing)))"
+                " AND (attribute_not_exists(swept) OR (swept < :expired AND #status = :processing))))"
+                + (f" AND {SHOWS_NO_OTHER}" if of_a_version else "")
             ),
             update=(
                 "SET #status = :processing, swept = :now, version_id = :version_id, sequencer = :sequencer,"
                 " execution = :execution, created_at = if_not_exists(created_at, :now), updated_at = :now"
-                + (", etag = :etag, #size = :size REMOVE " if of_upload else " REMOVE etag, #size, ")
-                + "#error, #format, width, height, frames, content_hash, placeholder, color, notes, renditions, caption"
+                + (
+                    ", etag = :etag, #size = :size REMOVE #error"
+                    if of_upload
+                    else f" REMOVE #error, etag, #size, {SHOWN}"
+                )
             ),
-            names={"#status": "status", "#size": "size", "#error": "error", "#format": "format"},
+            names={"#status": "status", "#size": "size", "#error": "error"}
+            | ({} if of_upload else {"#format": "format"}),
             values=values,
+        )
+        return taken or (of_a_version and self._withdraw(event, execution, now, letter_owed=letter_owed))
+
+    def _withdraw(self, event: Mapping[str, Any], execution: str, now: datetime, *, letter_owed: bool) -> bool:
+        """As the deletion's Withdraw: where the version that was removed is the newest, but not the one that is shown,
+        the row speaks of that one again, and is final. If the dead execution had done so, it still owes a letter, once:
+        it may not have looked what is left of the picture."""
+        detail = event["detail"]["object"]
+        texts = {
+            ":succeeded": "SUCCEEDED",
+            ":version_id": detail["version-id"],
+            ":sequencer": detail["sequencer"].ljust(SEQUENCER_DIGITS, "0"),
+            ":execution": execution,
+            ":redriven": str(event.get("redrives")),
+            ":now": written(now),
+        }
+        return self._write(
+            detail["key"],
+            condition=(
+                "attribute_exists(shown_version_id) AND (execution = :redriven"
+                f" OR {_older_rows(event)}"
+                + (" OR (execution = :execution AND attribute_not_exists(swept)))" if letter_owed else ")")
+            ),
+            update=(
+                "SET #status = :succeeded, swept = :now, version_id = shown_version_id, execution = :execution,"
+                " updated_at = :now REMOVE #error, etag, #size"
+            ),
+            names={"#status": "status", "#size": "size", "#error": "error"},
+            values={name: {"S": value} for name, value in texts.items()},
         )
 
     def settle(self, event: Mapping[str, Any], execution: str, error: Mapping[str, str], now: datetime) -> None:
@@ -199,7 +237,14 @@ def _older_rows(event: Mapping[str, Any]) -> str:
     if event["detail-type"] == "Object Created" or event["detail"].get("deletion-type") == "Delete Marker Created":
         of_a_folder = detail["key"].endswith("/") and not detail.get("size")
         return older if of_a_folder else f"{older} OR attribute_not_exists(#status)"
-    return f"{older} AND version_id = :version_id" if "version-id" in detail else older
+    return f"({older} AND version_id = :version_id)" if _of_a_version(event) else older
+
+
+def _of_a_version(event: Mapping[str, Any]) -> bool:
+    """Whether it is the deletion of one version, which may leave others."""
+    deletion = event["detail-type"] == "Object Deleted"
+    hides = event["detail"].get("deletion-type") == "Delete Marker Created"
+    return deletion and not hides and "version-id" in event["detail"]["object"]
 
 
 def _final(event: Mapping[str, Any]) -> str:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darkroom.cli.app import PICTURES, Json, command, keys
-from darkroom.cli.terminal import Column, show_json, show_table
+from darkroom.cli.terminal import Column, say, show_json, show_table
 from darkroom.errors import DarkroomError
 from darkroom.text import size
 
 if TYPE_CHECKING:
+    from darkroom.pipeline.results import Row
     from darkroom.pipeline.target import Target
 
 Key = Annotated[
@@ -44,7 +45,10 @@ def get(
 
     target: Target = ctx.obj.target()
     row = results.row(target, key)
-    made = copies.copy(target, row, rendition or copies.names(row), output)
+    wanted = rendition or copies.names(row)
+    made = copies.copy(target, row, wanted, output)
+    if wanted != [copies.ORIGINAL]:
+        _say_if_older(row)
     if as_json:
         show_json([one.document() for one in made])
     else:
@@ -78,6 +82,15 @@ def open(  # noqa: A001 - the name of the command
     if rendition == copies.ORIGINAL:
         raise typer.BadParameter("is not opened: `darkroom get` copies it", param_hint="--rendition original")
     [made] = copies.copy(target, row, [rendition or there[-1]], Path(mkdtemp(prefix="darkroom-")))
+    _say_if_older(row)
     typer.echo(made.path)
     if typer.launch(str(made.path)):
         raise DarkroomError("no program that opens pictures was found here: the file is at the path above")
+
+
+def _say_if_older(row: "Row") -> None:
+    """Whose renditions these are, where the newest version has none."""
+    from darkroom.pipeline.results import of_older
+
+    if older := of_older(row):
+        say(f"{row['key']} is {row['status']}: its renditions are of {older}")

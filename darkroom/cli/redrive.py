@@ -83,7 +83,7 @@ def redrive(
 
     Below the table each error is said once, with how often it was there. --json has it with each picture.
 
-    With --caption-failed or --caption-off it only makes captions of pictures that succeeded, and leaves the letters.
+    With --caption-failed or --caption-off it only makes captions of what is shown, and leaves the letters.
     """
     from darkroom.pipeline import letters, results
 

@@ -31,7 +31,7 @@ COLUMNS = (
 )
 CSV_COLUMNS = (
     *("key", "status", "format", "width", "height", "frames", "size", "renditions", "caption"),
-    *("error_code", "error_message", "version_id", "execution", "created_at", "updated_at"),
+    *("error_code", "error_message", "version_id", "shown_version_id", "execution", "created_at", "updated_at"),
 )
 
 
@@ -173,16 +173,18 @@ def moment(text: str, option: str, *, whole_day: bool = False, now: datetime | N
 
 
 def line(found: "Row") -> Sequence[object]:
-    """The row as a line of a table with COLUMNS."""
-    from darkroom.pipeline.results import caption_or_error, updated
+    """The row as a line of a table with COLUMNS. Of an older version that is shown there is only the number of its
+    renditions."""
+    from darkroom.pipeline.results import caption_or_error, of_newest, shows_older, updated
 
+    newest = of_newest(found)
     return (
         found["key"],
         found["status"],
-        pixels(found),
+        pixels(newest),
         size(found.get("size")),
-        len(found["renditions"]) if found.get("renditions") else "",
-        caption_or_error(found),
+        f"{len(found['renditions'])}{' older' if shows_older(found) else ''}" if found.get("renditions") else "",
+        caption_or_error(newest),
         updated(found),
     )
 

@@ -129,7 +129,7 @@ def line(ended: "Ended") -> Sequence[object]:
     """The picture as a line of a table with COLUMNS."""
     from darkroom.pipeline import results
 
-    row = ended.row or {}
+    row = results.of_newest(ended.row) if ended.row else {}
     return (
         ended.upload.key,
         ended.status,

@@ -102,7 +102,7 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         "undelete": executions.is_undelete(arn, redrives),
         "row": row,
         "owns_row": bool(row and row.get("execution") == arn),
-        "renditions": results.by_width(row) if row and row.get("execution") == arn else [],
+        "renditions": results.by_width(results.of_newest(row)) if row and row.get("execution") == arn else [],
         "drawings": [draw(machine, linked, taken(states), narrow=narrow) for narrow in (False, True)],
         "chosen": _chosen(machine, states, marks, chosen),
         "timeline": timeline(execution, states),

@@ -32,7 +32,7 @@ SHOWN_ELSEWHERE = (
     "notes",
     results.EXPLAINED,
 )  # of the row's facts
-IDENTIFIERS = ("etag", "execution", "placeholder", "sequencer", "version_id")
+IDENTIFIERS = ("etag", "execution", "placeholder", "sequencer", "shown_version_id", "version_id")
 EXAMPLE_HOST = "https://images.example.com/"
 
 
@@ -98,7 +98,8 @@ def is_stuck(row: Row) -> bool:
 
 
 def tile(row: Row) -> dict[str, Any]:
-    """What the wall shows of a picture: the smallest rendition but the thumb, else the original if it is small."""
+    """What the wall shows of a picture: the smallest rendition but the thumb, whatever became of a newer version, else
+    the original if it is small."""
     renditions = row.get("renditions") or {}
     sizes = [name for name in results.by_width(row) if renditions[name]["width"] >= 320] or results.by_width(row)
     source = None
@@ -121,7 +122,8 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
         raise NotFound(f"no row in {target.name} has that key: it was not uploaded, or its execution has not begun")
     renditions = row.get("renditions") or {}
     host = request.query_params.get("host", EXAMPLE_HOST)
-    browser_shows = row.get("format") in SHOWN_BY_BROWSERS or not renditions
+    older = results.of_older(row)
+    browser_shows = not renditions or (row.get("format") in SHOWN_BY_BROWSERS and not older)
     largest = results.by_width(row)[-1] if renditions else None
     facts = [(name, value) for name, value in results.facts(row) if not name.startswith(SHOWN_ELSEWHERE)]
     return pages.page(
@@ -134,6 +136,7 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
         original=original_of(row) if row["status"] != "DELETED" else None,
         large=original_of(row) if browser_shows else link("/rendition", key=renditions[largest]["key"]),
         browser_shows=browser_shows,
+        older=older,
         srcset=srcset(row, host),
         host=host,
         facts=[one for one in facts if one[0] not in IDENTIFIERS],

@@ -180,6 +180,7 @@ def _seconds(text: str | None) -> float:
 
 def _way(target: Target, upload: Upload, *, begun: float) -> dict[str, Any]:
     row = uploads.row_of(target, upload)
+    row = results.of_newest(row) if row else None
     ended = bool(row and row["status"] in results.ENDED)
     late = time.time() - begun > PATIENCE
     return {

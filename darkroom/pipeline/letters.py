@@ -14,6 +14,7 @@ from typing import Any
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
 from darkroom.pipeline.target import Target
+from darkroom.pipeline.uploads import NO_VERSION
 
 # While this long nobody else is given a letter that was read: time to start its execution, and many more.
 HIDDEN_SECONDS = 120
@@ -122,21 +123,22 @@ def recaption(
     rate: float = inf,
     dry_run: bool = False,
 ) -> Generator[Done, None, None]:
-    """Have pictures captioned again, of these keys or all, whose row says SUCCEEDED and whose caption is FAILED or OFF,
-    as asked. The rest of the row stays, and so do the renditions. Raises TargetError where captions are off."""
+    """Have pictures captioned again, of these keys or all, that are shown with a caption that is FAILED or OFF, as
+    asked. The rest of the row stays, and so do the renditions. Raises TargetError where captions are off."""
     if "RecaptionStateMachineArn" not in target.outputs:
         off = f"stack {target.stack} in {target.name} makes no captions"
         raise TargetError(f"{off}: set captions.enabled and run `{target.deploy_with}`")
     run = _Run(target, rate, dry_run=dry_run)
     for key in keys:
         row = results.find(target, key)
-        if row is None or row["status"] != "SUCCEEDED" or row["caption"]["status"] not in captions:
+        if row is None or row.get("caption", {}).get("status") not in captions or not _can_be_captioned(row):
             yield {"key": row["key"] if row else key, "redriven": False, "problem": _why_no_caption(row)}
         else:
             yield _recaptioned(target, run, row)
     if not keys:
-        for row in results.rows(target, "SUCCEEDED", captions=captions):
-            yield _recaptioned(target, run, row)
+        for row in results.rows(target, captions=captions):
+            if _can_be_captioned(row):
+                yield _recaptioned(target, run, row)
 
 
 def _again(target: Target, run: "_Run", row: results.Row) -> str | None:
@@ -145,14 +147,26 @@ def _again(target: Target, run: "_Run", row: results.Row) -> str | None:
     return run.start(results.event(target, row), row["execution"], name)
 
 
+def _can_be_captioned(row: results.Row) -> bool:
+    """Whether the version that is shown can be read. A newer one in work brings a caption of its own if it succeeds."""
+    shown = results.shown_version(row)
+    is_there = shown != NO_VERSION or row["status"] == "SUCCEEDED"  # where no version is kept, it was overwritten
+    return shown is not None and is_there and row["status"] != "PROCESSING"
+
+
 def _recaptioned(target: Target, run: "_Run", row: results.Row) -> Done:
-    """The new execution may write the caption where the row still is of the execution that it names."""
+    """Of the version that is shown. The new execution may write the caption where the row still shows that content."""
     caption, execution = row["caption"], None
     if not run.dry:
-        machine, of = target.output("RecaptionStateMachineArn"), row["execution"]
-        source = {name: row[name] for name in ("key", "version_id", "etag")}
-        work = {"source": {"bucket": target.output("UploadsBucketName"), **source}, "recaptions": of}
-        execution = run.begin(machine, _name(target, machine, of), work)
+        machine, content = target.output("RecaptionStateMachineArn"), row["content_hash"]
+        source = {
+            "bucket": target.output("UploadsBucketName"),
+            "key": row["key"],
+            "version_id": results.shown_version(row),
+            "etag": row.get("etag", ""),
+        }
+        name = _name(target, machine, f"{row['key']} {content}")
+        execution = run.begin(machine, name, {"source": source, "content_hash": content})
     error = {"code": caption["status"], "message": caption.get("reason", "captions were off")}
     return _done(row["key"], "CAPTION", error, execution)
 
@@ -373,8 +387,9 @@ def _redrives(target: Target, letter: Letter) -> str | None:
 
 
 def _name(target: Target, machine: str, redrives: str) -> str:
-    """Of a picture's redrive without a letter: after the execution that has its row. A redrive of that name that has
-    ended died before it had the row, or brought no caption; the next is named after that one."""
+    """Of a picture's redrive without a letter: after the execution that has its row, or the content that has no
+    caption. A redrive of that name that has ended died before it had the row, or brought no caption; the next is named
+    after that one."""
     while True:
         name = f"redrive-{sha256(redrives.encode()).hexdigest()[:NAME_DIGITS]}"
         redrives = _execution(machine, name)

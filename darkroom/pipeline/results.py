@@ -26,6 +26,12 @@ STATUSES = ("PROCESSING", *ENDED)
 EXPLAINED = "explained in"  # what a person reads before the entry in the documentation
 LATEST = "9999"  # later than any time a row has
 
+# What is of the version that a row shows; all else is of the newest one.
+SHOWN = (
+    *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "notes"),
+    *("renditions", "caption", "shown_version_id"),
+)
+
 
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
 USUALLY_LATE_SECONDS = 5
@@ -279,6 +285,31 @@ def caption_or_error(found: Row) -> str:
     return f"{error['code']}: {unpacked(error['message'])}" if error else found.get("caption", {}).get("text", "")
 
 
+def shown_version(found: Row) -> str | None:
+    """Of which version its renditions are, and all that was measured of a picture. None where it shows none, or where
+    nobody knows: a row whose picture succeeded before rows said so, and not since."""
+    if not found.get("renditions"):
+        return None
+    return found.get("shown_version_id") or (found.get("version_id") if found["status"] == "SUCCEEDED" else None)
+
+
+def shows_older(found: Row) -> bool:
+    """Whether the renditions are of an older version than the one that status, error and size are of."""
+    return bool(found.get("renditions")) and shown_version(found) != found.get("version_id")
+
+
+def of_newest(found: Row) -> Row:
+    """The row without what it shows of an older version: what the newest upload itself came to."""
+    return {name: value for name, value in found.items() if name not in SHOWN} if shows_older(found) else found
+
+
+def of_older(found: Row) -> str | None:
+    """In words, which older version is shown; None where none is."""
+    if not shows_older(found):
+        return None
+    return f"an older version, {shown_version(found) or 'nobody knows which'}"
+
+
 def by_width(found: Row) -> list[str]:
     """The names of the renditions, the smallest first."""
     renditions = found.get("renditions", {})
@@ -298,6 +329,7 @@ def facts(found: Row) -> Iterator[tuple[str, object]]:
 
 def main_facts(found: Row) -> Iterator[tuple[str, object]]:
     """What a person asks for first, one line each; `facts` has the rest."""
+    newest = of_newest(found)
     yield "key", found["key"]
     yield "status", found["status"]
     if "error" in found:
@@ -306,8 +338,10 @@ def main_facts(found: Row) -> Iterator[tuple[str, object]]:
         yield EXPLAINED, entry
     if text := found.get("caption", {}).get("text"):
         yield "caption", text
-    if "width" in found:
-        yield "picture", ", ".join(filter(None, (found.get("format"), pixels(found), size(found.get("size")))))
+    if "width" in newest:
+        yield "picture", ", ".join(filter(None, (newest.get("format"), pixels(newest), size(newest.get("size")))))
+    if older := of_older(found):
+        yield "shown", ", ".join(filter(None, (older, found.get("format"), pixels(found))))
     if found.get("renditions"):
         yield "renditions", ", ".join(f"{name} {pixels(found['renditions'][name])}" for name in by_width(found))
     yield "updated (UTC)", updated(found)

@@ -410,6 +410,28 @@ def ended(page: TestClient, path: str) -> str:
     pytest.fail("the redrive did not end")
 
 
+@pytest.mark.parametrize("status", ["PROCESSING", "REJECTED", "FAILED"])
+def test_an_older_version_is_shown_until_a_newer_one_succeeds(target: Target, page: TestClient, status: str):
+    """On the wall and on the picture's page, which says of which version it is, and calls nothing of it the newest's.
+    The execution that has the row does not claim those renditions."""
+    rendition = {"key": "cat.jpg/1/small.webp", "width": 480, "height": 360, "format": "webp", "bytes": 7}
+    older = {"renditions": {"small": rendition}, "width": 640, "height": 480, "format": "jpeg"}
+    error = {} if status == "PROCESSING" else {"error": {"code": "corrupt", "message": "no room"}}
+    arn = run(target, "raw/cat.jpg")
+    newest = {"version_id": "newest", "size": 9, "execution": arn, **error}
+    row(target, "raw/cat.jpg", status, shown_version_id="the shown one", **older, **newest)
+    wall, one = page.get("/results").text, page.get("/picture?key=raw/cat.jpg").text
+    assert "small.webp" in wall
+    assert "Shown is an older version, the shown one: the last that succeeded" in plain(one)
+    assert f"The newest is {status} · 9 B" in plain(one)
+    assert "small.webp" in one
+    assert "The original" not in plain(one)
+    assert "Renditions: small" not in plain(page.get("/execution", params={"arn": arn}).text)
+    way = page.get("/upload/way", params={"key": "raw/cat.jpg", "version": "newest", "etag": "e", "begun": "0"}).text
+    assert status in way
+    assert "small" not in way
+
+
 def test_what_is_stuck_says_so(target: Target, page: TestClient):
     """PROCESSING for long, on the wall and on Health; not what has just begun, nor what waits for a busy model."""
     execution = run(target, "raw/slow.jpg")

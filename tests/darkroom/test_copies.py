@@ -54,6 +54,24 @@ def test_get_copies_what_is_asked_for(cat: str, tmp_path: Path, options: list[st
     assert told == {name: len(body) for name, body in files.items()}
 
 
+def test_renditions_of_an_older_version_are_copied_and_called_so(cat: str, target: Target, tmp_path: Path):
+    """The newest was rejected: its original is another file, of which nothing needs to be said."""
+    newest = target.s3.put_object(Bucket="uploads", Key=cat, Body=b"words")["VersionId"]
+    target.results.update_item(
+        Key={"key": cat},
+        UpdateExpression="SET #status = :rejected, shown_version_id = version_id, version_id = :newest",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":rejected": "REJECTED", ":newest": newest},
+    )
+    older = target.results.get_item(Key={"key": cat})["Item"]["shown_version_id"]
+    result = darkroom("--aws", "get", cat, "-o", tmp_path / "shown")
+    assert there(tmp_path / "shown") == {"cat-thumb.webp": b"thumb", "cat-small.webp": b"small"}
+    assert f"{cat} is REJECTED: its renditions are of an older version, {older}" in result.stderr
+    result = darkroom("--aws", "get", cat, "-o", tmp_path / "newest", "--rendition", "original")
+    assert there(tmp_path / "newest") == {"cat.jpg": b"words"}
+    assert "older" not in result.stderr
+
+
 def test_without_a_folder_it_is_this_one(cat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     result = darkroom("--aws", "get", cat, "--rendition", "small")

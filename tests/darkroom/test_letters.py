@@ -278,7 +278,8 @@ def test_a_dry_run_starts_nothing_and_leaves_every_letter_visible(target: Target
 def test_a_dry_run_asks_step_functions_nothing(target: Target, monkeypatch: pytest.MonkeyPatch):
     """Of thousands of rows it would take the account's quota away from the sweep."""
     put_row(target, "raw/cat.jpg", "FAILED")
-    put_row(target, "raw/dog.jpg", "SUCCEEDED", caption={"status": "FAILED", "reason": "busy"})
+    shown = {"shown_version_id": "v1", "renditions": {"small": {"key": "dog.jpg/1/small.webp"}}}
+    put_row(target, "raw/dog.jpg", "SUCCEEDED", caption={"status": "FAILED", "reason": "busy"}, **shown)
     monkeypatch.setattr(target, "states", None)
     assert [one["key"] for one in redrive(target, failed=True, dry_run=True)] == ["raw/cat.jpg"]
     assert [one["key"] for one in recaption(target, captions=["FAILED"], dry_run=True)] == ["raw/dog.jpg"]

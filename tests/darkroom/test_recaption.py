@@ -12,10 +12,11 @@ from tests.darkroom.conftest import Stacks, darkroom
 from tests.schemas import document
 
 REFUSED = {"status": "FAILED", "model": "a.model", "reason": "ModelBusy: throttled"}
+SHOWN = {"renditions": {"small": {"key": "cat.jpg/1/small.webp", "width": 480, "height": 360}}}
 
 
 def put(target: Target, name: str, status: str = "SUCCEEDED", **attributes: Any) -> dict[str, Any]:
-    """A row as Record leaves it, as far as it matters here."""
+    """A row as Record leaves it, as far as it matters here; where it has a caption, it shows a picture."""
     row = {
         "key": f"raw/{name}",
         "status": status,
@@ -23,6 +24,7 @@ def put(target: Target, name: str, status: str = "SUCCEEDED", **attributes: Any)
         "execution": f"arn of {name}",
         "version_id": "v1",
         "etag": f"etag of {name}",
+        **({"shown_version_id": "v1", "content_hash": f"hash of {name}", **SHOWN} if "caption" in attributes else {}),
         **attributes,
     }
     target.results.put_item(Item=row)
@@ -37,7 +39,7 @@ def started(target: Target) -> list[dict[str, Any]]:
 
 
 def test_only_captions_that_failed_are_made_again(target: Target):
-    """Of pictures that succeeded; with what the state Caption needs, and the execution whose row may be written."""
+    """Of pictures that are shown; with what the state Caption needs, and of which content the caption is to be."""
     put(target, "failed.jpg", caption=REFUSED)
     put(target, "fine.jpg", caption={"status": "OK", "text": "a cat"})
     put(target, "off.jpg", caption={"status": "OFF"})
@@ -47,7 +49,37 @@ def test_only_captions_that_failed_are_made_again(target: Target):
     assert (done["key"], done["reason"], done["redriven"]) == ("raw/failed.jpg", "CAPTION", True)
     assert done["error"] == {"code": "FAILED", "message": "ModelBusy: throttled"}
     source = {"bucket": "uploads", "key": "raw/failed.jpg", "version_id": "v1", "etag": "etag of failed.jpg"}
-    assert started(target) == [{"source": source, "recaptions": "arn of failed.jpg"}]
+    assert started(target) == [{"source": source, "content_hash": "hash of failed.jpg"}]
+
+
+@pytest.mark.parametrize("status", ["REJECTED", "FAILED"])
+def test_the_version_that_is_shown_is_captioned_whatever_became_of_a_newer_one(target: Target, status: str):
+    """By its own version id; a caption is made of no other version."""
+    error = {"code": "corrupt", "message": "no room"}
+    put(target, "shown.jpg", status, version_id="v2", etag="of v2", caption=REFUSED, error=error)
+    [done] = recaption(target, captions=["FAILED"])
+    assert done["redriven"]
+    [given] = started(target)
+    assert (given["source"]["version_id"], given["content_hash"]) == ("v1", "hash of shown.jpg")
+
+
+def test_a_row_from_before_rows_said_what_they_show_is_captioned_if_it_succeeded(target: Target):
+    """Else nobody knows which version it shows."""
+    for status in ("SUCCEEDED", "FAILED"):
+        put(target, f"{status}.jpg", status, caption=REFUSED)
+        target.results.update_item(Key={"key": f"raw/{status}.jpg"}, UpdateExpression="REMOVE shown_version_id")
+    assert [one["key"] for one in recaption(target, captions=["FAILED"])] == ["raw/SUCCEEDED.jpg"]
+    [given] = started(target)
+    assert given["source"]["version_id"] == "v1"
+
+
+@pytest.mark.parametrize(("status", "version"), [("PROCESSING", "v1"), ("REJECTED", "null")])
+def test_what_is_about_to_be_replaced_or_was_overwritten_is_not_captioned(target: Target, status: str, version: str):
+    """A newer version in work brings a caption of its own; a bucket without versions keeps no older one."""
+    put(target, "shown.jpg", status, version_id=version, shown_version_id=version, caption=REFUSED)
+    assert list(recaption(target, captions=["FAILED"])) == []
+    [why] = recaption(target, ["shown.jpg"], captions=["FAILED"])
+    assert why["problem"] == f"its row is {status}, its caption FAILED"
 
 
 def test_pictures_from_before_captions_were_on_are_captioned_too_when_asked(target: Target):
@@ -77,7 +109,7 @@ def test_of_the_named_pictures_each_that_is_not_captioned_again_says_why(target:
 def test_one_that_is_at_work_is_not_started_again_and_one_that_ended_is(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ):
-    """By its name, which is made from the row's execution, and after that has ended from its own."""
+    """By its name, which is made from key and content, and after that has ended from its own."""
     put(target, "failed.jpg", caption=REFUSED)
     [first] = recaption(target, captions=["FAILED"])
     [again] = recaption(target, captions=["FAILED"])

@@ -174,3 +174,45 @@ def test_a_search_says_whether_it_looked_at_every_row(target: Target):
     assert results.search(target, "0.jpg", pages=1) == ([], False)
     found, complete = results.search(target, ".jpg", "FAILED", limit=2)
     assert ([row["key"] for row in found], complete) == (["raw/3.jpg", "raw/2.jpg"], False)
+
+
+OF_TWO_VERSIONS = {
+    "key": "raw/two.jpg",
+    "status": "REJECTED",
+    "error": {"code": "corrupt", "message": "ends after 512 of 9000 bytes"},
+    "version_id": "newest",
+    "size": 9,
+    "shown_version_id": "shown",
+    "width": 640,
+    "height": 480,
+    "format": "jpeg",
+    "caption": {"status": "OK", "text": "a cat"},
+    "renditions": {"small": {"key": "two.jpg/1/small.webp", "width": 480, "height": 360}},
+}
+
+
+def test_what_is_shown_is_never_taken_for_the_newest_versions():
+    """Neither its pixels beside the other's size, nor its caption or its renditions as that upload's own."""
+    facts = dict(results.main_facts(OF_TWO_VERSIONS))
+    assert facts["shown"] == "an older version, shown, jpeg, 640x480"
+    assert "picture" not in facts
+    assert results.of_newest(OF_TWO_VERSIONS).keys() == {"key", "status", "error", "version_id", "size"}
+    assert "a cat" not in results.caption_or_error(results.of_newest({**OF_TWO_VERSIONS, "error": None}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "older"),
+    [
+        ({}, "shown", True),
+        ({"status": "SUCCEEDED", "version_id": "shown"}, "shown", False),
+        ({"status": "PROCESSING", "version_id": "shown"}, "shown", False),
+        ({"status": "SUCCEEDED", "shown_version_id": None}, "newest", False),
+        ({"status": "FAILED", "shown_version_id": None}, None, True),
+        ({"renditions": None, "shown_version_id": None}, None, False),
+    ],
+    ids=["rejected", "succeeded", "made again", "from before", "failed since", "none"],
+)
+def test_a_row_says_which_version_it_shows(changes: dict[str, str | None], shown: str | None, older: bool):
+    """One that was written before rows said so shows its own version if that succeeded; else nobody knows."""
+    row = {name: value for name, value in (OF_TWO_VERSIONS | changes).items() if value is not None}
+    assert (results.shown_version(row), results.shows_older(row)) == (shown, older)

@@ -22,9 +22,11 @@ from darkroom.pipeline.executions import visits
 from tests.e2e.conftest import Deployed, eventually, own_cloud
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 from tests.statemachine.engine import states
-from tests.statemachine.fault_matrix import PAGE, lines_of_the_page
+from tests.statemachine.fault_matrix import NOTHING, PAGE, lines_of_the_page
 
 FOLDER = "raw/faults/"
+OLDER = "raw/an older version.png"
+OLD = "0" * 16  # the version in the keys of its renditions
 AT_ONCE = 3  # beside those that only wait; each function at once is one more process that starts
 PATIENCE = 600  # seconds, for three times SECONDS on a busy machine
 FUNCTIONS = {
@@ -34,7 +36,10 @@ FUNCTIONS = {
     "Cleanup": "cleanup",
     "Cleanup (deletion)": "cleanup",
 }
-WRITES = ("Claim", "Record", "Reject", "RecordFailure", "DeadLetter", "MarkDeleted (deletion)", "DeadLetter (deletion)")
+WRITES = (
+    *("Claim", "Record", "Reject", "RecordFailure", "DeadLetter"),
+    *("MarkDeleted (deletion)", "Withdraw (deletion)", "DeadLetter (deletion)"),
+)
 OTHER_CALLS = ("Look (deletion)", "Undelete (deletion)")
 OF_A_FUNCTION = ("raises", "out of memory", "out of time", "exits", "nonsense")
 OF_A_TARGET = ("throttled", "refused")
@@ -52,6 +57,7 @@ Cell = tuple[str, str]  # step, fault
 class Observed(NamedTuple):
     execution: str
     row: str
+    shown: str
     letters: str
 
 
@@ -115,6 +121,7 @@ class Matrix:
     def observe(self, expected: Mapping[Cell, Observed]) -> dict[Cell, Observed]:
         """Break all of them and look until all is as expected, or for as long as patience lasts; then the schedule
         comes twice more, which changes nothing."""
+        self._make_older_versions()
         limits = {function: {"Timeout": SECONDS} for function in FUNCTIONS.values()}
         with self._without_targets(), faulty(self.deployed, self._plans(), changes=limits) as broken:
             limited = [case for case in CASES if case.fault in LIMITS]
@@ -164,9 +171,11 @@ class Matrix:
     def _begin(self, case: Case) -> str:
         """Its execution, as soon as it has the row."""
         deployed = self.deployed
-        if case.step == "Cleanup" or case.of_a_deletion:
-            deployed.picture(case.key, b"a row, and soon done")
+        if case.of_a_deletion:
+            deployed.picture(case.key, b"a newer version, and soon rejected")
         before = deployed.row(case.key).get("execution")
+        if case.state == "Withdraw":
+            return self._removed(case.key)
         if case.state == "Undelete":
             before = self._deleted(case.key)
             deployed.remove_version(case.key, deployed.markers(case.key)[0])
@@ -191,6 +200,45 @@ class Matrix:
         )
         self._executions[case.key] = execution
 
+    def _make_older_versions(self) -> None:
+        """One that succeeds, and for each case a row like its own, with files like its own."""
+        row = self.deployed.picture(OLDER, self._picture)
+        self._older = row["shown_version_id"]
+        for case in CASES:
+            folder = case.key.removeprefix("raw/")
+            renditions = {
+                name: {**one, "key": f"{folder}/{OLD}/{name}.webp"} for name, one in row["renditions"].items()
+            }
+            for one in renditions.values():
+                self._put_rendition(one["key"])
+            self.deployed.aws.results.put_item(
+                Item={**row, "key": case.key, "sequencer": "0" * 40, "renditions": renditions}
+            )
+
+    def _put_rendition(self, key: str) -> None:
+        bucket = self.deployed.aws.output("RenditionsBucketName")
+        self.deployed.aws.s3.put_object(Bucket=bucket, Key=key, Body=b"an older version's")
+
+    def _removed(self, key: str) -> str:
+        """The execution of the removal of its newest version, told of as AWS does: the local event names no version."""
+        version, bucket = self.deployed.row(key)["version_id"], self.deployed.aws.output("UploadsBucketName")
+        told = {"key": key, "version-id": version, "sequencer": "F" * 40}
+        detail = {"bucket": {"name": bucket}, "object": told, "deletion-type": "Permanently Deleted"}
+        started = self.deployed.aws.states.start_execution(
+            stateMachineArn=self.deployed.aws.output("DeletionStateMachineArn"),
+            input=json.dumps({"source": "aws.s3", "detail-type": "Object Deleted", "detail": detail}),
+        )
+        return str(started["executionArn"])
+
+    def _shown(self, row: Mapping[str, Any]) -> str:
+        """Of which version the row names renditions, all of which are in the bucket."""
+        if "renditions" not in row:
+            return NOTHING
+        missing = [one["key"] for one in row["renditions"].values() if not self.deployed.rendition(one["key"])]
+        if missing:
+            return f"named, but not there: {', '.join(missing)}"
+        return "older" if row["shown_version_id"] == self._older else "newer"
+
     def _deleted(self, key: str) -> str:
         """The execution of its deletion, which has ended."""
         self.deployed.delete(key)
@@ -201,10 +249,12 @@ class Matrix:
         reasons = defaultdict(list)
         for letter in self._letters():
             reasons[json.loads(letter["Body"])["key"]].append(letter["MessageAttributes"]["reason"]["StringValue"])
+        rows = {case.cell: self.deployed.row(case.key) for case in CASES}
         return {
             case.cell: Observed(
                 self.deployed.execution(self._executions[case.key])["status"],
-                self.deployed.row(case.key)["status"],
+                rows[case.cell]["status"],
+                self._shown(rows[case.cell]),
                 ", ".join(reasons[case.key]) or "none",
             )
             for case in CASES
@@ -312,12 +362,12 @@ def _redirect(arguments: dict[str, Any], targets: Mapping[str, str]) -> None:
 
 def on_the_engine() -> dict[Cell, Observed]:
     """As the page has it."""
-    return {(line[0], line[1]): Observed(*line[2:5]) for line in lines_of_the_page()}
+    return {(line[0], line[1]): Observed(*line[2:6]) for line in lines_of_the_page()}
 
 
 def on_the_page() -> dict[Cell, Observed]:
     """What the page says of the local cloud, where it says more than that it cannot show the cell."""
-    there = {(line[0], line[1]): line[6] for line in lines_of_the_page()}
+    there = {(line[0], line[1]): line[-1] for line in lines_of_the_page()}
     engine = on_the_engine()
     return {
         case.cell: engine[case.cell] if there[case.cell] == SAME else Observed(*there[case.cell].split("; "))

@@ -413,7 +413,7 @@ class Without:
         row, machine = self._row, self._deployed.aws.output("RecaptionStateMachineArn")
         source = {name: row[name] for name in ("key", "version_id", "etag")}
         source["bucket"] = self._deployed.aws.output("UploadsBucketName")
-        ended = self._deployed.run({"source": source, "recaptions": row["execution"]}, machine)
+        ended = self._deployed.run({"source": source, "content_hash": row["content_hash"]}, machine)
         return self._causes(ended["executionArn"])
 
     def uploaded(self) -> str:

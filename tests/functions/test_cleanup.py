@@ -42,9 +42,19 @@ def test_a_success_keeps_what_its_row_names(row, files, call):
     assert files() == {f"cat.jpg/{NEW}/thumb.webp"}
 
 
+@pytest.mark.parametrize("status", ["SUCCEEDED", "REJECTED", "FAILED", "PROCESSING"])
+def test_what_a_row_shows_stays_whatever_its_status(row, files, call, status):
+    """It is of the last version that succeeded. What others left goes where no execution may still need it."""
+    files(f"cat.jpg/{OLD}/thumb.webp", f"cat.jpg/{NEW}/thumb.webp")
+    row(status, thumb=f"cat.jpg/{OLD}/thumb.webp")
+    call(cleanup, {"key": "raw/cat.jpg"})
+    left = {f"cat.jpg/{NEW}/thumb.webp"} if status in {"FAILED", "PROCESSING"} else set()
+    assert files() == {f"cat.jpg/{OLD}/thumb.webp"} | left
+
+
 @pytest.mark.parametrize("status", ["DELETED", "REJECTED"])
-def test_a_picture_that_has_no_renditions_keeps_none(row, files, call, status):
-    """Neither one that was deleted nor a newer version that was refused."""
+def test_a_picture_that_shows_no_renditions_keeps_none(row, files, call, status):
+    """Neither one that was deleted nor one of which no version was ever taken."""
     files(f"cat.jpg/{OLD}/thumb.webp")
     row(status)
     call(cleanup, {"key": "raw/cat.jpg"})

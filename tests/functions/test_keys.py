@@ -71,9 +71,15 @@ class MemoryTable:
         row = self.rows.get(Key["key"]["S"])
         return {"Item": row} if row else {}
 
-    def put(self, key: str, status: str, renditions: Sequence[str] = ()) -> None:
-        named = {f"r{number}": {"M": {"key": {"S": file}}} for number, file in enumerate(renditions)}
+    def put(self, key: str, status: str, renditions: Sequence[str] | None = None) -> None:
+        """Without renditions the row goes on showing those that it has."""
+        kept = self.named(key) if renditions is None else renditions
+        named = {f"r{number}": {"M": {"key": {"S": file}}} for number, file in enumerate(kept)}
         self.rows[key] = {"status": {"S": status}, "renditions": {"M": named}}
+
+    def named(self, key: str) -> list[str]:
+        row = self.rows.get(key, {"renditions": {"M": {}}})
+        return [one["M"]["key"]["S"] for one in row["renditions"]["M"].values()]
 
 
 class Pipeline:
@@ -92,12 +98,12 @@ class Pipeline:
         files = [] if outcome == "REJECTED" else [one["key"] for one in planned]
         for file in files[: 1 if outcome == "FAILED" else None]:
             Storage(self.s3).write(RENDITIONS, file, key.encode(), "image/webp")  # type: ignore[arg-type]
-        self.table.put(key, outcome, files if outcome == "SUCCEEDED" else ())
+        self.table.put(key, outcome, files if outcome == "SUCCEEDED" else None)
         if outcome != "FAILED":
             self.clean_up(key)
 
     def delete(self, key: str) -> None:
-        self.table.put(key, "DELETED")
+        self.table.put(key, "DELETED", ())
         self.clean_up(key)
 
     def clean_up(self, key: str) -> None:
@@ -184,7 +190,8 @@ def small_renditions(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @given(steps)
 def test_what_is_done_to_a_key_changes_no_file_or_row_of_another(steps):
-    """And of its own files exactly those stay that its row names, once Cleanup was there."""
+    """And of its own files exactly those stay that its row names, once Cleanup was there: of the last version that
+    succeeded, until the deletion, whatever became of later ones."""
     pipeline, names = Pipeline(), [*FIRST]
     for act, which, related, of_files in steps:
         files = sorted(pipeline.s3.files) or ["nothing"]
@@ -193,7 +200,7 @@ def test_what_is_done_to_a_key_changes_no_file_or_row_of_another(steps):
         if len(key.encode()) > LONGEST_KEY:
             continue
         names.insert(0, name)
-        before = pipeline.of_others(key)
+        before, shown = pipeline.of_others(key), pipeline.table.named(key)
         if act == "cleanup":
             pipeline.clean_up(key)
         elif act == "DELETED":
@@ -201,9 +208,12 @@ def test_what_is_done_to_a_key_changes_no_file_or_row_of_another(steps):
         else:
             pipeline.upload(key, act)
         assert pipeline.of_others(key) == before
-        row = pipeline.table.rows.get(key)
+        row, names_now = pipeline.table.rows.get(key), pipeline.table.named(key)
+        assert names_now == shown or act in ("SUCCEEDED", "DELETED")
+        assert bool(names_now) == (act == "SUCCEEDED" or (act != "DELETED" and bool(shown)))
+        assert pipeline.of(key) >= {*names_now}
         if row and row["status"]["S"] != "FAILED":
-            assert pipeline.of(key) == {one["M"]["key"]["S"] for one in row["renditions"]["M"].values()}
+            assert pipeline.of(key) == {*names_now}
 
 
 def test_the_bucket_in_memory_lists_as_s3_does(s3):

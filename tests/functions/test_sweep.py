@@ -103,6 +103,7 @@ class Swept:
         sequencer: str = "0A",
         minutes_ago: float = 0,
         of_a_deletion: bool = False,
+        shows: str | None = None,
     ) -> None:
         written = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         texts = {"key": "raw/cat.jpg", "status": status, "execution": execution, "version_id": "v1"}
@@ -110,6 +111,8 @@ class Swept:
         item: Any = {name: {"S": text} for name, text in texts.items()}
         if not of_a_deletion:
             item |= {"etag": {"S": "e"}, "size": {"N": "3"}}
+        if shows:
+            item |= {**SHOWN, "shown_version_id": {"S": shows}}
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
     def row(self, key: str = "raw/cat.jpg") -> dict[str, Any]:
@@ -134,6 +137,41 @@ def test_an_execution_that_died_leaves_a_failed_row_and_one_letter(swept: Swept)
     assert (row["status"], row["error"]["M"]["code"]) == ({"S": "FAILED"}, {"S": "ABORTED"})
     letter = {"key": "raw/cat.jpg", "bucket": "uploads", "error": ERROR, "execution": ARN, "event": event()}
     assert swept.letters() == [{**letter, "reason": "TIMED_OUT"}]
+
+
+SHOWN = {"shown_version_id": {"S": "v0"}, "color": {"S": "#7a6f5d"}, "renditions": {"M": {"small": {"M": {}}}}}
+
+
+def test_what_a_row_shows_stays_when_a_newer_version_died(swept: Swept):
+    """All of it, through every write of the sweep: the error is the newer version's."""
+    swept.put("PROCESSING", shows="v0")
+    swept(status_change(), ended("TIMED_OUT"))
+    row = swept.row()
+    assert {name: row[name] for name in SHOWN} == SHOWN
+    assert (row["status"], row["version_id"], "error" in row) == ({"S": "FAILED"}, {"S": "v1"}, True)
+
+
+@pytest.mark.parametrize("marker", [True, False])
+def test_a_deletion_that_died_takes_what_was_shown_away(swept: Swept, marker):
+    """A marker whatever was shown, the removal of a version if that was."""
+    swept.put("PROCESSING", execution="arn:picture", shows="v0" if marker else "v1")
+    swept(status_change(), ended(of=deletion(marker=marker)))
+    assert swept.row()["status"] == {"S": "DELETED"}
+    assert swept.row().keys().isdisjoint(SHOWN)
+
+
+@pytest.mark.parametrize("status", ["PROCESSING", "REJECTED", "FAILED"])
+def test_the_removal_of_a_newer_version_that_died_takes_nothing_away(swept: Swept, status):
+    """The row speaks of the version again that it shows; one letter, and the schedule adds none. Its redrive looks what
+    is left of the picture."""
+    swept.put(status, execution="arn:picture", shows="v0")
+    removal = ended(of=deletion(marker=False))
+    assert [swept(SCHEDULED, removal)[ARN] for _ in range(3)] == ["ABORTED", "SETTLED", "SETTLED"]
+    row = swept.row()
+    assert {name: row[name] for name in SHOWN} == SHOWN
+    assert (row["status"], row["version_id"]) == ({"S": "SUCCEEDED"}, {"S": "v0"})
+    assert row.keys().isdisjoint({"etag", "size", "error"})
+    assert [letter["event"] for letter in swept.letters()] == [deletion(marker=False)]
 
 
 def test_an_execution_that_died_before_its_claim_leaves_a_row_too(swept: Swept):

@@ -253,8 +253,8 @@ class Pipeline:
     def recaption(self, key: str = "raw/cat.jpg") -> Run:
         """As `darkroom redrive --caption-failed` asks for it, by the row."""
         row = self.row(key)
-        source = {"bucket": UPLOADS, **{name: row[name]["S"] for name in ("key", "version_id", "etag")}}
-        return self.run({"source": source, "recaptions": row["execution"]["S"]}, machine=RECAPTION)
+        source = {"bucket": UPLOADS, "key": key, "version_id": row["shown_version_id"]["S"], "etag": row["etag"]["S"]}
+        return self.run({"source": source, "content_hash": row["content_hash"]["S"]}, machine=RECAPTION)
 
     def history(self, run: Run) -> list[dict[str, Any]]:
         """Its events as Step Functions' API tells them, in their order."""

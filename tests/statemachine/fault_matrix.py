@@ -26,7 +26,9 @@ INTRODUCTION = """# What happens to a picture when something breaks
 
 `make faults` writes this page from what it observed. `make test` fails if the page is stale or a line of it is lost.
 
-Each step was broken so that every attempt failed. After the end of the execution the sweep ran: first by Step
+Each picture had a version that succeeded before, and a newer one was broken: each step so that every attempt failed.
+The deletions are of the whole picture, but for Withdraw: there only the newer version was removed, which had been
+rejected. After the end of the execution the sweep ran: first by Step
 Functions' own event, if the deployed rule matches the event (it does not match if the execution sent its letter
 itself), then several times by its schedule.
 
@@ -39,6 +41,8 @@ itself), then several times by its schedule.
   engine. **engine only** means that the local cloud cannot show it: a write there ends before any limit or abort, there
   is no error that no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs.
 - **row**, **letters**: the status of the row and the reasons of the dead letters after everything ended.
+- **shown**: whether the row then names the renditions of the older or of the newer version. On the local cloud they are
+  also in the bucket.
 - **metric**: the metric that follows from the status of the execution (`Executions…`, of Step Functions), or from the
   calls of the sweep (`Swept`). Letters also count in the queue's `ApproximateNumberOfMessagesVisible`. No metric was
   read from CloudWatch.
@@ -53,7 +57,8 @@ The faults:
 - **undelivered**: the execution is aborted in this step, and the event of the abort is lost, so only the schedule finds
   it. **undone**: the execution is aborted before the step has done anything.
 
-A line that is **LOST** has a picture without a final row or a letter.
+A line that is **LOST** has a picture without a final row or a letter. A line that is **GONE** has a picture that was
+shown, was not deleted, and is not shown any more.
 
 Not in the table:
 
@@ -67,7 +72,7 @@ Not in the table:
 STEPS = {
     "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
     "image_pipeline, after Resize raised": ("RecordFailure", "DeadLetter"),
-    "deletion": ("MarkDeleted", "Cleanup", "Look", "Undelete", "DeadLetter"),
+    "deletion": ("MarkDeleted", "Withdraw", "Cleanup", "Look", "Undelete", "DeadLetter"),
 }
 CODES = {
     "dynamodb": ("DynamoDB.ThrottlingException", "DynamoDB.InternalServerError", "DynamoDB.AmazonDynamoDBException"),
@@ -97,6 +102,7 @@ ENDINGS = {
 }
 FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
 ENGINE_ONLY = "engine only"
+NOTHING = "nothing"
 CONTEXT = SimpleNamespace(
     function_name="sweep",
     memory_limit_in_mb=1,
@@ -111,6 +117,7 @@ class Observed(NamedTuple):
     fault: str
     execution: str
     row: str
+    shown: str
     letters: str
     metric: str
 
@@ -119,6 +126,11 @@ class Observed(NamedTuple):
         """Not made, not refused, and nobody has a letter of it; a deletion's renditions may be left."""
         settled = self.execution in {"-", "SUCCEEDED"} or self.row in {"SUCCEEDED", "REJECTED"}
         return not settled and self.letters == "none"
+
+    @property
+    def is_gone(self) -> bool:
+        """Though it was not deleted."""
+        return self.shown == NOTHING and (not self.step.endswith("(deletion)") or self.step.startswith("Withdraw"))
 
 
 def observations() -> Iterator[Observed]:
@@ -135,12 +147,14 @@ def _observed(machine: str, step: str, fault: str) -> Observed:
     name = f"{step} (deletion)" if machine == DELETION else step
     kind = _kind(machine, step)
     if kind is None and fault != "nonsense":
-        return Observed(name, fault, "-", "calls nothing", "none", "-")
+        return Observed(name, fault, "-", "calls nothing", "-", "none", "-")
     if kind != "lambda" and kind is not None and (fault in FUNCTION or fault == "nonsense"):
-        return Observed(name, fault, "-", "is no function", "none", "-")
-    with _account() as pipeline:
-        _lead_to(pipeline, step, machine)
+        return Observed(name, fault, "-", "is no function", "-", "none", "-")
+    with account() as pipeline:
+        older = _older(pipeline)
+        happens = _lead_to(pipeline, step, machine)
         task = pipeline.tasks["Validate" if kind is None else step]
+        calls = len(task.calls)
         if fault in ENDINGS:
             task.meanwhile(lambda: pipeline.end(ENDINGS[fault]))
             if fault == "undelivered, undone":
@@ -151,15 +165,16 @@ def _observed(machine: str, step: str, fault: str) -> Observed:
             task.fails_with("States.Timeout")
         else:
             task.fails_with(FUNCTION.get(fault) or CODES[kind or ""][SERVICE.index(fault)])
-        run = pipeline.run(deletion() if machine == DELETION else event(), machine=machine)
-        assert task.calls, f"{step} was never called"
+        run = pipeline.run(happens, machine=machine)
+        assert len(task.calls) > calls, f"{step} was never called"
         swept = _sweep(pipeline, told=[] if "undelivered" in fault else _told(pipeline, run))
-        return _after(pipeline, name, fault, run, swept)
+        return _after(pipeline, name, fault, run, swept, older)
 
 
 def _swept(fault: str) -> Observed:
     """The sweep itself dies once, after an abort; the schedule calls it again."""
-    with _account() as pipeline:
+    with account() as pipeline:
+        older = _older(pipeline)
         pipeline.tasks["Resize"].meanwhile(lambda: pipeline.end("ABORTED"))
         run = pipeline.run(event())
         real = pipeline.services()
@@ -171,12 +186,13 @@ def _swept(fault: str) -> Observed:
         [told] = _told(pipeline, run)
         with pytest.raises(RuntimeError):
             sweep.handler(told, CONTEXT, broken)  # type: ignore[arg-type]
-        return _after(pipeline, "Sweep", fault, run, _sweep(pipeline))
+        return _after(pipeline, "Sweep", fault, run, _sweep(pipeline), older)
 
 
 def _without_table_and_queue() -> Observed:
     """Neither takes what execution and sweep write, for several sweeps; then both do again."""
-    with _account() as pipeline:
+    with account() as pipeline:
+        older = _older(pipeline)
         for task in ("Claim", "RecordFailure"):
             pipeline.tasks[task].fails_with("DynamoDB.InternalServerError")
         pipeline.tasks["DeadLetter"].fails_with("SQS.InternalErrorException")
@@ -187,7 +203,7 @@ def _without_table_and_queue() -> Observed:
         for happened in (*_told(pipeline, run), {"source": "aws.events"}, {"source": "aws.events"}):
             with pytest.raises((RuntimeError, ExceptionGroup)):
                 sweep.handler(happened, CONTEXT, broken)  # type: ignore[arg-type]
-        return _after(pipeline, "all", "table and queue away", run, _sweep(pipeline))
+        return _after(pipeline, "all", "table and queue away", run, _sweep(pipeline), older)
 
 
 def _raises(*_: Any, **__: Any) -> None:
@@ -209,11 +225,14 @@ def _sweep(pipeline: Pipeline, *, told: Sequence[dict[str, Any]] = ()) -> bool:
     return any(how not in {"SETTLED", "RUNNING"} for answer in answers for how in answer.values())
 
 
-def _after(pipeline: Pipeline, step: str, fault: str, run: Run, swept: bool) -> Observed:
+def _after(pipeline: Pipeline, step: str, fault: str, run: Run, swept: bool, older: str) -> Observed:
     letters = ", ".join(letter["reason"] for letter in pipeline.letters()) or "none"
-    row = pipeline.row().get("status", {"S": "no row"})["S"]
+    row = pipeline.row()
+    status = row.get("status", {"S": "no row"})["S"]
+    shown = row["shown_version_id"]["S"] if "renditions" in row else None
+    which = NOTHING if shown is None else "older" if shown == older else "newer"
     metric = "Executions" + {"TIMED_OUT": "TimedOut"}.get(run.status, run.status.capitalize())
-    return Observed(step, fault, run.status, row, letters, metric + (", Swept" if swept else ""))
+    return Observed(step, fault, run.status, status, which, letters, metric + (", Swept" if swept else ""))
 
 
 def _kind(machine: str, step: str) -> str | None:
@@ -221,20 +240,33 @@ def _kind(machine: str, step: str) -> str | None:
     return state["Resource"].removeprefix("arn:aws:states:::").split(":")[0] if state["Type"] == "Task" else None
 
 
-def _lead_to(pipeline: Pipeline, step: str, machine: str) -> None:
+def _older(pipeline: Pipeline) -> str:
+    """A version that succeeds before anything breaks."""
+    pipeline.run(event(sequencer="09", version="v0"))
+    return "v0"
+
+
+def _lead_to(pipeline: Pipeline, step: str, machine: str) -> dict[str, Any]:
+    """What is to happen then, so that the step is reached."""
+    if step == "Withdraw":
+        pipeline.tasks["Validate"].answers = rejects
+        pipeline.run(event(sequencer="0A", version="v1"))
+        pipeline.tasks["Validate"].answers = engine.accepts
+        pipeline.upload()  # the version that is left
+        return deletion(sequencer="0B", version="v1", marker=False)
     ways: dict[str, Callable[[], Any]] = {
         "Caption": lambda: setattr(pipeline, "captions", True),
         "Reject": lambda: setattr(pipeline.tasks["Validate"], "answers", rejects),
-        "Cleanup": lambda: pipeline.run(event(sequencer="09", version="v0")),
         "Undelete": pipeline.upload,
         "RecordFailure": lambda: pipeline.tasks["Resize"].fails_with("RuntimeError"),
         "DeadLetter": lambda: pipeline.tasks["Resize" if machine == IMAGES else "Cleanup"].fails_with("RuntimeError"),
     }
     if step in ways:
         ways[step]()
+    return deletion() if machine == DELETION else event()
 
 
-class _account:
+class account:
     """A fresh account whose sweep finds every row old and no other call at it."""
 
     def __enter__(self) -> Pipeline:
@@ -264,13 +296,15 @@ class _account:
 
 def page(observed: list[Observed], local: Mapping[tuple[str, str], str]) -> str:
     lines = [
-        "| step | fault | execution | row | letters | metric | local cloud |",
-        "|---|---|---|---|---|---|---|",
+        "| step | fault | execution | row | shown | letters | metric | local cloud |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in observed:
         letters = "**LOST**" if one.is_lost else one.letters
+        shown = "**GONE**" if one.is_gone else one.shown
         there = "-" if one.execution == "-" else local.get((one.step, one.fault), ENGINE_ONLY)
-        lines.append(f"| {one.step} | {one.fault} | {one.execution} | {one.row} | {letters} | {one.metric} | {there} |")
+        columns = (one.step, one.fault, one.execution, one.row, shown, letters, one.metric, there)
+        lines.append(f"| {' | '.join(columns)} |")
     return INTRODUCTION + "\n" + "\n".join(lines) + "\n"
 
 
@@ -282,7 +316,7 @@ def lines_of_the_page() -> list[list[str]]:
 
 def local_column() -> dict[tuple[str, str], str]:
     """As it stands."""
-    return {(line[0], line[1]): line[6] for line in lines_of_the_page() if len(line) > 6 and line[6] != ENGINE_ONLY}
+    return {(line[0], line[1]): line[-1] for line in lines_of_the_page() if line[-1] != ENGINE_ONLY}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from cfnlint.api import lint
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from moto.events.models import EventPattern
 
+from darkroom.pipeline.results import SHOWN
+from functions import results
 from tests.statemachine.engine import (
     DELETION,
     FILES,
@@ -30,7 +32,10 @@ EVERY_STATE = {(machine, name): state for machine in MACHINES for name, state in
 EVERY_TASK = {name: state for name, state in EVERY_STATE.items() if state["Type"] == "Task"}
 STATES = dict(states(definition()))
 TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
-UPDATES = {name: task["Arguments"] for name, task in TASKS.items() if task["Resource"].endswith(":updateItem")}
+EVERY_UPDATE = {
+    name: task["Arguments"] for name, task in EVERY_TASK.items() if task["Resource"].endswith(":updateItem")
+}
+UPDATES = {name: update for (machine, name), update in EVERY_UPDATE.items() if machine == IMAGES}
 
 
 def machines(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -188,7 +193,6 @@ def test_a_caption_is_made_again_as_it_was_made_first(name):
 CATCHING = [(machine, name) for machine, name in EVERY_TASK if name in definition(machine)["States"]]
 AROUND = [
     *((IMAGES, name) for name in ("Renditions", "Captions", "Leftovers", "Caption", "NoCaption")),
-    (DELETION, "Undeleted"),
 ]
 LEFT = (RECAPTION, "Record")  # its failure ends the execution, and leaves the row as it was
 
@@ -217,10 +221,11 @@ def test_the_way_to_the_letter_cannot_be_left():
 
 
 def expressions(update: dict[str, Any]) -> str:
-    """What DynamoDB reads; of a condition that JSONata puts together, every part."""
+    """What DynamoDB reads; of a condition that JSONata puts together, every part, and no text that it compares with."""
     condition = update["ConditionExpression"]
-    parts = re.findall(r"'([^']*)'", condition) if condition.startswith("{%") else [condition]
-    return " ".join([update["UpdateExpression"], *(part for part in parts if part != "/")])
+    put_together = re.findall(r"'([^']*)'", re.sub(r"= '[^']*'", "", condition))
+    parts = put_together if condition.startswith("{%") else [condition]
+    return " ".join([update["UpdateExpression"], *parts])
 
 
 def test_a_failure_is_recorded_under_the_condition_of_the_claim():
@@ -253,37 +258,47 @@ def test_an_execution_has_time_for_every_attempt_of_every_task(machine):
     assert sum(map(longest, tasks)) < definition(machine)["TimeoutSeconds"]
 
 
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", EVERY_UPDATE)
 def test_every_name_and_value_of_an_update_is_declared_and_used(name):
     """DynamoDB refuses an expression with one too few, and with one too many."""
-    update = UPDATES[name]
+    update = EVERY_UPDATE[name]
     values = update["ExpressionAttributeValues"]
     declared = set(values) if isinstance(values, dict) else set(re.findall(r"'(:\w+)': ", values))
     assert set(re.findall(r":\w+", expressions(update))) == declared
     assert set(re.findall(r"#\w+", expressions(update))) == set(update["ExpressionAttributeNames"])
 
 
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", EVERY_UPDATE)
 def test_no_reserved_word_stands_in_an_update(name):
     """An attribute whose name DynamoDB keeps for itself goes by a #name, and only such a one does."""
-    update = UPDATES[name]
+    update = EVERY_UPDATE[name]
     reserved = set(ReservedKeywords.get_reserved_keywords())
-    grammar = {"SET", "REMOVE", "OR", "IN"}  # and the functions, which are no reserved words
+    grammar = {"SET", "REMOVE", "AND", "OR", "IN"}  # and the functions, which are no reserved words
     bare = {word.upper() for word in re.findall(r"(?<![#:\w])[A-Za-z]\w*", expressions(update))} - grammar
     assert bare.isdisjoint(reserved)
 
 
-def test_claim_and_failure_forget_all_that_success_and_rejection_write():
-    """What Record or Reject sets, the next Claim removes or sets again; otherwise a row would speak of two versions."""
+def attributes(update: dict[str, Any], clause: str) -> set[str]:
+    """What the expression sets or removes."""
+    said = re.split(r"\b(SET|REMOVE)\b", update["UpdateExpression"])
+    parts = re.split(r",(?![^(]*\))", said[said.index(clause) + 1])
+    return {part.split("=")[0].strip().lstrip("#") for part in parts}
 
-    def attributes(update: dict[str, Any], clause: str) -> set[str]:
-        said = re.split(r"\b(SET|REMOVE)\b", update["UpdateExpression"])
-        parts = re.split(r",(?![^(]*\))", said[said.index(clause) + 1])
-        return {part.split("=")[0].strip().lstrip("#") for part in parts}
 
-    written = attributes(UPDATES["Record"], "SET") | attributes(UPDATES["Reject"], "SET")
+def test_what_is_said_of_the_newest_version_and_what_is_shown_are_written_apart():
+    """What Record alone sets is what a row shows: nothing touches it but the next Record and a deletion, which removes
+    it as a whole. All else Claim and RecordFailure set or remove; otherwise it would be of two versions."""
+    written = {name: attributes(update, "SET") for name, update in UPDATES.items()}
+    removed = {name: attributes(UPDATES[name], "REMOVE") for name in ("Claim", "RecordFailure")}
+    shown = written["Record"] - written["Claim"]
+    assert shown == {name.strip().lstrip("#") for name in results.SHOWN.split(",")} == {*SHOWN}
     for name in ("Claim", "RecordFailure"):
-        assert written <= attributes(UPDATES[name], "SET") | attributes(UPDATES[name], "REMOVE")
+        assert shown.isdisjoint(written[name] | removed[name])
+        assert (written["Record"] | written["Reject"]) - shown <= written[name] | removed[name]
+    assert shown.isdisjoint(written["Reject"])
+    assert shown <= attributes(EVERY_UPDATE[DELETION, "MarkDeleted"], "REMOVE")
+    withdraw = EVERY_UPDATE[DELETION, "Withdraw"]
+    assert shown.isdisjoint(attributes(withdraw, "SET") | attributes(withdraw, "REMOVE"))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ from tests.statemachine.engine import (
     rejects,
 )
 
-FACTS = {"format", "width", "height", "frames", "content_hash", "placeholder", "color", "renditions", "caption"}
+FACTS = {
+    *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "notes"),
+    *("renditions", "caption", "shown_version_id"),
+}
 FAILS = "RuntimeError"
 
 
@@ -60,6 +63,7 @@ def test_a_picture_becomes_its_renditions_and_a_row(pipeline):
         "key": {"S": "raw/cat.jpg"},
         "status": {"S": "SUCCEEDED"},
         "version_id": {"S": "v1"},
+        "shown_version_id": {"S": "v1"},
         "etag": {"S": "etag of v1"},
         "sequencer": {"S": "0A".ljust(40, "0")},
         "execution": {"S": run.arn},
@@ -242,6 +246,37 @@ def test_what_happens_to_the_picture_meanwhile_wins(speechless, happens):
     assert row.get("caption", {"M": {}})["M"].get("status") == (None if happens == "deletion" else {"S": "OK"})
 
 
+@pytest.mark.parametrize("ending", ["REJECTED", "FAILED"])
+def test_the_version_that_is_shown_is_captioned_whatever_became_of_a_newer_one(speechless, ending):
+    """By its own version; the rest of the row, which speaks of the newer one, stays. Also if that one comes to its end
+    meanwhile: what is shown is the same."""
+    ENDS[ending](speechless)
+    speechless.tasks["Caption"].meanwhile(lambda: speechless.run(event(sequencer="0B", version="v2")))
+    assert speechless.recaption().states == ["Caption", "Record"]
+    assert (speechless.row()["status"], speechless.row()["version_id"]) == ({"S": ending}, {"S": "v2"})
+    assert speechless.row()["caption"]["M"]["text"] == {"S": "a cat"}
+    assert speechless.tasks["Caption"].calls[-1]["source"]["version_id"] == "v1"
+
+
+def test_a_caption_of_other_content_is_not_written(speechless):
+    """A newer version succeeded meanwhile, and has no caption either: it is of another picture."""
+
+    def another() -> None:
+        speechless.tasks["Caption"].fails_with("RuntimeError", times=3)
+        speechless.tasks["Validate"].answers = lambda payload: {
+            **accepts(payload),
+            "picture": {**accepts(payload)["picture"], "content_hash": "another"},
+        }
+        speechless.run(event(sequencer="0B", version="v2"))
+
+    speechless.tasks["Caption"].meanwhile(another)
+    assert speechless.recaption().states[-1] == "Superseded"
+    assert (speechless.row()["version_id"], speechless.row()["caption"]["M"]["status"]) == (
+        {"S": "v2"},
+        {"S": "FAILED"},
+    )
+
+
 def test_a_caption_that_cannot_be_written_leaves_the_row_as_it_was(speechless):
     """And no letter: a letter would make the whole picture again."""
     before = speechless.row()
@@ -373,23 +408,31 @@ def test_events_of_other_keys_are_no_rivals(pipeline):
 
 @pytest.mark.parametrize("before", ENDS)
 @pytest.mark.parametrize("after", ENDS)
-def test_a_newer_version_leaves_nothing_of_the_older_one(pipeline, before, after):
-    """A row speaks of one version: facts, renditions and error are all of the newer one, from its claim on."""
+def test_a_row_shows_the_last_version_that_succeeded(pipeline, before, after):
+    """It speaks of the newest version from its claim on: status, version and error are of that. What was made and
+    measured of a version stays as a whole until a newer one succeeds, and says of which version it is."""
     ENDS[before](pipeline)
     pipeline.run(event(sequencer="0A", version="v1"))
     first, seen = pipeline.row(), []
+    shown = {name: first[name] for name in FACTS & first.keys()}
+    assert shown.get("shown_version_id") == ({"S": "v1"} if before == "SUCCEEDED" else None)
 
     ENDS[after](pipeline)
     pipeline.tasks["Validate"].meanwhile(lambda: seen.append(pipeline.row()))
     pipeline.run(event(sequencer="0B", version="v2"))
 
-    assert seen[0]["status"] == {"S": "PROCESSING"}
-    assert (FACTS | {"error", "notes"}).isdisjoint(seen[0])
+    assert (seen[0]["status"], seen[0]["version_id"]) == ({"S": "PROCESSING"}, {"S": "v2"})
+    assert "error" not in seen[0]
+    assert {name: seen[0][name] for name in FACTS & seen[0].keys()} == shown
     row = pipeline.row()
     assert (row["status"], row["version_id"]) == ({"S": after}, {"S": "v2"})
     assert row["created_at"] == first["created_at"]
     assert ("error" in row) is (after != "SUCCEEDED")
-    assert FACTS & set(row) == (FACTS if after == "SUCCEEDED" else set())
+    if after == "SUCCEEDED":
+        assert row.keys() >= FACTS
+        assert row["shown_version_id"] == {"S": "v2"}
+    else:
+        assert {name: row[name] for name in FACTS & row.keys()} == shown
 
 
 @pytest.mark.parametrize(
@@ -586,7 +629,7 @@ def test_a_deleted_picture_may_be_uploaded_again(pipeline):
     """The newer event wins, and the row speaks of the new picture."""
     pipeline.run(deletion(), machine=DELETION)
     assert pipeline.run(event(sequencer="0E", version="v2")).output["status"] == "SUCCEEDED"
-    assert pipeline.run(deletion(), machine=DELETION).states == ["MarkDeleted", "Superseded"]
+    assert pipeline.run(deletion(), machine=DELETION).output["status"] == "Superseded"
     assert pipeline.row()["status"] == {"S": "SUCCEEDED"}
 
 
@@ -603,13 +646,14 @@ def test_the_deletion_of_one_version_concerns_the_row_that_speaks_of_it(pipeline
 def test_the_deletion_of_one_version_makes_no_row(pipeline):
     """An old version of a picture from before the pipeline: the picture is still there."""
     run = pipeline.run(deletion(version="v0", marker=False), machine=DELETION)
-    assert (run.states, pipeline.rows()) == (["MarkDeleted", "Superseded"], [])
+    assert (run.states, pipeline.rows()) == (["MarkDeleted", "Withdraw", "Superseded"], [])
 
 
-def test_a_deletion_costs_four_transitions(pipeline):
-    """Two of them look whether something is there."""
+def test_a_deletion_costs_five_transitions(pipeline):
+    """Three of them look whether something is there."""
     pipeline.run(event())
-    assert pipeline.run(deletion(), machine=DELETION).states == ["MarkDeleted", "Cleanup", "Look", "Undeleted"]
+    states = pipeline.run(deletion(), machine=DELETION).states
+    assert states == ["MarkDeleted", "Cleanup", "Look", "Undeleted?", "Deleted"]
 
 
 def undeleted(pipeline: Pipeline, run: Run, version: str) -> bool:
@@ -629,7 +673,7 @@ def test_a_picture_whose_delete_marker_is_removed_is_there_again(pipeline):
 
     pipeline.delete(version=marker)
     run = pipeline.run(deletion(sequencer="0C", version=marker, marker=False), machine=DELETION)
-    assert run.states == ["MarkDeleted", "Cleanup", "Look", "Undeleted", "Undelete"]
+    assert run.states == ["MarkDeleted", "Cleanup", "Look", "Undeleted?", "Undelete"]
     assert undeleted(pipeline, run, version)
     [started] = pipeline.tasks["Undelete"].calls
     assert json.loads(started["Input"]) == {
@@ -754,7 +798,7 @@ def of_a_folder(happened: dict[str, Any]) -> dict[str, Any]:
 def test_a_folders_marker_is_no_picture(pipeline):
     """A console makes one of 0 bytes, and may delete it: neither leaves a row, and no function is called for it."""
     assert pipeline.run(of_a_folder(event())).states == ["Claim", "Duplicate"]
-    assert pipeline.run(of_a_folder(deletion()), machine=DELETION).states == ["MarkDeleted", "Superseded"]
+    assert pipeline.run(of_a_folder(deletion()), machine=DELETION).output["status"] == "Superseded"
     assert pipeline.rows() == []
 
 
