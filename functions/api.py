@@ -311,7 +311,12 @@ def _caller_and_key() -> str | None:
         caller = re.sub(r"(:assumed-role/[^/]+)/.*", r"\1", authorizer["iam"]["userArn"])
     else:
         claims = authorizer["jwt"]["claims"]
-        caller = json.dumps([claims["iss"], claims.get("sub") or claims.get("client_id")])
+        subject = claims.get("sub") or claims.get("client_id")
+        if not subject:
+            raise Problem(
+                "wrong_request", "Idempotency-Key: the token has neither sub nor client_id to tell callers apart"
+            )
+        caller = json.dumps([claims["iss"], subject])
     return f"{caller}\0{read[1]}"
 
 

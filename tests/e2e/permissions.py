@@ -37,7 +37,7 @@ ROLES = {
     **{f"Steps{name}Role": name for name in ("Validate", "Resize", "Caption", "Cleanup", "Sweep")},
     **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion", "Recaption")},
     **{f"Intake{name}Role": f"{name} rule" for name in ("Uploaded", "Deleted")},
-    "ApiApiRole": "Api",
+    "ApiRole": "Api",
 }
 VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED, API = ROLES.values()
 DENIED, MAY = "denied", "may"
@@ -570,7 +570,7 @@ class Without:
 NOT_AS_ON_AWS = {
     ("Validate", action): ('"code": "gone"', "`gone` all the same: the local S3 hides nothing")
     for action in ("s3:ListBucket", "s3:ListBucketVersions")
-}
+} | {("Api", "s3:PutObject"): ("<Code>AccessDenied</Code>", "AccessDenied, but S3's answer to a form names no grant")}
 
 
 def removals(deployed: Deployed) -> list[Removal]:

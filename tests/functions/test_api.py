@@ -215,6 +215,17 @@ def test_an_idempotency_key_gives_its_caller_the_same_key_again_and_nobody_else(
     assert len({first, key(other), key(ann), key(bob), key(OURS, "another-key-of-16-letters")}) == 5
 
 
+def test_callers_that_no_token_tells_apart_get_no_idempotency(ask):
+    """Or one would get the key of another."""
+    nobody = {"jwt": {"claims": {"iss": "https://issuer.example.com"}}}
+    header = {"idempotency-key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
+    assert refused(ask("POST", "/v1/uploads", {"name": "a.png"}, caller=nobody, headers=header)) == (
+        400,
+        "wrong_request",
+    )
+    assert ask("POST", "/v1/uploads", {"name": "a.png"}, caller=nobody).status == 201
+
+
 def test_an_idempotency_key_promises_one_upload(ask):
     again = {"headers": {"idempotency-key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}}
     ask("POST", "/v1/uploads", {"name": "a.png"}, **again)

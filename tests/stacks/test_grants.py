@@ -73,6 +73,20 @@ GRANTS = {
     },
     "IntakeDeletedRole": {"states:StartExecution on WorkflowDeletionMachine"},
 }
+EDGE_GRANTS = {
+    "ApiRole": {
+        "s3:PutObject on StorageUploads/raw/*",
+        "s3:DeleteObject on StorageUploads/raw/*",
+        "s3:GetObject on StorageRenditions/*",
+        "dynamodb:GetItem on StorageResults",
+        "dynamodb:Query on StorageResults/index/by-status",
+        "dynamodb:GetItem on ApiPromises",
+        "dynamodb:PutItem on ApiPromises",
+        "states:StartExecution on WorkflowImagePipelineMachine",
+        f"states:DescribeExecution on {EXECUTIONS}:WorkflowImagePipelineMachine:redrive-*",
+    },
+}
+EDGE: dict[str, Any] = {"api": {"enabled": True}}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 READS, WRITES = f"kms:Decrypt on {KEY}", f"kms:GenerateDataKey on {KEY}"
 OF_ROWS_AND_LETTERS = {f"{READS} through dynamodb", f"{READS} through sqs", f"{WRITES} through sqs"}
@@ -85,6 +99,7 @@ KEY_GRANTS = {
     "WorkflowImagePipelineRole": OF_ROWS_AND_LETTERS,
     "WorkflowDeletionRole": OF_ROWS_AND_LETTERS,
     "WorkflowRecaptionRole": {f"{READS} through dynamodb"},
+    "ApiRole": {f"{READS} through s3", f"{WRITES} through s3", f"{READS} through dynamodb"},
 }
 MACHINES = {
     "WorkflowImagePipeline": "image_pipeline.asl.json",
@@ -144,12 +159,14 @@ def by_role(template: Template) -> dict[str, set[str]]:
 def test_each_role_has_its_grants_and_no_other(synth):
     """One line fewer and the pipeline stops on AWS; one more is more than it needs."""
     assert by_role(synth(captions={"enabled": True})) == GRANTS
+    assert by_role(synth(captions={"enabled": True}, **EDGE)) == GRANTS | EDGE_GRANTS
 
 
 def test_with_a_key_of_ones_own_each_role_may_use_it_for_its_own_work_only(synth):
     """Beside what it may anyway; by way of the service that holds what it reads or writes, never directly."""
-    with_key = by_role(synth(captions={"enabled": True}, kms_key=KEY))
-    assert with_key == {role: grants | KEY_GRANTS.get(role, set()) for role, grants in GRANTS.items()}
+    with_key = by_role(synth(captions={"enabled": True}, kms_key=KEY, **EDGE))
+    every = GRANTS | EDGE_GRANTS
+    assert with_key == {role: grants | KEY_GRANTS.get(role, set()) for role, grants in every.items()}
 
 
 def tasks(states: Any) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,11 @@ EVERY_SETTING = {
     "captions": {"enabled": True, "model_id": "eu.amazon.nova-lite-v1:0"},
     "functions": {"resize": {"reserved_concurrency": 20, "provisioned_concurrency": 2}},
     "tracing": True,
+    "api": {
+        "enabled": True,
+        "origins": ["https://app.example.com"],
+        "jwt": {"issuer": "https://issuer.example.com", "audience": ["web"]},
+    },
 }
 
 
