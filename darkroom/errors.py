@@ -12,7 +12,6 @@ from typing import Any
 # How AWS's services call it that IAM does not allow something.
 REFUSED = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
 
-
 # The hosts of AWS's services.
 AWS = re.compile(r"\.(amazonaws\.com|api\.aws)\b")
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -44,6 +44,12 @@ def short(text: str, limit: int = SHORT) -> str:
 def counted(texts: Iterable[str]) -> list[str]:
     """Each once, short, in their order, with how often it is there if more than once."""
     return [short(text) + (f" ({times} times)" if times > 1 else "") for text, times in Counter(texts).items()]
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(plain, names[:most])) + more
 
 
 def as_json(document: Any, **layout: Any) -> str:

@@ -21,7 +21,6 @@ from boto3.dynamodb.types import TypeDeserializer
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-
 # As Claim compares them: the shorter one filled with zeros.
 SEQUENCER_DIGITS = 40
 

@@ -15,18 +15,12 @@ from typing import Any, cast
 
 from PIL import Image, ImageChops, TiffImagePlugin
 
-from darkroom.local.pictures import photo
+from darkroom.local.pictures import encoded, photo
 
 MAX_BYTES = 50 * 1024 * 1024
 SIDE = 10_000
 
 Maker = Callable[[], bytes]
-
-
-def _encoded(picture: Image.Image, name: str, **options: Any) -> bytes:
-    file = BytesIO()
-    picture.save(file, name, **options)
-    return file.getvalue()
 
 
 def _noise(mode: str = "L", size: tuple[int, int] = (SIDE, SIDE), strength: float = 40) -> Image.Image:
@@ -49,19 +43,19 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _small_jpeg(*said: bytes) -> bytes:
-    data = _encoded(Image.new("RGB", (64, 64), "teal"), "JPEG")
+    data = encoded(Image.new("RGB", (64, 64), "teal"), "JPEG")
     return b"".join([data[:2], *said, data[2:]])
 
 
 def _scans(times: int, before: bytes = b"", size: tuple[int, int] = (SIDE, 9_900), end: bytes = b"\xff\xd9") -> bytes:
     """The last scan, which refines, so many times more."""
-    data = _encoded(Image.new("L", size, 90), "JPEG", progressive=True)
+    data = encoded(Image.new("L", size, 90), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + before + data[last:-2] * times + end
 
 
 def _noisy_jpeg(mode: str, quality: int, size: tuple[int, int] = (SIDE, SIDE), **options: Any) -> bytes:
-    return _encoded(_noise(mode, size), "JPEG", quality=quality, subsampling=0, **options)
+    return encoded(_noise(mode, size), "JPEG", quality=quality, subsampling=0, **options)
 
 
 def _lossless_jpeg() -> bytes:
@@ -117,7 +111,7 @@ JPEG: dict[str, Maker] = {
     "junk": lambda: _small_jpeg(_segment(0xFE, b"") + bytes(MAX_BYTES - 10_000)),
     "junk of marks": lambda: _small_jpeg(_segment(0xFE, b"") + b"\xff\0" * (MAX_BYTES // 2 - 5_000)),
     "index of pictures": _index,
-    "profile of elements": lambda: _encoded(Image.new("RGB", (64, 64)), "JPEG", icc_profile=_elements()),
+    "profile of elements": lambda: encoded(Image.new("RGB", (64, 64)), "JPEG", icc_profile=_elements()),
 }
 
 
@@ -173,12 +167,15 @@ def _frames_of_a_png() -> bytes:
     return _small_png(control)[:-12] + frame * 45_000 + _chunk(b"IEND", b"")
 
 
-PNG: dict[str, Maker] = {
+PNG_OF_16_BITS: dict[str, Maker] = {
     "interlaced, of 16 bits, with alpha": lambda: _filtered(6, 16, noise=False),
     "noise, interlaced, of 16 bits, with alpha": lambda: _filtered(6, 16, side=6_120),
+    "transparent colour of 16 bits": lambda: _filtered(2, 16, _chunk(b"tRNS", bytes(6)), side=5_000),
+}
+PNG: dict[str, Maker] = {
+    **PNG_OF_16_BITS,
     "noise, interlaced, with alpha": lambda: _filtered(6, 8, side=8_660),
     "noise, interlaced": lambda: _filtered(2, 8),
-    "transparent colour of 16 bits": lambda: _filtered(2, 16, _chunk(b"tRNS", bytes(6)), side=5_000),
     "3,000 profiles": lambda: _small_png(*[_text(b"iCCP")] * 3_000),
     "texts": lambda: _small_png(*[_text(b"zTXt"), _text(b"iTXt")] * 1_500),
     "chunks": lambda: _small_png(*[_chunk(b"teXt", b"")] * 99_000),
@@ -248,13 +245,13 @@ def _incompressible(raw: bytes) -> bytes:
 def _fax(raw: bytes) -> bytes:
     """Black and white in turn, 10,000 to a row."""
     picture = Image.frombytes("1", (SIDE, len(raw) * 8 // SIDE), b"\x55" * len(raw))
-    data = _encoded(picture, "TIFF", compression="group4", strip_size=1 << 30)
+    data = encoded(picture, "TIFF", compression="group4", strip_size=1 << 30)
     tags = cast(TiffImagePlugin.TiffImageFile, Image.open(BytesIO(data))).tag_v2
     return data[tags[0x0111][0] :][: tags[0x0117][0]]
 
 
 def _jpeg_piece(width: int, rows: int, **options: Any) -> Callable[[bytes], bytes]:
-    return lambda _: _encoded(Image.new("L", (width, rows), 90), "JPEG", **options)
+    return lambda _: encoded(Image.new("L", (width, rows), 90), "JPEG", **options)
 
 
 def _overhanging(packed: Callable[[bytes], bytes]) -> bytes:
@@ -374,8 +371,8 @@ GIF: dict[str, Maker] = {
     "a comment of 50 MB": lambda: _gif(b"!\xfe" + (b"\xff" + b"a" * 255) * 200_000 + b"\0"),
     "frames": lambda: _gif(b",\0\0\0\0\1\0\1\0\0\2\2D\1\0" * 490_000),
     "a hidden frame": lambda: _gif(b",\0\0\0\0\1\0\1\0\0\2\2D\1\0", b",\0\0\0\0\x20\x4e\x20\x4e\0\2\2D\1\0"),
-    "noise": lambda: _encoded(_noise("L").point(lambda value: value & 7), "GIF"),
-    "noise, interlaced": lambda: _encoded(_noise("L").point(lambda value: value & 7), "GIF", interlace=True),
+    "noise": lambda: encoded(_noise("L").point(lambda value: value & 7), "GIF"),
+    "noise, interlaced": lambda: encoded(_noise("L").point(lambda value: value & 7), "GIF", interlace=True),
     "codes of one pixel": _clearing_gif,
 }
 
@@ -393,18 +390,18 @@ def _empty_webp() -> bytes:
 
 def _animation(name: str, frames: int, side: int, **options: Any) -> bytes:
     drawn = [Image.new("RGB", (side, side), (number % 256, 99, number // 256)) for number in range(frames)]
-    return _encoded(drawn[0], name, save_all=True, append_images=drawn[1:], **options)
+    return encoded(drawn[0], name, save_all=True, append_images=drawn[1:], **options)
 
 
 def _smaller_outside(side: int) -> bytes:
     """The container says 16x16."""
-    data = _encoded(Image.new("RGB", (side, side), "teal"), "AVIF", speed=10)
+    data = encoded(Image.new("RGB", (side, side), "teal"), "AVIF", speed=10)
     return data.replace(struct.pack(">2I", side, side), struct.pack(">2I", 16, 16))
 
 
 def _frames_in_one() -> bytes:
     """The picture's frame twenty times in its place."""
-    data = _encoded(Image.new("RGB", (SIDE, SIDE), "teal"), "AVIF", speed=10)
+    data = encoded(Image.new("RGB", (SIDE, SIDE), "teal"), "AVIF", speed=10)
     start = data.index(b"mdat") + 4
     more = data[start:][2:] * 19 if data[start:][:2] == b"\x12\0" else data[start:] * 19
     place = data.index(struct.pack(">I", len(data) - start), data.index(b"iloc"))
@@ -413,7 +410,7 @@ def _frames_in_one() -> bytes:
 
 
 def _boxes(name: bytes, count: int) -> bytes:
-    data = _encoded(Image.new("RGB", (16, 16), "teal"), "AVIF", speed=10)
+    data = encoded(Image.new("RGB", (16, 16), "teal"), "AVIF", speed=10)
     at = data.index(name) - 4
     (length,) = struct.unpack_from(">I", data, at)
     grown = bytearray(data[:at] + data[at : at + length] * count + data[at + length :])
@@ -427,9 +424,9 @@ def _boxes(name: bytes, count: int) -> bytes:
 
 WEBP: dict[str, Maker] = {
     "34 bytes": _empty_webp,
-    "noise": lambda: _encoded(_noise("RGB"), "WEBP", quality=1, method=0),
-    "noise with alpha": lambda: _encoded(_noise("RGBA"), "WEBP", quality=1, alpha_quality=30, method=0),
-    "lossless noise": lambda: _encoded(
+    "noise": lambda: encoded(_noise("RGB"), "WEBP", quality=1, method=0),
+    "noise with alpha": lambda: encoded(_noise("RGBA"), "WEBP", quality=1, alpha_quality=30, method=0),
+    "lossless noise": lambda: encoded(
         _noise("RGBA").point(lambda value: value & 128), "WEBP", lossless=True, quality=0, method=0
     ),
     "frames": lambda: _animation("WEBP", 2_000, 8),
@@ -440,9 +437,9 @@ AVIF: dict[str, Maker] = {
     "144 MP in 16x16": lambda: _smaller_outside(12_000),
     "100 MP in 16x16": lambda: _smaller_outside(SIDE),
     "frames in one": _frames_in_one,
-    "noise": lambda: _encoded(_noise("RGB"), "AVIF", quality=10, speed=10, subsampling="4:4:4"),
-    "noise with alpha": lambda: _encoded(_noise("RGBA"), "AVIF", quality=5, speed=10, subsampling="4:4:4"),
-    "the same of fewer colours": lambda: _encoded(_noise("RGBA"), "AVIF", quality=5, speed=10, subsampling="4:2:0"),
+    "noise": lambda: encoded(_noise("RGB"), "AVIF", quality=10, speed=10, subsampling="4:4:4"),
+    "noise with alpha": lambda: encoded(_noise("RGBA"), "AVIF", quality=5, speed=10, subsampling="4:4:4"),
+    "the same of fewer colours": lambda: encoded(_noise("RGBA"), "AVIF", quality=5, speed=10, subsampling="4:2:0"),
     "frames": lambda: _animation("AVIF", 300, 16, speed=10),
     "large frames": lambda: _animation("AVIF", 3, SIDE, speed=10),
     "properties of items": lambda: _boxes(b"ipma", 19_000),
@@ -485,14 +482,14 @@ def _flat_bmp(side: int) -> bytes:
 
 
 HONEST: dict[str, Callable[[int], bytes]] = {
-    "jpeg": lambda side: _encoded(_photo("RGB", side), "JPEG", quality=90, subsampling=0, progressive=True),
-    "png": lambda side: _encoded(_photo("RGBA" if side <= 8_660 else "RGB", side), "PNG"),
+    "jpeg": lambda side: encoded(_photo("RGB", side), "JPEG", quality=90, subsampling=0, progressive=True),
+    "png": lambda side: encoded(_photo("RGBA" if side <= 8_660 else "RGB", side), "PNG"),
     "png of 16 bits": _png_of_16_bits,
-    "tiff": lambda side: _encoded(_photo("RGBA", side), "TIFF", compression="tiff_lzw", tiffinfo={PREDICTOR: 2}),
+    "tiff": lambda side: encoded(_photo("RGBA", side), "TIFF", compression="tiff_lzw", tiffinfo={PREDICTOR: 2}),
     "bmp": _flat_bmp,
-    "gif": lambda side: _encoded(_photo("RGB", side).quantize(256), "GIF", interlace=True),
-    "webp": lambda side: _encoded(_photo("RGBA", side), "WEBP", quality=80, method=0),
-    "avif": lambda side: _encoded(_photo("RGBA", side), "AVIF", quality=75, speed=10),
+    "gif": lambda side: encoded(_photo("RGB", side).quantize(256), "GIF", interlace=True),
+    "webp": lambda side: encoded(_photo("RGBA", side), "WEBP", quality=80, method=0),
+    "avif": lambda side: encoded(_photo("RGBA", side), "AVIF", quality=75, speed=10),
 }
 
 FORMATS: dict[str, dict[str, Maker]] = {

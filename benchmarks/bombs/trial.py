@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bombs.files import FORMATS, HONEST, MAX_BYTES, SIDE
+from benchmarks.bombs.files import FORMATS, HONEST, MAX_BYTES, PNG_OF_16_BITS, SIDE
 from benchmarks.photos import LIMITS, SCRATCH, SETTINGS, targets
 from benchmarks.process import in_new_process
 from benchmarks.report import begin, tick
@@ -75,7 +75,7 @@ def tried(name: str, kind: str) -> Trial:
     if "code" in verdict:
         return Trial(verdict["code"], cost)
     worst = _worst_rendition(file, Facts(**verdict))
-    form = f"{name} of 16 bits" if "16 bits" in kind and name == "png" else name
+    form = "png of 16 bits" if kind in PNG_OF_16_BITS else name
     honest = _honest(form, _side_of_honest(verdict["width"] * verdict["height"], file.stat().st_size))
     return Trial(f"{verdict['width']}x{verdict['height']}", cost, worst, worst.cpu / honest)
 

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -100,14 +99,6 @@ class Choice:
         return choose(aws=self.aws, stack=self.stack, home=cloud.home_folder())
 
 
-class Status(StrEnum):
-    PROCESSING = "PROCESSING"
-    SUCCEEDED = "SUCCEEDED"
-    REJECTED = "REJECTED"
-    FAILED = "FAILED"
-    DELETED = "DELETED"
-
-
 def keys(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:  # noqa: ARG001 - Typer gives them
     """Those that complete what is typed so far, with or without the upload prefix. An error completes nothing."""
     from itertools import islice
@@ -128,6 +119,9 @@ def keys(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:  # 
 
 MOST_COMPLETED = 50  # keys, the newest
 
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", autocompletion=keys, help="A picture, with or without the upload prefix.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +10,8 @@ from darkroom.cli.app import WORKFLOW, Json, command
 from darkroom.cli.follow import Follow, follow
 from darkroom.cli.terminal import Column, show_json, show_table
 from darkroom.text import seconds
+
+Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 
 COLUMNS = (
     Column("picture", "folded", usual=32),
@@ -20,14 +21,6 @@ COLUMNS = (
     Column("duration", usual=9),
     Column("execution", "folded", expendable=1),
 )
-
-
-class ExecutionStatus(StrEnum):
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    TIMED_OUT = "TIMED_OUT"
-    ABORTED = "ABORTED"
 
 
 @command(
@@ -42,7 +35,7 @@ class ExecutionStatus(StrEnum):
 def executions(
     ctx: typer.Context,
     status: Annotated[
-        ExecutionStatus | None,
+        Status | None,
         typer.Option(
             metavar="STATUS", help="Only executions that are RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."
         ),

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli.terminal import GAP, Column, say, show_json, table
-from darkroom.text import plain
+from darkroom.cli.terminal import GAP, Column, cell, rich_console, say, show_json, table
+
+Shown = tuple[str, list[str]]  # what changed, and its line of the table
 
 Follow = Annotated[
     bool,
@@ -32,48 +34,33 @@ def follow(
         if as_json:
             for change in changes:
                 show_json(change, line=True)
-        elif sys.stdout.isatty():
-            _live(changes, identity, columns, line)
         else:
-            _lines(changes, columns, line)
+            show = _live if sys.stdout.isatty() else _lines
+            show(((identity(one), list(map(cell, line(one)))) for one in changes), columns)
     except KeyboardInterrupt:
         say("No longer following. Pictures that are on their way go on")
 
 
-def _lines(
-    changes: Iterable[dict[str, Any]],
-    columns: Sequence[Column],
-    line: Callable[[dict[str, Any]], Sequence[object]],
-) -> None:
+def _lines(changes: Iterable[Shown], columns: Sequence[Column]) -> None:
     """A header, then a line for each, in columns of their usual width: nobody knows yet what will come."""
     widths = [max(len(column.name), column.usual) for column in columns]
 
-    def write(cells: Sequence[object]) -> None:
-        padded = (("" if cell is None else plain(cell)).ljust(wide) for cell, wide in zip(cells, widths, strict=True))
+    header = "", [column.name for column in columns]
+    for _, cells in chain([header], changes):
+        padded = (text.ljust(wide) for text, wide in zip(cells, widths, strict=True))
         typer.echo((" " * GAP).join(padded).rstrip())
 
-    write([column.name for column in columns])
-    for change in changes:
-        write(line(change))
 
-
-def _live(
-    changes: Iterable[dict[str, Any]],
-    identity: Callable[[dict[str, Any]], str],
-    columns: Sequence[Column],
-    line: Callable[[dict[str, Any]], Sequence[object]],
-) -> None:
+def _live(changes: Iterable[Shown], columns: Sequence[Column]) -> None:
     """The newest on top, as many as the terminal has lines for."""
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console(markup=False, highlight=False, emoji=False)
-    newest: dict[str, dict[str, Any]] = {}
+    console = rich_console()
+    newest: dict[str, list[str]] = {}
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        for change in changes:
-            newest.pop(identity(change), None)
-            newest[identity(change)] = change
+        for name, cells in changes:
+            newest.pop(name, None)
+            newest[name] = cells
             while len(newest) > max(1, console.height - 3):
                 newest.pop(next(iter(newest)))
-            cells = [["" if cell is None else plain(cell) for cell in line(one)] for one in reversed(newest.values())]
-            live.update(table(columns, cells, console.width)[0], refresh=True)
+            live.update(table(columns, list(reversed(newest.values())), console.width)[0], refresh=True)

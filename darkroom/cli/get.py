@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.cli.app import PICTURES, Json, command, keys
+from darkroom.cli.app import PICTURES, Json, Key, command
 from darkroom.cli.terminal import Column, say, show_json, show_table
 from darkroom.errors import DarkroomError
 from darkroom.text import size
@@ -14,10 +14,6 @@ from darkroom.text import size
 if TYPE_CHECKING:
     from darkroom.pipeline.results import Row
     from darkroom.pipeline.target import Target
-
-Key = Annotated[
-    str, typer.Argument(metavar="KEY", autocompletion=keys, help="A picture, with or without the upload prefix.")
-]
 
 
 @command(

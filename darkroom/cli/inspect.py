@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from darkroom.cli.app import WORKFLOW, Json, command, keys
+from darkroom.cli.app import WORKFLOW, Json, Key, command
 from darkroom.cli.executions import COLUMNS, line
 from darkroom.cli.terminal import FACTS, draw, say, show_json, show_table
 from darkroom.text import counted, plain, seconds, short, unpacked
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 )
 def inspect(
     ctx: typer.Context,
-    key: Annotated[
-        str, typer.Argument(metavar="KEY", autocompletion=keys, help="A picture, with or without the upload prefix.")
-    ],
+    key: Key,
     inputs: Annotated[bool, typer.Option("--input", help="Also show the input of each state.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -46,25 +44,20 @@ def inspect(
 
 def show(found: dict[str, Any], *, inputs: bool = False) -> None:
     """What `inspect` returned, for a person: the execution, its states as a tree, and what the row says in the end."""
+    from darkroom.pipeline.executions import is_undelete
     from darkroom.pipeline.results import main_facts
 
-    if found["execution"] is not None:
-        _show_execution(found, inputs=inputs)
+    if (execution := found["execution"]) is not None:
+        show_table(COLUMNS, [line(execution)])
+        typer.echo()
+        if redrives := execution["redrives"]:
+            undelete = is_undelete(execution["execution"], redrives)
+            typer.echo(plain(f"{'An undelete, by the deletion' if undelete else 'A redrive of'} {redrives}"))
+            typer.echo()
+        draw(tree(found, inputs=inputs))
+        typer.echo()
     show_table(FACTS, main_facts(found["row"]))
     say(f"All of the row: `darkroom results {shlex.quote(found['row']['key'])}`")
-
-
-def _show_execution(found: dict[str, Any], *, inputs: bool) -> None:
-    from darkroom.pipeline.executions import is_undelete
-
-    show_table(COLUMNS, [line(found["execution"])])
-    typer.echo()
-    if redrives := found["execution"]["redrives"]:
-        undelete = is_undelete(found["execution"]["execution"], redrives)
-        typer.echo(plain(f"{'An undelete, by the deletion' if undelete else 'A redrive of'} {redrives}"))
-        typer.echo()
-    draw(tree(found, inputs=inputs))
-    typer.echo()
 
 
 def tree(found: dict[str, Any], *, inputs: bool = False) -> "Tree":

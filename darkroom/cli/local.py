@@ -110,7 +110,6 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     Below that it says if dead letters wait or pictures failed.
     """
     from darkroom.errors import TargetError
-    from darkroom.pipeline.attention import attention
     from darkroom.pipeline.target import local
 
     running = cloud.running(cloud.home_folder())
@@ -131,6 +130,8 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         if as_json:
             show_json({"running": False, "stack": None, "attention": None})
         raise DarkroomError("the local cloud is not running: `darkroom up` starts it")
+    from darkroom.pipeline.attention import attention
+
     outputs = None
     with suppress(TargetError):  # it is there with nothing in it
         outputs = target.outputs

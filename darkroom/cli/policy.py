@@ -1,18 +1,11 @@
 """What IAM must allow a person who works with this tool: policy."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from darkroom.cli.app import LOCAL, command
 from darkroom.cli.terminal import show_json
-
-
-class Who(StrEnum):
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    SMOKE = "smoke"
 
 
 @command(
@@ -25,7 +18,9 @@ class Who(StrEnum):
 )
 def policy(
     ctx: typer.Context,
-    who: Annotated[Who, typer.Argument(metavar="WHO", help="viewer, operator or smoke.")],
+    who: Annotated[
+        Literal["viewer", "operator", "smoke"], typer.Argument(metavar="WHO", help="viewer, operator or smoke.")
+    ],
 ) -> None:
     """Print the smallest IAM policy that a person needs, with the names of the deployed stack.
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,24 +14,14 @@ if TYPE_CHECKING:
     from darkroom.pipeline.letters import Done
     from darkroom.pipeline.target import Target
 
+Reason = Literal["FAILED", "TIMED_OUT", "ABORTED", "STALLED", "UNDELIVERED"]
+
 COLUMNS = (
     Column("picture", "folded"),
     Column("reason"),
     Column("error", "cut"),
     Column("execution", "folded", expendable=1),
 )
-
-
-class Reason(StrEnum):
-    FAILED = "FAILED"
-    TIMED_OUT = "TIMED_OUT"
-    ABORTED = "ABORTED"
-    STALLED = "STALLED"
-    UNDELIVERED = "UNDELIVERED"
-
-
-class Redrivable(StrEnum):
-    FAILED = "FAILED"
 
 
 @command(
@@ -59,7 +48,7 @@ def redrive(
         ),
     ] = None,
     status: Annotated[
-        Redrivable | None,
+        Literal["FAILED"] | None,
         typer.Option(metavar="STATUS", help="Only pictures whose row says FAILED, also those without a letter."),
     ] = None,
     include_rejected: Annotated[

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from darkroom.cli.app import PICTURES, Json, Status, command, keys
+from darkroom.cli.app import PICTURES, Json, command, keys
 from darkroom.cli.follow import Follow, follow
 from darkroom.cli.terminal import FACTS, Column, show_json, show_table
 from darkroom.errors import DarkroomError
@@ -19,6 +19,8 @@ from darkroom.text import pixels, plain, size
 if TYPE_CHECKING:
     from darkroom.pipeline.results import Row
     from darkroom.pipeline.target import Target
+
+Status = Literal["PROCESSING", "SUCCEEDED", "REJECTED", "FAILED", "DELETED"]
 
 COLUMNS = (
     Column("picture", "folded", usual=32),
@@ -33,7 +35,6 @@ CSV_COLUMNS = (
     *("key", "status", "format", "width", "height", "frames", "size", "renditions", "caption"),
     *("error_code", "error_message", "version_id", "shown_version_id", "execution", "created_at", "updated_at"),
 )
-
 
 # What a cell must not begin with: https://owasp.org/www-community/attacks/CSV_Injection. Where numbers are written with
 # a comma, a spreadsheet begins a cell after a semicolon, quoted or not, and some do so after a tab or a new line.

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from darkroom.pipeline.smoke import Line
     from darkroom.pipeline.target import Target
 
-
 COLUMNS = (
     Column("check"),
     Column(""),

@@ -55,7 +55,7 @@ def say(line: str) -> None:
 def step(title: str) -> Iterator[News]:
     """Announce a step and, at its end, its seconds; in between its newest news, on a pipe now and then."""
     started = time.monotonic()
-    console = _console(stderr=True)
+    console = rich_console(stderr=True)
     showing = _spinner(console, title) if console.is_terminal else _lines(title)
     with showing as news:
         yield lambda line: news(plain(line.strip()))
@@ -87,7 +87,7 @@ class Progress:
 def progress(title: str, *, total: int, total_bytes: int) -> Iterator[Progress]:
     """As `step`; on a terminal a bar for the pictures, with the bytes that are sent and the newest news beside it."""
     made = Progress(total, total_bytes)
-    console = _console(stderr=True)
+    console = rich_console(stderr=True)
     if console.is_terminal:
         started = time.monotonic()
         with _bar(console, made):
@@ -107,11 +107,11 @@ def show_json(document: Any, *, line: bool = False) -> None:
 
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:
     """As wide as the terminal; on a pipe as wide as needed, so that a key can be found whole."""
-    cells = [[_cell(cell) for cell in row] for row in rows]
+    cells = [[cell(value) for value in row] for row in rows]
     if not cells:
         say("There are none")
         return
-    wide = _console().width if sys.stdout.isatty() else None
+    wide = rich_console().width if sys.stdout.isatty() else None
     drawn, left_out = table(columns, cells, wide)
     draw(drawn, wide)
     if left_out:
@@ -152,17 +152,17 @@ def table(
 
 def draw(drawn: "RenderableType", wide: int | None = None) -> None:
     """On stdout, without the blanks at the end of its lines; on a pipe as wide as it is."""
-    console = _console(width=wide or (None if sys.stdout.isatty() else ENDLESS))
+    console = rich_console(width=wide or (None if sys.stdout.isatty() else ENDLESS))
     with console.capture() as captured:
         console.print(drawn)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     return "" if value is None else plain(value)
 
 
-def _console(*, stderr: bool = False, width: int | None = None) -> "Console":
+def rich_console(*, stderr: bool = False, width: int | None = None) -> "Console":
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)

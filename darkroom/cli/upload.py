@@ -10,13 +10,12 @@ import typer
 from darkroom import documentation
 from darkroom.cli.app import PICTURES, Json, command
 from darkroom.cli.terminal import Column, say, show_json, show_table
-from darkroom.text import pictures, seconds, size
+from darkroom.text import pictures, seconds, size, some
 
 if TYPE_CHECKING:
     from darkroom.pipeline.files import Chosen
     from darkroom.pipeline.target import Target
     from darkroom.pipeline.uploads import Ended
-
 
 COLUMNS = (
     Column("picture", "folded"),
@@ -102,7 +101,6 @@ def _say_what_waits(target: "Target") -> None:
 def say_left_out(chosen: "Chosen") -> None:
     """How many files of the folders are not sent, and why; each that cannot be read."""
     from darkroom.cli.watch import say_unreadable
-    from darkroom.pipeline.files import some
 
     for reason, names in chosen.left_out.items():
         say(f"Left out, because {reason} ({len(names)}): {some(names)}")

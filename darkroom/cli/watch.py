@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from darkroom.cli.terminal import progress, say
-from darkroom.pipeline.files import some
+from darkroom.cli.terminal import Progress, progress, say
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Ended, Sending, Upload, send, send_and_follow
-from darkroom.text import pictures
+from darkroom.text import pictures, some
 
 
 def watch(target: Target, files: dict[str, Path], timeout: float) -> tuple[list[Ended], dict[str, str]]:
@@ -16,25 +15,22 @@ def watch(target: Target, files: dict[str, Path], timeout: float) -> tuple[list[
     read, by key."""
     ended: list[Ended] = []
     sending = Sending(files, say=say)
+    following = send_and_follow(target, files, timeout, sending)
     title = f"Uploading {pictures(len(files))} and following each to its end"
-    with _explained(sending, ended), progress(title, total=len(files), total_bytes=sending.size) as shown:
-        sending.told = shown.add_bytes
-        with closing(send_and_follow(target, files, timeout, sending)) as following:
-            for end in following:
-                ended.append(end)
-                shown.add(f"{end.upload.key} {end.status}")
+    with _shown(title, sending, ended) as shown, closing(following):
+        for end in following:
+            ended.append(end)
+            shown.add(f"{end.upload.key} {end.status}")
     return ended, sending.unreadable
 
 
 def send_all(target: Target, files: dict[str, Path]) -> tuple[list[Upload], dict[str, str]]:
     """As `send`, showing how far it is."""
     sending = Sending(files, say=say)
-    title = f"Uploading {pictures(len(files))}"
-    with _explained(sending, None), progress(title, total=len(files), total_bytes=sending.size) as shown:
-        sending.told = shown.add_bytes
-        with closing(send(target, files, sending)) as begun:
-            for one in begun:
-                shown.add(one.key)
+    begun = send(target, files, sending)
+    with _shown(f"Uploading {pictures(len(files))}", sending, None) as shown, closing(begun):
+        for one in begun:
+            shown.add(one.key)
     return list(sending.sent.values()), sending.unreadable
 
 
@@ -45,11 +41,13 @@ def say_unreadable(unreadable: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _explained(sending: Sending, ended: Sequence[Ended] | None) -> Iterator[None]:
-    """Which files could not be read; after Ctrl-C or an error also which pictures S3 has, which it has not, and how
-    many were seen to their end."""
+def _shown(title: str, sending: Sending, ended: Sequence[Ended] | None) -> Iterator[Progress]:
+    """How far it is, and which files could not be read; after Ctrl-C or an error also which pictures S3 has, which it
+    has not, and how many were seen to their end."""
     try:
-        yield
+        with progress(title, total=len(sending.files), total_bytes=sending.size) as shown:
+            sending.told = shown.add_bytes
+            yield shown
     except (KeyboardInterrupt, Exception):
         reached = f"{len(sending.sent)} of {len(sending.files)} uploaded"
         if ended is not None:

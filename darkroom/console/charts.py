@@ -29,10 +29,6 @@ def columns(title: str, labels: Sequence[str], series: Mapping[str, Sequence[int
     return _svg(title, parts)
 
 
-def spread(title: str, edges: Sequence[str], counts: Sequence[int]) -> Markup:
-    return columns(title, edges, {"plain": counts})
-
-
 def scale(most: int) -> int:
     """The next round number above."""
     step = 1

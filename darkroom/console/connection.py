@@ -1,5 +1,6 @@
 """The stack that the page shows: found at the first request, and again after the cloud was away."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -76,8 +77,6 @@ def refuse_writes(session: "boto3.Session") -> None:
 
 def _hides_nothing(params: dict[str, Any]) -> bool:
     """SQS hides what was received for the queue's own time unless a request says zero. `params` is the HTTP request."""
-    import json
-
     body = params["body"]
     asked = json.loads(body) if isinstance(body, str | bytes) else body
     return int(asked.get("VisibilityTimeout", -1)) == 0
@@ -88,7 +87,7 @@ class Connection:
 
     def __init__(self, choose: Callable[[], Target], *, read_only: bool) -> None:
         self.read_only = read_only
-        self.told: MutableMapping[str, Summary] = LastUsed(REMEMBERED)  # executions, by ARN
+        self.told: MutableMapping[str, Summary] = LastUsed()  # executions, by ARN
         self.counted: Counted | None = None
         self.definitions = Definitions()
         self._choose, self._lock = choose, Lock()
@@ -130,13 +129,9 @@ def still_there(error: Exception) -> bool:
 
 
 class LastUsed(OrderedDict[str, Any]):
-    """Forgets what was written first, beyond so many."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self._most = most
+    """Forgets what was written first, beyond REMEMBERED."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
-        if len(self) > self._most:
+        if len(self) > REMEMBERED:
             self.popitem(last=False)

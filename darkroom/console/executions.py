@@ -35,9 +35,9 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 def routes(pages: Pages) -> list[Route]:
     return [
-        Route("/executions", pages.view(lambda request, target: listed(pages, request, target))),
-        Route("/execution", pages.view(lambda request, target: one(pages, request, target))),
-        Route("/execution/logs", pages.view(lambda request, target: logs(pages, request, target))),
+        Route("/executions", pages.view(listed)),
+        Route("/execution", pages.view(one)),
+        Route("/execution/logs", pages.view(logs)),
     ]
 
 
@@ -106,7 +106,7 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         "drawings": [draw(machine, linked, taken(states), narrow=narrow) for narrow in (False, True)],
         "chosen": _chosen(machine, states, marks, chosen),
         "timeline": timeline(execution, states),
-        "aws": _console(target, arn),
+        "aws": _console(target, "states", f"/v2/executions/details/{quote(arn, safe=':')}"),
         "arn": arn,
         "every": target.poll_seconds,
         "asked_state": request.query_params.get("state"),
@@ -228,7 +228,7 @@ def _chosen(
         "comment": definition.get("Comment", ""),
         "mark": marks.get(name),
         "errors": Counter(
-            error for state in states if state.name == name for error in executions.errors(state)
+            (one["error"], unpacked(one["cause"])) for state in states if state.name == name for one in state.failures
         ).items(),
         "visits": [
             {
@@ -331,23 +331,15 @@ def _read(text: str) -> dict[str, str]:
         return {"level": "", "said": text, "whole": ""}
 
 
-def _console(target: Target, arn: str) -> str | None:
-    """The same execution in the console of AWS."""
-    if not on_aws(target):
-        return None
-    region = arn.split(":")[3]
-    page = f"#/v2/executions/details/{quote(arn, safe=':')}"
-    return f"https://{region}.console.aws.amazon.com/states/home?region={region}{page}"
-
-
 def _log_console(target: Target, group: str) -> str | None:
-    if not on_aws(target):
-        return None
-    region = target.session.region_name
     # its own way of writing a name in an address: quoted twice, with $ for %
     name = quote(quote(group, safe=""), safe="").replace("%", "$")
-    return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{name}"
+    return _console(target, "cloudwatch", f"logsV2:log-groups/log-group/{name}")
 
 
-def on_aws(target: Target) -> bool:
-    return ".amazonaws.com" in target.states.meta.endpoint_url
+def _console(target: Target, service: str, page: str) -> str | None:
+    """That page of AWS's console, where the target is on AWS."""
+    if ".amazonaws.com" not in target.states.meta.endpoint_url:
+        return None
+    region = target.session.region_name
+    return f"https://{region}.console.aws.amazon.com/{service}/home?region={region}#{page}"

@@ -21,7 +21,7 @@ def routes(pages: Pages) -> list[Route]:
     return [Route("/original", pages.view(original)), Route("/rendition", pages.view(rendition))]
 
 
-def original(request: Request, target: Target) -> Response:
+def original(_: Pages, request: Request, target: Target) -> Response:
     """An upload as it was sent: the version that is asked for, or the newest."""
     version = request.query_params.get("version", "")
     which = {"VersionId": version} if version not in ("", "null") else {}
@@ -29,7 +29,7 @@ def original(request: Request, target: Target) -> Response:
     return _file(target, "UploadsBucketName", request.query_params.get("key", ""), which, cache)
 
 
-def rendition(request: Request, target: Target) -> Response:
+def rendition(_: Pages, request: Request, target: Target) -> Response:
     cache = {"cache-control": "private, max-age=31536000, immutable"}  # its key changes when the picture does
     return _file(target, "RenditionsBucketName", request.query_params.get("key", ""), {}, cache)
 

@@ -4,7 +4,6 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import quantiles
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,7 +29,7 @@ SECONDS = (1, 2, 3, 5, 10, 20, 30, 60, 120, 300)  # edges of the columns of time
 
 
 def routes(pages: Pages) -> list[Route]:
-    return [Route("/health", pages.view(lambda request, target: health(pages, request, target)))]
+    return [Route("/health", pages.view(health))]
 
 
 def health(pages: Pages, request: Request, target: Target) -> Response:
@@ -64,7 +63,9 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
         times=times,
         middle=middle,
         slow=slow,
-        spread=charts.spread("Pictures by the seconds from the start of the execution to the row", edges, counts),
+        spread=charts.columns(
+            "Pictures by the seconds from the start of the execution to the row", edges, {"plain": counts}
+        ),
         spread_table=list(zip(edges, counts, strict=True)),
         codes=codes,
         stuck=stuck(target, STUCK_SHOWN),
@@ -118,10 +119,7 @@ def spread(times: list[float]) -> tuple[list[int], list[str]]:
 
 
 def _flow_in_words(rows: list[Row], span: str, minutes: int) -> str:
-    by_status: Any = Counter(row["status"] for row in rows).most_common()
+    by_status = Counter(row["status"] for row in rows).most_common()
     each = "minute" if minutes == 1 else f"{minutes} minutes"
-    return f"Pictures that came to their end, for each {each} of the last {span}: " + _in_words(by_status)
-
-
-def _in_words(counts: list[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts) or "none"
+    counted = ", ".join(f"{count} {status}" for status, count in by_status) or "none"
+    return f"Pictures that came to their end, for each {each} of the last {span}: {counted}"

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from threading import Event, Thread
 from typing import Any
@@ -90,22 +91,11 @@ def _work(redrive: Redrive, work: Generator[Done, None, None]) -> None:
 
 def routes(pages: Pages, redrives: Redrives) -> list[Route]:
     return [
-        Route("/letters", pages.view(lambda request, target: listed(pages, request, target))),
-        Route("/letters/redrive", pages.view(lambda request, target: said_before(pages, request, target))),
-        Route(
-            "/letters/redrive",
-            pages.form(lambda _, target, form: redrive(redrives, target, form)),
-            methods=["POST"],
-        ),
-        Route(
-            "/letters/redrives/{number:int}",
-            pages.view(lambda request, target: happening(pages, redrives, request, target)),
-        ),
-        Route(
-            "/letters/redrives/{number:int}/stop",
-            pages.form(lambda request, _, __: stop(redrives, request)),
-            methods=["POST"],
-        ),
+        Route("/letters", pages.view(listed)),
+        Route("/letters/redrive", pages.view(said_before)),
+        Route("/letters/redrive", pages.form(partial(redrive, redrives)), methods=["POST"]),
+        Route("/letters/redrives/{number:int}", pages.view(partial(happening, redrives))),
+        Route("/letters/redrives/{number:int}/stop", pages.form(partial(stop, redrives)), methods=["POST"]),
     ]
 
 
@@ -184,7 +174,7 @@ def said_before(pages: Pages, request: Request, target: Target) -> Response:
     )
 
 
-def redrive(redrives: Redrives, target: Target, form: FormData) -> Response:
+def redrive(redrives: Redrives, _: Request, target: Target, form: FormData) -> Response:
     everything = form.get("all") == "yes"
     ids = {str(one) for one in form.getlist("letter")}
     if not everything and not ids:
@@ -194,7 +184,7 @@ def redrive(redrives: Redrives, target: Target, form: FormData) -> Response:
     return RedirectResponse(f"/letters/redrives/{begun.number}", 303)
 
 
-def happening(pages: Pages, redrives: Redrives, request: Request, target: Target) -> Response:
+def happening(redrives: Redrives, pages: Pages, request: Request, target: Target) -> Response:
     one = redrives[request.path_params["number"]]
     ended = one.ended  # asked before what was done: once it is, nothing more is
     done = list(one.done)
@@ -226,7 +216,7 @@ def _outcome(outcomes: dict[str, executions.Summary], done: Done) -> dict[str, A
     return outcomes.get(done["execution"], {"status": "RUNNING", "verdict": None, "seconds": None})
 
 
-def stop(redrives: Redrives, request: Request) -> Response:
+def stop(redrives: Redrives, request: Request, _: Target, __: FormData) -> Response:
     one = redrives[request.path_params["number"]]
     one.stop.set()
     return RedirectResponse(f"/letters/redrives/{one.number}", 303)

@@ -4,7 +4,6 @@ import re
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -27,7 +26,7 @@ HERE = Path(__file__).parent
 ENOUGH = 286  # the status by which htmx stops asking again
 BRIEF = 150  # letters of an error that are shown before it is unfolded
 
-Answer = Callable[[Request, Target], Response]
+Answer = Callable[["Pages", Request, Target], Response]
 Found = TypeVar("Found")
 
 
@@ -51,12 +50,7 @@ class Pages:
 
     def view(self, answer: Answer) -> Callable[[Request], Response]:
         """An endpoint that hands the target to `answer`, and says in words what went wrong."""
-
-        @wraps(answer)
-        def endpoint(request: Request) -> Response:
-            return self.tried(request, lambda target: answer(request, target))
-
-        return endpoint
+        return lambda request: self.tried(request, lambda target: answer(self, request, target))
 
     def tried(self, request: Request, act: Callable[[Target], Found]) -> Found | Response:
         """What `act` makes of the target, or an answer that says in words what went wrong."""
@@ -68,13 +62,9 @@ class Pages:
     def form(self, answer: Callable[[Request, Target, FormData], Response]) -> Any:
         """As `view`, for a POST: with what was sent."""
 
-        def answered(request: Request, form: FormData) -> Response:
-            return self.view(lambda request, target: answer(request, target, form))(request)
-
-        @wraps(answer)
         async def endpoint(request: Request) -> Response:
             async with request.form(max_files=0) as form:
-                return await run_in_threadpool(answered, request, form)
+                return await run_in_threadpool(self.tried, request, lambda target: answer(request, target, form))
 
         return endpoint
 

@@ -38,9 +38,9 @@ EXAMPLE_HOST = "https://images.example.com/"
 
 def routes(pages: Pages) -> list[Route]:
     return [
-        Route("/results", pages.view(lambda request, target: wall(pages, request, target))),
-        Route("/results/news", pages.view(lambda request, target: news(pages, request, target))),
-        Route("/picture", pages.view(lambda request, target: picture(pages, request, target))),
+        Route("/results", pages.view(wall)),
+        Route("/results/news", pages.view(news)),
+        Route("/picture", pages.view(picture)),
     ]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,9 @@ REFUSED = {
 
 def routes(pages: Pages) -> list[Route]:
     return [
-        Route("/upload", pages.view(lambda request, target: choose(pages, request, target))),
+        Route("/upload", pages.view(choose)),
         Route("/upload", received(pages), methods=["POST"]),
-        Route("/upload/way", pages.view(lambda request, target: way(pages, request, target))),
+        Route("/upload/way", pages.view(way)),
     ]
 
 
@@ -76,9 +77,8 @@ def received(pages: Pages) -> Any:
             return PlainTextResponse(f"Refused: {size(int(length))} at once, {size(most)} at most.", 413)
         try:
             async with turns, _form(request, limit) as form:
-                return await run_in_threadpool(
-                    pages.view(lambda request, target: take(pages, request, target, form)), request
-                )
+                answer = partial(take, pages, request, form=form)
+                return await run_in_threadpool(pages.tried, request, answer)
         except MultiPartException as wrong:
             return PlainTextResponse(f"Refused: {wrong.message}", 400)
 

@@ -154,7 +154,9 @@ def start(
     homes.claim(home)
     with one_at_a_time(home, "starting") as starting:
         if (cloud := running(home)) is not None:
-            return _already_running(cloud, port)
+            if port not in (None, cloud.port):
+                raise CloudError(f"the local cloud already runs on port {cloud.port}: `darkroom down` stops it")
+            return _when_healthy(home)
         kept.mend(home / "data", say)
         shutil.rmtree(home / "tmp", ignore_errors=True)
         with _listen(port, _last_noted(home)) as listening:
@@ -213,12 +215,6 @@ def _note(home: Path) -> None:
         "bedrock": os.environ.get("MINISTACK_BEDROCK_PROXY_URL") or None,
     }
     homes.write(home / "cloud.json", json.dumps(facts).encode())
-
-
-def _already_running(cloud: Cloud, port: int | None) -> Cloud:
-    if port not in (None, cloud.port):
-        raise CloudError(f"the local cloud already runs on port {cloud.port}: `darkroom down` stops it")
-    return _when_healthy(cloud.home)
 
 
 def _listen(port: int | None, last: Cloud | None) -> socket.socket:
@@ -340,25 +336,18 @@ def _serve(home: Path, listening: int) -> None:
     config.keep_alive_timeout = 75  # as MiniStack has it
     config.workers = 0  # in this very process, so that its pid is the cloud's
     run(config)  # until SIGTERM; it writes what is not written yet on its way out
-    kept.end(home / "data", interrupted=_executions_at_work())
+    from ministack.services import stepfunctions
+
+    at_work = any(one["status"] == "RUNNING" for one in stepfunctions._executions.all_values())
+    kept.end(home / "data", interrupted=at_work)
     shutil.rmtree(home / "tmp", ignore_errors=True)
     # All that it has started too: else executions go on, and Python waits for them, though nothing is written any more.
     os.killpg(0, signal.SIGKILL)
 
 
-def _executions_at_work() -> bool:
-    from ministack.services import stepfunctions
-
-    return any(one["status"] == "RUNNING" for one in stepfunctions._executions.all_values())
-
-
-def _be_the_cloud(home: Path, starting: int) -> None:
-    """From now on it is this process that runs, and nobody starts another."""
+if __name__ == "__main__":
+    home, listening, starting = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     _note(home)
     locks.hold(home / "lock")
-    os.close(starting)
-
-
-if __name__ == "__main__":
-    _be_the_cloud(Path(sys.argv[1]), int(sys.argv[3]))
-    _serve(Path(sys.argv[1]), int(sys.argv[2]))
+    os.close(starting)  # from now on it is this process that runs, and nobody starts another
+    _serve(home, listening)

@@ -67,23 +67,24 @@ def deploy(
         chosen = chosen_settings(cloud.home, settings or {})
         if chosen:
             say(f"Settings besides cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
-        source, stacks = made_of({**local_settings(), **chosen}), _stacks(cloud)
-        if _deployed(cloud) == {"source": source, "stack": _identity(stacks)}:
+        chosen_here = {**local_settings(), **chosen}
+        source, stacks = made_of(chosen_here), _stacks(cloud)
+        if _noted(_deployed_file(cloud)) == {"source": source, "stack": _identity(stacks)}:
             say("The stack is deployed already, and nothing of what it is made of has changed")
             return
-        _deploy(cloud, chosen, bootstrapped="CDKToolkit" in stacks, step=step)
+        _deploy(cloud, chosen_here, bootstrapped="CDKToolkit" in stacks, step=step)
         deployed = {"source": source, "stack": _identity(_stacks(cloud))}
         homes.write(_settings_file(cloud.home), json.dumps(chosen).encode())
         homes.write(_deployed_file(cloud), json.dumps(deployed).encode())
 
 
-def _deploy(cloud: Cloud, chosen: Mapping[str, str], *, bootstrapped: bool, step: Step) -> None:
+def _deploy(cloud: Cloud, settings: Mapping[str, str], *, bootstrapped: bool, step: Step) -> None:
     """The bootstrap is made beside the synth: they need nothing of each other."""
     assembly = cloud.home / "cdk.out"
     with ThreadPoolExecutor(1) as beside:
         bootstrap = None if bootstrapped else beside.submit(_bootstrap, cloud)
         with step("Synthesising the stack"):
-            synthesise(assembly, {**local_settings(), **chosen}, REGION)
+            synthesise(assembly, settings, REGION)
         if bootstrap is not None:
             with step("Bootstrapping the account for the CDK"):
                 bootstrap.result()
@@ -128,8 +129,7 @@ def check_settings(home: Path, settings: Mapping[str, str]) -> None:
 def chosen_settings(home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """Over cdk.json and what is local: those of earlier deployments that hold, and over them these. A group replaces
     its members."""
-    file = _settings_file(home)
-    before = json.loads(file.read_text()) if file.exists() else {}
+    before = _noted(_settings_file(home))
     groups = tuple(f"{name}." for name in settings)
     kept = {name: value for name, value in before.items() if not name.startswith(groups)}
     return {name: value for name, value in {**kept, **settings}.items() if value}
@@ -141,13 +141,12 @@ def _settings_file(home: Path) -> Path:
 
 
 def _deployed_file(cloud: Cloud) -> Path:
+    """Of what the stack was made that was deployed last, and which that was."""
     return cloud.home / "data" / "deployed.json"
 
 
-def _deployed(cloud: Cloud) -> dict[str, Any] | None:
-    """Of what the stack was made that was deployed last, and which that was."""
-    file = _deployed_file(cloud)
-    return json.loads(file.read_text()) if file.exists() else None
+def _noted(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def _stacks(cloud: Cloud) -> dict[str, Any]:

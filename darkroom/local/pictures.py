@@ -55,7 +55,7 @@ def photo(width: int, height: int, orientation: int = 1, format_name: str = "JPE
     turn = STORED[orientation]
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return _encoded(upright if turn is None else upright.transpose(turn), format_name, exif=exif, quality=90)
+    return encoded(upright if turn is None else upright.transpose(turn), format_name, exif=exif, quality=90)
 
 
 def transparent_png(width: int = 640, height: int = 480) -> bytes:
@@ -64,17 +64,17 @@ def transparent_png(width: int = 640, height: int = 480) -> bytes:
     ImageDraw.Draw(hole).ellipse((width // 8, height // 8, width * 7 // 8, height * 7 // 8), fill=255)
     picture = landscape(width, height)
     picture.putalpha(hole.filter(ImageFilter.GaussianBlur(max(1, width // 60))))
-    return _encoded(picture, "PNG")
+    return encoded(picture, "PNG")
 
 
 def cmyk_jpeg(width: int = 640, height: int = 480) -> bytes:
     """The landscape in the four inks of print."""
-    return _encoded(landscape(width, height, "CMYK").convert("CMYK"), "JPEG", quality=90)
+    return encoded(landscape(width, height, "CMYK").convert("CMYK"), "JPEG", quality=90)
 
 
 def animated_gif(width: int = 320, height: int = 240, frames: int = 6) -> bytes:
     drawn = [landscape(width, height, f"frame {number + 1}").quantize(64) for number in range(frames)]
-    return _encoded(drawn[0], "GIF", save_all=True, append_images=drawn[1:], duration=120, loop=0)
+    return encoded(drawn[0], "GIF", save_all=True, append_images=drawn[1:], duration=120, loop=0)
 
 
 def corrupt_jpeg(width: int = 640, height: int = 480) -> bytes:
@@ -100,7 +100,7 @@ def draw(folder: Path) -> list[Path]:
     return [folder / name for name in pictures]
 
 
-def _encoded(picture: Image.Image, format_name: str, **options: object) -> bytes:
+def encoded(picture: Image.Image, format_name: str, **options: object) -> bytes:
     file = io.BytesIO()
     picture.save(file, format_name, **options)
     return file.getvalue()

@@ -16,10 +16,10 @@ from darkroom.local.cloud import Cloud
 from darkroom.pipeline import results
 from darkroom.pipeline.executions import picture_key
 from darkroom.pipeline.target import Target, local
+from darkroom.text import some
 
 INTERRUPTED = "States.ServiceRestart"  # MiniStack's own name for what ran when it ended
 MACHINES = ("StateMachineArn", "DeletionStateMachineArn", "RecaptionStateMachineArn")
-NAMED = 10  # of them, the names of the first are said
 
 
 def take_up_again(cloud: Cloud, say: Callable[[str], object]) -> None:
@@ -33,8 +33,7 @@ def take_up_again(cloud: Cloud, say: Callable[[str], object]) -> None:
     except TargetError:  # there is no stack yet, and so no picture
         keys = []
     if keys:
-        more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-        say(f"Taken up again, because the end of the local cloud interrupted them: {', '.join(keys[:NAMED])}{more}")
+        say(f"Taken up again, because the end of the local cloud interrupted them: {some(keys)}")
     kept.all_taken_up(data)
 
 

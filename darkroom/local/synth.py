@@ -56,7 +56,7 @@ def synthesise(folder: Path, settings: Mapping[str, str], region: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise DeployError(f"cdk synth failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+        raise DeployError(f"app.py failed: {done.stderr.strip().rpartition(chr(10))[2]}")
 
 
 def variables(folder: Path, settings: Mapping[str, str], region: str) -> dict[str, str]:

@@ -16,13 +16,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from botocore.exceptions import ClientError
+
 from darkroom import documentation
 from darkroom.errors import DeployError, explained
 from darkroom.local import cloud
 from darkroom.local.cloud import PROJECT
 from darkroom.pipeline.attention import attention
 from darkroom.pipeline.target import WITHOUT_IT, Target, choose, meant_elsewhere
-from darkroom.text import size
+from darkroom.text import size, some
 
 OUTPUTS = ("UploadsBucketName", "RenditionsBucketName", "ResultsTableName", "StateMachineArn", "DeadLetterQueueUrl")
 PYTHONS = ((3, 11), (3, 14))
@@ -32,22 +34,9 @@ BOOTSTRAP = 6  # the version that the CDK's own synthesiser asks for
 PLACES = 1_000  # what AWS gives an account that it knows
 NAMED = 5  # of many, so many are named
 
-# Of each check, where the documentation says more.
-ENTRIES = {
-    **dict.fromkeys(
-        ("Python", "Python packages", "node", "npm", "CDK command line", "stack"), "commands.md#what-is-missing-here"
-    ),
-    "disk": "local-cloud.md#its-files",
-    "shell": "upload.md#which-cloud-it-talks-to",
-    "port": "local-cloud.md",
-    "local cloud": "local-cloud.md",
-    "credentials and region": "access.md#who-may-work-with-it",
-    "CDK bootstrap": "deploy.md",
-    "functions at once": "scale.md#what-to-ask-aws-for",
-    "stack's version": "upgrade.md#to-a-newer-version",
-    "pictures": "executions.md#dead-letters",
-    "model for captions": "deploy.md#the-model-for-captions",
-}
+ON_COMMANDS = "commands.md#what-is-missing-here"
+
+Look = Callable[[], tuple[str, str, str | None]]  # state, what was found, how to put it right
 
 
 @dataclass(frozen=True)
@@ -72,36 +61,37 @@ class Doctor:
 
     def checks(self) -> Iterator[tuple[str, Callable[[], Check]]]:
         """Each by its name, to be called when its turn has come."""
-        looks: list[tuple[str, Callable[[], tuple[str, str, str | None]]]] = [
-            ("Python", self._python),
-            ("Python packages", self._packages),
-            ("node", self._node),
-            ("npm", self._npm),
-            ("CDK command line", self._cdk),
-            ("disk", self._disk),
-            ("shell", self._shell),
+        for name, entry, look in self.looks():
+            yield name, partial(self._checked, name, f"{documentation.PAGES}/{entry}", look)
+
+    def looks(self) -> list[tuple[str, str, Look]]:
+        """Each with its name and where the documentation says more."""
+        there: list[tuple[str, str, Look]] = [
+            ("port", "local-cloud.md", self._port),
+            ("local cloud", "local-cloud.md", self._cloud),
         ]
         if self._aws:
-            looks += [
-                ("credentials and region", self._account),
-                ("CDK bootstrap", self._bootstrap),
-                ("functions at once", self._places),
+            there = [
+                ("credentials and region", "access.md#who-may-work-with-it", self._account),
+                ("CDK bootstrap", "deploy.md", self._bootstrap),
+                ("functions at once", "scale.md#what-to-ask-aws-for", self._places),
             ]
-        else:
-            looks += [("port", self._port), ("local cloud", self._cloud)]
-        looks += [
-            ("stack", self._deployed),
-            ("stack's version", self._version),
-            ("pictures", self._pictures),
-            ("model for captions", self._model),
+        return [
+            ("Python", ON_COMMANDS, self._python),
+            ("Python packages", ON_COMMANDS, self._packages),
+            ("node", ON_COMMANDS, self._node),
+            ("npm", ON_COMMANDS, self._npm),
+            ("CDK command line", ON_COMMANDS, self._cdk),
+            ("disk", "local-cloud.md#its-files", self._disk),
+            ("shell", "upload.md#which-cloud-it-talks-to", self._shell),
+            *there,
+            ("stack", ON_COMMANDS, self._deployed),
+            ("stack's version", "upgrade.md#to-a-newer-version", self._version),
+            ("pictures", "executions.md#dead-letters", self._pictures),
+            ("model for captions", "deploy.md#the-model-for-captions", self._model),
         ]
-        for name, look in looks:
-            yield name, partial(self._checked, name, look)
 
-    def _checked(self, name: str, look: Callable[[], Any]) -> Check:
-        from botocore.exceptions import ClientError
-
-        page = f"{documentation.PAGES}/{ENTRIES[name]}"
+    def _checked(self, name: str, page: str, look: Callable[[], Any]) -> Check:
         try:
             return Check(name, page, *look())
         except Exception as error:
@@ -130,8 +120,6 @@ class Doctor:
     @cached_property
     def _template(self) -> dict[str, Any] | None:
         """Of the stack as it is deployed."""
-        from botocore.exceptions import ClientError
-
         try:
             answer: Any = self._target.stacks.get_template(StackName=self._stack)["TemplateBody"]
         except ClientError as error:
@@ -152,8 +140,7 @@ class Doctor:
         other = list(_not_as_locked(PROJECT / "requirements.txt"))
         if not other:
             return "ok", "as requirements.txt has them", None
-        more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
-        return "missing", f"not as requirements.txt has them: {', '.join(other[:NAMED])}{more}", "make install"
+        return "missing", f"not as requirements.txt has them: {some(other, NAMED)}", "make install"
 
     def _node(self) -> Any:
         fix = f"install node {NODE} or newer from your system's packages or https://nodejs.org"
@@ -250,8 +237,6 @@ class Doctor:
         """How many functions the account may run at the same time, for all of its stacks together."""
         if not self._reached:
             return "skipped", "there is no account to ask", None
-        from botocore.exceptions import ClientError
-
         try:
             places = self._target.functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
         except ClientError as error:
@@ -266,8 +251,6 @@ class Doctor:
     def _bootstrap(self) -> Any:
         if not self._reached:
             return "skipped", "there is no account to ask", None
-        from botocore.exceptions import ClientError
-
         try:
             stack: Any = self._target.stacks.describe_stacks(StackName="CDKToolkit")["Stacks"][0]
         except ClientError as error:
@@ -300,7 +283,8 @@ class Doctor:
             return "missing", str(error), "put right what it names; `npx cdk synth` says all of it"
         if ours == self._template:
             return "ok", "is what this checkout makes, functions, layer and settings", None
-        differ = _different(ours.get("Resources", {}), self._template.get("Resources", {}))
+        mine, theirs = ours.get("Resources", {}), self._template.get("Resources", {})
+        differ = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
         named = f": {', '.join(differ[:NAMED])}" if differ else " outside its resources"
         said = f"differs from what this checkout makes with the same settings, in {len(differ)} resources{named}"
         return "missing", said, self._target.deploy_with
@@ -320,8 +304,6 @@ class Doctor:
         model = _caption_model(self._template)
         if model is None:
             return "ok", "captions are off", None
-        from botocore.exceptions import ClientError
-
         question: Any = {"messages": [{"role": "user", "content": [{"text": "Say: yes"}]}]}
         try:
             self._target.client("bedrock-runtime").converse(modelId=model, inferenceConfig={"maxTokens": 5}, **question)
@@ -349,10 +331,6 @@ def _not_as_locked(lock: Path) -> Iterator[str]:
                 found = "missing"
             if found not in wanted.specifier:
                 yield f"{wanted.name} {found}"
-
-
-def _different(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
 
 
 def _caption_model(template: dict[str, Any]) -> str | None:

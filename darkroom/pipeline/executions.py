@@ -13,7 +13,6 @@ from typing import Any
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
 from darkroom.pipeline.target import Target
-from darkroom.text import unpacked
 
 Summary = dict[str, Any]
 
@@ -75,25 +74,20 @@ class State:
 
 def recent(target: Target, *, status: str | None = None, limit: int = 20) -> list[Summary]:
     """The newest executions, each with the key of its picture, which only its input tells."""
-    found, token = page(target, status=status, limit=min(limit, MOST_AT_ONCE))
-    while token and len(found) < limit:
-        more, token = page(target, status=status, limit=min(limit - len(found), MOST_AT_ONCE), token=token)
-        found += more
-    return found
-
-
-def page(
-    target: Target, *, status: str | None = None, limit: int = 20, token: str | None = None
-) -> tuple[list[Summary], str | None]:
-    """As many executions, newest first, and the token of the page behind them, None at the end."""
-    listed, token = listing(target, status=status, limit=limit, token=token)
-    return summaries(target, listed, {}), token
+    found: list[Summary] = []
+    token = None
+    while True:
+        some = find(target, status=status, token=token, limit=min(limit - len(found), MOST_AT_ONCE), told={})
+        found, token = found + some.executions, some.older
+        if token is None or len(found) >= limit:
+            return found
 
 
 def listing(
     target: Target, *, status: str | None = None, limit: int | None = None, token: str | None = None
 ) -> tuple[list[Any], str | None]:
-    """As `page`, but only what ListExecutions says, in one request: not the pictures."""
+    """What ListExecutions says, which is not the pictures, in one request: as many executions, newest first, and the
+    token of those that follow, None at the end."""
     options: Any = {"statusFilter": status} if status else {}
     if token:
         options["nextToken"] = token
@@ -210,11 +204,6 @@ def visits(target: Target, execution: str) -> list[State]:
     return read_history(event for page in pages for event in page["events"])
 
 
-def errors(state: State) -> list[tuple[str, str]]:
-    """Of each attempt that failed: the error, and its cause in words."""
-    return [(one["error"], unpacked(one["cause"])) for one in state.failures]
-
-
 @dataclass
 class _Version:
     """A state machine as it was for all executions that started between these times."""
@@ -305,8 +294,6 @@ def inspect(target: Target, key: str) -> dict[str, Any]:
 def read(target: Target, execution: str) -> dict[str, Any]:
     """One execution by its ARN, and its states in the order they were entered."""
     described = target.states.describe_execution(executionArn=execution)
-    pages = target.states.get_paginator("get_execution_history").paginate(executionArn=execution)
-    states = read_history(event for page in pages for event in page["events"])
     return {
         "execution": {
             **_summary(described),
@@ -314,7 +301,7 @@ def read(target: Target, execution: str) -> dict[str, Any]:
             "error": described.get("error"),
             "cause": described.get("cause"),
         },
-        "states": documents(states),
+        "states": documents(visits(target, execution)),
     }
 
 
@@ -400,6 +387,11 @@ def _times(listed: Any) -> Summary:
         "stopped": stopped,
         "seconds": (stopped - started).total_seconds() if stopped else None,
     }
+
+
+def arn_of(machine: str, name: str) -> str:
+    """Of an execution of this state machine."""
+    return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
 
 
 def redriven(given: Any) -> str | None:

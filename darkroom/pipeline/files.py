@@ -9,7 +9,6 @@ from pathlib import Path
 from darkroom.errors import TargetError
 from darkroom.text import plain
 
-MANY = 10  # of them, the names of the first are said
 LONGEST_KEY = 1024  # bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 # By either, a file of a folder is taken for a picture: a broken one by its name, one with another name by its bytes.
@@ -64,11 +63,6 @@ def key_of(name: str, prefix: str) -> str:
     if problem := _no_key(key):
         raise TargetError(f"{plain(name)}: {problem}")
     return key
-
-
-def some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
-    return ", ".join(map(plain, names[:MANY])) + more
 
 
 def _choose_in(folder: Path, prefix: str, chosen: Chosen, *, everything: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
+from darkroom.pipeline.executions import arn_of
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import NO_VERSION
 
@@ -23,10 +24,6 @@ AT_ONCE = 10  # messages; SQS takes and gives no more
 NAME_DIGITS = 40
 WAIT_SECONDS = 1  # makes SQS ask all its servers; without it a short queue may look empty
 Done = dict[str, Any]
-
-
-class UnreadableLetter(ValueError):
-    """Its text says what it lacks."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +38,27 @@ class Letter:
     sent: datetime | None = None
 
 
-def read_letter(message: Any) -> Letter:
+@dataclass(frozen=True)
+class Unreadable:
+    """A message that is no letter: shown, and left where it is."""
+
+    id: str
+    problem: str
+    body: str
+    sent: datetime | None
+
+    def done(self) -> Done:
+        return {"letter": self.id, "redriven": False, "problem": self.problem}
+
+
+def read_letter(message: Any) -> Letter | Unreadable:
     """One SQS message: the pipeline's own letter, or the bare event that EventBridge could not deliver.
 
     EventBridge says why in the attributes ERROR_CODE and ERROR_MESSAGE:
-    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html. Raises UnreadableLetter.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
+    milliseconds = message.get("Attributes", {}).get("SentTimestamp")
+    sent = datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
     attributes = {name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()}
     try:
         body = json.loads(message["Body"])
@@ -54,21 +66,14 @@ def read_letter(message: Any) -> Letter:
         event = body["event"] if own else body
         key = event["detail"]["object"]["key"]
     except (ValueError, KeyError, TypeError) as problem:
-        raise UnreadableLetter(f"neither a dead letter of the pipeline nor an undelivered event: {problem!r}") from None
+        said = f"neither a dead letter of the pipeline nor an undelivered event: {problem!r}"
+        return Unreadable(message["MessageId"], said, message["Body"], sent)
     if own:
         reason, error, execution = attributes.get("reason", "FAILED"), body.get("error", {}), body.get("execution")
     else:
         reason, execution = "UNDELIVERED", None
         error = {"code": attributes.get("ERROR_CODE", ""), "message": attributes.get("ERROR_MESSAGE", "")}
-    return Letter(
-        message["MessageId"], message["ReceiptHandle"], key, reason, error, event, execution, sent_at(message)
-    )
-
-
-def sent_at(message: Any) -> datetime | None:
-    """When a letter came into the queue, where SQS was asked for that."""
-    milliseconds = message.get("Attributes", {}).get("SentTimestamp")
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+    return Letter(message["MessageId"], message["ReceiptHandle"], key, reason, error, event, execution, sent)
 
 
 def redrive(
@@ -94,11 +99,9 @@ def redrive(
     run = _Run(target, rate, dry_run=dry_run)
     found = set()
     with closing(_Queue(target)) as queue:
-        for message in queue:
-            try:
-                letter = read_letter(message)
-            except UnreadableLetter as problem:
-                yield {"letter": message["MessageId"], "redriven": False, "problem": str(problem)}
+        for letter in queue:
+            if isinstance(letter, Unreadable):
+                yield letter.done()
                 continue
             if (wanted and letter.key not in wanted) or reason not in (None, letter.reason):
                 continue
@@ -178,16 +181,6 @@ def _why_no_caption(row: results.Row | None) -> str:
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A message that is no letter: shown, and left where it is."""
-
-    id: str
-    problem: str
-    body: str
-    sent: datetime | None
-
-
-@dataclass(frozen=True)
 class Waiting:
     """What was found in the queue, oldest first. `total` is SQS's own count, which is approximate; `hidden` of them
     somebody else is working on."""
@@ -211,10 +204,8 @@ def look(target: Target, most: int, *, hide: bool) -> Waiting:
     too much (`hide` false), what it shows at once is all that is seen.
     """
     total, hidden = count(target)
-    seen: dict[str, Any] = {}
     with closing(_Queue(target, hidden_seconds=LOOK_SECONDS if hide else 0)) as queue:
-        for message in islice(queue.at_most(total), most):
-            seen[message["MessageId"]] = _readable(message)
+        seen = {letter.id: letter for letter in islice(queue.at_most(total), most)}
     found = sorted(seen.values(), key=lambda one: one.sent or datetime.max.replace(tzinfo=UTC))
     return Waiting(found, max(total, len(found)), hidden)
 
@@ -231,15 +222,14 @@ def redrive_letters(
     run = _Run(target, rate, dry_run=False)
     missing = set(ids or ())
     with closing(_Queue(target)) as queue:
-        for message in queue:
+        for letter in queue:
             if stopped():
                 return
-            if ids is not None and message["MessageId"] not in missing:
+            if ids is not None and letter.id not in missing:
                 continue
-            missing.discard(message["MessageId"])
-            letter = _readable(message)
+            missing.discard(letter.id)
             if isinstance(letter, Unreadable):
-                yield {"letter": letter.id, "redriven": False, "problem": letter.problem}
+                yield letter.done()
             elif letter.execution not in run.started:
                 yield _redrive(target, run, queue, letter)
             if ids is not None and not missing:
@@ -252,10 +242,9 @@ def forget(target: Target, whose: Callable[[str], bool]) -> int:
     """Delete the letters of these pictures without a redrive; how many there were."""
     forgotten = 0
     with closing(_Queue(target)) as queue:
-        for message in queue:
-            letter = _readable(message)
+        for letter in queue:
             if isinstance(letter, Letter) and whose(letter.key):
-                queue.delete(message)
+                queue.delete(letter)
                 forgotten += 1
     return forgotten
 
@@ -264,15 +253,8 @@ def _redrive(target: Target, run: "_Run", queue: "_Queue", letter: Letter) -> Do
     """The letter goes only after its execution was started."""
     execution = run.start(letter.event, _redrives(target, letter), f"redrive-{letter.id}")
     if execution:
-        queue.delete({"MessageId": letter.id, "ReceiptHandle": letter.receipt})
+        queue.delete(letter)
     return _done(letter.key, letter.reason, letter.error, execution, letter.id)
-
-
-def _readable(message: Any) -> Letter | Unreadable:
-    try:
-        return read_letter(message)
-    except UnreadableLetter as problem:
-        return Unreadable(message["MessageId"], str(problem), message["Body"], sent_at(message))
 
 
 class _Queue:
@@ -283,26 +265,20 @@ class _Queue:
         self._hidden_seconds = HIDDEN_SECONDS if hidden_seconds is None else hidden_seconds
         self._held: dict[str, str] = {}  # receipts, by letter
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Letter | Unreadable]:
         while messages := self._read():
-            new = [message for message in messages if message["MessageId"] not in self._held]
-            self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
-            yield from new
+            yield from self._new(messages)
 
-    def at_most(self, total: int) -> Iterator[Any]:
+    def at_most(self, total: int) -> Iterator[Letter | Unreadable]:
         """Those that are there by SQS's own count, without waiting for more."""
         seen = 0
-        while seen < total and (messages := self._read()):
-            new = [message for message in messages if message["MessageId"] not in self._held]
-            self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
-            if not new:
-                return
+        while seen < total and (new := self._new(self._read())):
             seen += len(new)
             yield from new
 
-    def delete(self, message: Any) -> None:
-        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-        self._held.pop(message["MessageId"], None)
+    def delete(self, letter: Letter) -> None:
+        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
+        self._held.pop(letter.id, None)
 
     def close(self) -> None:
         if not self._hidden_seconds:
@@ -316,6 +292,11 @@ class _Queue:
                     for place, receipt in enumerate(ten)
                 ],
             )
+
+    def _new(self, messages: Sequence[Any]) -> list[Letter | Unreadable]:
+        new = [read_letter(message) for message in messages if message["MessageId"] not in self._held]
+        self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+        return new
 
     def _read(self) -> list[Any]:
         answer = self._sqs.receive_message(
@@ -358,7 +339,7 @@ class _Run:
                 "executionArn"
             ]
         except states.exceptions.ExecutionAlreadyExists:
-            execution = _execution(machine, name)
+            execution = arn_of(machine, name)
         self.started.add(execution)
         return execution
 
@@ -392,16 +373,12 @@ def _name(target: Target, machine: str, redrives: str) -> str:
     after that one."""
     while True:
         name = f"redrive-{sha256(redrives.encode()).hexdigest()[:NAME_DIGITS]}"
-        redrives = _execution(machine, name)
+        redrives = arn_of(machine, name)
         try:
             if target.states.describe_execution(executionArn=redrives)["status"] == "RUNNING":
                 return name
         except target.states.exceptions.ExecutionDoesNotExist:
             return name
-
-
-def _execution(machine: str, name: str) -> str:
-    return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
 
 
 def _why_not(target: Target, key: str) -> str:

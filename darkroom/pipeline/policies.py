@@ -5,6 +5,7 @@ from string import Template
 from typing import Any
 
 from darkroom.local.cloud import PROJECT
+from darkroom.pipeline.executions import arn_of
 from darkroom.pipeline.target import Target
 
 FOLDER = PROJECT / "docs" / "policies"
@@ -23,13 +24,9 @@ def policy(target: Target, name: str) -> dict[str, Any]:
         "StackName": target.stack,
         "UploadPrefix": target.upload_prefix,
         "DeadLetterQueueName": target.output("DeadLetterQueueUrl").rpartition("/")[2],
-        "ImagePipelineExecutions": _executions_of(machine),
-        "DeletionExecutions": _executions_of(target.output("DeletionStateMachineArn")),
+        "ImagePipelineExecutions": arn_of(machine, "*"),
+        "DeletionExecutions": arn_of(target.output("DeletionStateMachineArn"), "*"),
         "RecaptionStateMachineArn": recaptions,
-        "RecaptionExecutions": _executions_of(recaptions),
+        "RecaptionExecutions": arn_of(recaptions, "*"),
     }
     return dict(json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values)))
-
-
-def _executions_of(machine: str) -> str:
-    return f"{machine.replace(':stateMachine:', ':execution:')}:*"

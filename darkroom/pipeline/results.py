@@ -14,6 +14,8 @@ from itertools import islice
 from operator import and_
 from typing import Any, NamedTuple
 
+from boto3.dynamodb.conditions import Attr, Key
+
 from darkroom import documentation
 from darkroom.errors import TargetError
 from darkroom.pipeline.target import Target
@@ -31,7 +33,6 @@ SHOWN = (
     *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "notes"),
     *("renditions", "caption", "shown_version_id"),
 )
-
 
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
 USUALLY_LATE_SECONDS = 5
@@ -109,9 +110,17 @@ def rows(
     `prefix`, of the whole key, and `captions`, which statuses of one, only what is given back. `at_once` is how many
     rows one query asks for, where few are wanted. A row that is claimed anew while this reads may be missed.
     """
-    asked = STATUSES if status is None else (status,)
-    readers = [_of_status(target, one, prefix, since, until, at_once, captions) for one in asked]
-    return heapq.merge(*readers, key=_updated, reverse=True)
+    wanted: list[Any] = [Attr("key").begins_with(prefix)] if prefix else []
+    if captions:
+        wanted.append(Attr("caption.status").is_in([*captions]))
+    more = ({"FilterExpression": reduce(and_, wanted)} if wanted else {}) | ({"Limit": at_once} if at_once else {})
+
+    def of(one: str) -> Iterator[Row]:
+        between = Key("status").eq(one) & Key("updated_at").between(since or "0", until)
+        for page in _pages(target, _newest_of(one) | {"KeyConditionExpression": between} | more):
+            yield from (row for row in page["Items"] if row["updated_at"] < until)
+
+    return heapq.merge(*map(of, STATUSES if status is None else (status,)), key=_updated, reverse=True)
 
 
 def page(
@@ -126,8 +135,6 @@ def page(
     """As many rows, newest first, the token of the page behind them, None at the end, and whether all that are newer
     were looked at: of each status no more than so many pages of DynamoDB are, and the rest with the next token. Raises
     UnknownPageError for a token that is none."""
-    from boto3.dynamodb.conditions import Attr
-
     after = _read_token(token)
     where = Attr("key").begins_with(prefix) if prefix else None
     read = _newest(target, status, where, limit + 1, pages, after)
@@ -145,8 +152,6 @@ def search(
 ) -> tuple[list[Row], bool]:
     """The newest rows that have the text in their key, as it is written, and whether all rows were looked at: of each
     status no more than so many pages of DynamoDB are."""
-    from boto3.dynamodb.conditions import Attr
-
     where: Any = Attr("key").contains(text)
     if prefix:
         where = where & Attr("key").begins_with(prefix)
@@ -163,16 +168,14 @@ def _newest(
 
     def of(one: str) -> tuple[list[Row], Row | None]:
         request = _newest_of(one) | ({"Limit": limit} if where is None else {"FilterExpression": where})
-        last: Row | None = {**after[one], "status": one} if one in after else None
+        if one in after:
+            request["ExclusiveStartKey"] = {**after[one], "status": one}
         found: list[Row] = []
-        for _ in range(pages):
-            request |= {"ExclusiveStartKey": last} if last else {}
-            page = target.results.query(**request)
+        for page in islice(_pages(target, request), pages):
             found += page["Items"]
-            last = page.get("LastEvaluatedKey")
-            if last is None or len(found) >= limit:
+            if len(found) >= limit:
                 break
-        return found, last
+        return found, page.get("LastEvaluatedKey")
 
     with ThreadPoolExecutor(len(STATUSES)) as workers:
         return list(workers.map(of, STATUSES if status is None else (status,)))
@@ -184,7 +187,6 @@ def _merged(read: Sequence[tuple[list[Row], Row | None]]) -> list[Row]:
 
 def changed_since(target: Target, since: str, most: int) -> list[Row]:
     """The newest rows from then on, at most so many of each status: what Health counts of them, and no more."""
-    from boto3.dynamodb.conditions import Key
 
     def of(status: str) -> list[Row]:
         request = _newest_of(status) | {
@@ -192,15 +194,13 @@ def changed_since(target: Target, since: str, most: int) -> list[Row]:
             "ProjectionExpression": "#status, updated_at, execution, #error.code",
             "ExpressionAttributeNames": {"#status": "status", "#error": "error"},
         }
-        return list(islice((row for page in _pages(target.results.query, **request) for row in page), most))
+        return list(islice((row for page in _pages(target, request) for row in page["Items"]), most))
 
     with ThreadPoolExecutor(len(STATUSES)) as workers:
         return [row for rows in workers.map(of, STATUSES) for row in rows]
 
 
 def _newest_of(status: str) -> dict[str, Any]:
-    from boto3.dynamodb.conditions import Key
-
     where = Key("status").eq(status)
     return {"IndexName": "by-status", "KeyConditionExpression": where, "ScanIndexForward": False}
 
@@ -222,14 +222,12 @@ def counts(target: Target, most: int) -> dict[str, Count]:
 def count(target: Target, status: str, most: int) -> Count:
     """How many rows there are of a status. DynamoDB counts by reading, a megabyte at a time: it ends after the one with
     which `most` is reached."""
-    request = _newest_of(status) | {"Select": "COUNT"}
     counted = 0
-    while True:
-        page = target.results.query(**request)
+    for page in _pages(target, _newest_of(status) | {"Select": "COUNT"}):
         counted += page["Count"]
-        if counted >= most or "LastEvaluatedKey" not in page:
-            return Count(counted, "LastEvaluatedKey" not in page)
-        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        if counted >= most:
+            break
+    return Count(counted, "LastEvaluatedKey" not in page)
 
 
 def changes(
@@ -369,33 +367,6 @@ def _updated(found: Row) -> str:
     return str(found.get("updated_at", ""))
 
 
-def _of_status(
-    target: Target,
-    status: str,
-    prefix: str,
-    since: str,
-    until: str,
-    at_once: int | None,
-    captions: Collection[str],
-) -> Iterator[Row]:
-    from boto3.dynamodb.conditions import Attr, Key
-
-    request: dict[str, Any] = {
-        "IndexName": "by-status",
-        "KeyConditionExpression": Key("status").eq(status) & Key("updated_at").between(since or "0", until),
-        "ScanIndexForward": False,
-    }
-    wanted: list[Any] = [Attr("key").begins_with(prefix)] if prefix else []
-    if captions:
-        wanted.append(Attr("caption.status").is_in([*captions]))
-    if wanted:
-        request["FilterExpression"] = reduce(and_, wanted)
-    if at_once:
-        request["Limit"] = at_once
-    for page in _pages(target.results.query, **request):
-        yield from (row for row in page if row["updated_at"] < until)
-
-
 def _state(found: Row) -> tuple[str, str]:
     return found["status"], found["updated_at"]
 
@@ -422,10 +393,11 @@ def _read_token(token: str | None) -> dict[str, Row]:
         raise UnknownPageError("that page of the results is not known: begin at the first") from None
 
 
-def _pages(read: Any, **arguments: Any) -> Iterator[list[Row]]:
+def _pages(target: Target, request: dict[str, Any]) -> Iterator[Any]:
+    """DynamoDB's answers to a query: at least one."""
     while True:
-        page = read(**arguments)
-        yield page["Items"]
+        page = target.results.query(**request)
+        yield page
         if "LastEvaluatedKey" not in page:
             return
-        arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        request = {**request, "ExclusiveStartKey": page["LastEvaluatedKey"]}

@@ -138,8 +138,7 @@ class Smoke:
             sent = list(uploads.send(self._target, files))
         ended = list(uploads.follow(self._target, sent, self._patience + BURST_SECONDS * self._burst))
         count = ", ".join(f"{number} {status}" for status, number in Counter(one.status for one in ended).items())
-        if any(one.status != "SUCCEEDED" for one in ended):
-            worst = next(one for one in ended if one.status != "SUCCEEDED")
+        if worst := next((one for one in ended if one.status != "SUCCEEDED"), None):
             raise UnexpectedError(f"{count}; {worst.upload.key}: {_said(worst.row)}")
         return f"{count}, the last after {seconds(max(one.seconds for one in ended))}"
 
@@ -174,8 +173,8 @@ class Smoke:
         self._deleted("gone.jpg")
         event["redrives"] = (self._row("gone.jpg") or {})["execution"]
         machine = self._target.output("StateMachineArn")
-        started = self._target.states.start_execution(stateMachineArn=machine, input=json.dumps(event))
-        row = self._row_when("gone.jpg", lambda row: row["execution"] == started["executionArn"] and _has_ended(row))
+        arn = self._target.states.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
+        row = self._row_when("gone.jpg", lambda row: row["execution"] == arn and row["status"] in results.ENDED)
         return self._rejected(row, "gone")
 
     def _lifecycle(self) -> str:
@@ -394,10 +393,6 @@ def _tried(name: str, expected: str, check: Check) -> Line:
 
 def _unheard() -> str:
     raise NotTriedError("no upload gets a row")
-
-
-def _has_ended(row: Row) -> bool:
-    return row["status"] in results.ENDED
 
 
 def _said(row: Row | None) -> str:

@@ -3,7 +3,7 @@
 import mimetypes
 import shlex
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -62,13 +62,21 @@ class Ended:
 
 def put(target: Target, key: str, body: IO[bytes]) -> Upload:
     """Upload what is read from `body`, under a key of its own."""
-    before = {row["key"]: row.get("sequencer") for row in results.of(target, [key])}
+    return _put(target, key, Path(key), body, _sequencers(target, [key]))
+
+
+def _put(target: Target, key: str, path: Path, body: IO[bytes], before: Mapping[str, str | None]) -> Upload:
     content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
     answer = target.s3.put_object(
         Bucket=target.output("UploadsBucketName"), Key=key, Body=body, ContentType=content_type
     )
     etag = answer["ETag"].strip('"')
-    return Upload(Path(key), key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
+    return Upload(path, key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
+
+
+def _sequencers(target: Target, keys: Sequence[str]) -> dict[str, str | None]:
+    """Of the rows that there are, by key."""
+    return {row["key"]: row.get("sequencer") for row in results.of(target, keys)}
 
 
 def row_of(target: Target, upload: Upload) -> Row | None:
@@ -145,21 +153,19 @@ def send_and_follow(
 ) -> Generator[Ended, None, None]:
     """As `send` and `follow`, with no more pictures on their way at any time than the target can work on."""
     with _sending(target, sending or Sending(files)) as begun:
-        yield from _follow(target, [], begun, timeout)
+        yield from follow(target, [], timeout, begun)
 
 
-def follow(target: Target, uploads: Iterable[Upload], timeout: float) -> Iterator[Ended]:
-    """Each picture as its row says how it ended, for the version that was uploaded and for no other.
+def follow(
+    target: Target, uploads: Iterable[Upload], timeout: float, to_send: Iterable[Future[Upload | None]] = ()
+) -> Iterator[Ended]:
+    """Each picture as its row says how it ended, for the version that was uploaded and for no other. Those `to_send`
+    begin when the target has room for them.
 
     When for `timeout` seconds after the last upload it has not ended, it is given back with the status its row has
     by then, or `WAITING`.
     """
-    return _follow(target, uploads, iter(()), timeout)
-
-
-def _follow(
-    target: Target, uploads: Iterable[Upload], to_send: Iterator[Future[Upload | None]], timeout: float
-) -> Iterator[Ended]:
+    to_send = iter(to_send)
     waiting = {upload.key: upload for upload in uploads}
     sending: list[Future[Upload | None]] = []
     deadline = time.monotonic() + timeout
@@ -191,11 +197,10 @@ def _follow(
 def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Upload | None]]]:
     """Each upload begins when it is asked for. When the block is left, by Ctrl-C or an error, no other begins, and one
     under way is given up unless S3 has all its bytes already: then its answer is waited for."""
-    bucket, s3 = target.output("UploadsBucketName"), target.s3
-    before = {row["key"]: row.get("sequencer") for row in results.of(target, list(sending.files))}
+    before = _sequencers(target, list(sending.files))
+    _ = target.s3  # made here: threads may not share the making of a client
 
     def put(key: str, path: Path) -> Upload | None:
-        content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         try:
             body = _Body(path, sending)
         except OSError as problem:
@@ -203,13 +208,10 @@ def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Uploa
             return None
         try:
             with body:
-                answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+                sent = sending.sent[key] = _put(target, key, path, body, before)
         except UnreadableError as problem:
             sending.unreadable[key] = str(problem)
             return None
-        etag = answer["ETag"].strip('"')
-        sent = Upload(path, key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
-        sending.sent[key] = sent
         return sent
 
     workers = ThreadPoolExecutor(AT_ONCE)

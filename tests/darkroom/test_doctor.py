@@ -203,7 +203,7 @@ def test_a_stack_that_is_not_whole(healthy: Stacks):
 @pytest.mark.usefixtures("healthy")
 def test_a_checkout_that_makes_no_stack(monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
-        raise DeployError("cdk synth failed: darkroom: caption: there is no such setting")
+        raise DeployError("app.py failed: darkroom: caption: there is no such setting")
 
     monkeypatch.setattr(deploy, "template", refuse)
     assert_missing(look()["stack's version"], "caption: there is no such setting", "npx cdk synth")

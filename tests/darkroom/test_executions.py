@@ -211,11 +211,12 @@ def test_the_number_of_executions_is_limited(target: Target):
 def test_pages_of_executions_follow_one_another(target: Target):
     for _ in range(4):
         target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
-    found, token = executions.page(target, limit=2)
-    assert (len(found), token is None) == (2, False)
-    while token:
-        more, token = executions.page(target, limit=2, token=token)
-        found += more
+    some = executions.find(target, limit=2, told={})
+    assert (len(some.executions), some.older is None) == (2, False)
+    found = some.executions
+    while some.older:
+        some = executions.find(target, limit=2, token=some.older, told={})
+        found += some.executions
     assert [one["execution"] for one in found] == [one["execution"] for one in executions.recent(target)]
     assert len(found) == 5
 

@@ -18,7 +18,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What a terminal of 80 columns is sent on stderr."""
     sent = io.StringIO()
     console = Console(file=sent, force_terminal=True, width=80, markup=False, highlight=False)
-    monkeypatch.setattr(terminal, "_console", lambda **_: console)
+    monkeypatch.setattr(terminal, "rich_console", lambda **_: console)
     return sent
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from darkroom import documentation
 from darkroom.cli.redrive import Reason
-from darkroom.pipeline.doctor import ENTRIES
+from darkroom.pipeline.doctor import Doctor
 from functions.imaging import RejectCode
 from functions.imaging.formats import _DECODERS
 from pages import commands
@@ -102,7 +102,7 @@ def test_every_reject_code_is_documented_and_no_other_is():
 
 def test_every_reason_of_a_dead_letter_is_documented():
     section = (DOCS / "executions.md").read_text().partition("## Dead letters")[2].partition("\n## ")[0]
-    assert re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE) == list(Reason)
+    assert re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE) == list(get_args(Reason))
 
 
 def test_what_is_shown_of_an_error_leads_to_its_entry():
@@ -113,7 +113,9 @@ def test_what_is_shown_of_an_error_leads_to_its_entry():
     entries = documentation.of_rows([*rejected, failed, no_caption])
     assert len(entries) == len(rejected) + 2
     assert documentation.of_row({"status": "SUCCEEDED", "caption": {"status": "OK"}}) is None
-    for entry in [*entries, documentation.LETTERS, *(f"{documentation.PAGES}/{page}" for page in ENTRIES.values())]:
+    doctors = [Doctor(aws=aws, stack="", home=Path()) for aws in (True, False)]
+    pages = {f"{documentation.PAGES}/{page}" for doctor in doctors for _, page, _ in doctor.looks()}
+    for entry in [*entries, documentation.LETTERS, *pages]:
         path, hash_, anchor = entry.partition("#")
         assert (ROOT / path).exists(), entry
         assert not hash_ or anchor in headings(ROOT / path), entry

@@ -11,6 +11,7 @@ import struct
 import termios
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -61,10 +62,10 @@ def add() -> None:
     def drained(self: Any, **_: float) -> str:
         """What was written before the answer, which is in the pipe when the answer is there."""
         until = time.monotonic() + LONGEST_WAIT
-        while not (self.output and self.output.is_read) and time.monotonic() < until:
+        while not self.output.is_read and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)
         rest, self.output.rest = self.output.rest, b""
         return f"{self._drain_stderr()}\n{rest.decode(errors='replace')}".strip("\n")
 
-    worker.output = None  # until its thread has begun
+    worker.output = SimpleNamespace(is_read=False, rest=b"")  # until its thread has begun
     worker._read_stderr, worker._drain_stderr_bounded = read, drained
