@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from darkroom.local.pictures import animated_gif, landscape, photo, transparent_png
+from darkroom.local.pictures import animated_gif, encoded, landscape, photo, transparent_png
 from functions.imaging import Limits, RenditionSetting, Target, examine, plan, render
 from functions.imaging.color import bundled_profile, to_srgb
 
@@ -112,12 +112,6 @@ def plates(four: Image.Image) -> Image.Image:
         printed.paste(tint, mask=plate.resize(side))
         sheet.paste(printed, (number % 2 * side[0], number // 2 * side[1]))
     return sheet
-
-
-def encoded(picture: Image.Image, format_name: str, **options: object) -> bytes:
-    file = BytesIO()
-    picture.save(file, format_name, **options)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

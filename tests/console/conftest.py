@@ -24,6 +24,18 @@ def again(target: Target) -> Target:
     return Target(boto3.Session(), name=target.name, deploy_with=target.deploy_with)
 
 
+class Chosen(list[Target]):
+    """Chooses that stack, and has what was chosen."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._target = target
+
+    def __call__(self) -> Target:
+        self.append(again(self._target))
+        return self[-1]
+
+
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """moto's queues hide nothing for a moment."""

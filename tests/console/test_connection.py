@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from darkroom.console.connection import Connection, ReadOnlyError
 from darkroom.pipeline.target import Target
-from tests.console.conftest import Open, again
+from tests.console.conftest import Chosen, Open
 
 
 def test_a_read_only_page_goes_on_when_its_role_is_taken_anew(
@@ -42,13 +42,8 @@ def test_a_read_only_page_goes_on_when_its_role_is_taken_anew(
     ],
 )
 def test_the_cloud_is_looked_for_again_only_where_it_may_be_another(target: Target, open_page: Open, code, lost):
-    chosen: list[Target] = []
-
-    def choose() -> Target:
-        chosen.append(again(target))
-        return chosen[-1]
-
-    page = open_page(choose)
+    chosen = Chosen(target)
+    page = open_page(chosen)
     assert page.get("/executions").status_code == 200
 
     def refuse(**_: Any) -> None:

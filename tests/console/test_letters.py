@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from darkroom.console import letters
 from darkroom.pipeline.target import Target
-from tests.console.conftest import Open, again
+from tests.console.conftest import Chosen, Open
 from tests.console.test_views import ended, row
 from tests.darkroom.test_letters import pipelines, put
 
@@ -36,14 +36,9 @@ def test_what_was_not_redriven_stays_in_sight(target: Target, page: TestClient, 
 
 def test_an_execution_is_followed_from_before_it_is_known_until_it_has_ended(target: Target, open_page: Open):
     """Step Functions may not know at once what it has just started; and what has ended is not asked for again."""
-    chosen: list[Target] = []
+    chosen = Chosen(target)
     asked = []
-
-    def choose() -> Target:
-        chosen.append(again(target))
-        return chosen[-1]
-
-    page = open_page(choose)
+    page = open_page(chosen)
     put(target, pipelines("raw/cat.jpg"), reason="FAILED")
     path = page.post("/letters/redrive", data={"all": "yes"}).headers["location"]
     ended(page, path)

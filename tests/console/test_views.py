@@ -22,7 +22,7 @@ from darkroom.local.pictures import photo
 from darkroom.pipeline import executions, letters
 from darkroom.pipeline.executions import Definitions, State
 from darkroom.pipeline.target import Target
-from tests.console.conftest import Open, again
+from tests.console.conftest import Chosen, Open
 from tests.darkroom.test_letters import inputs, left, pipelines, put
 
 NASTY = "raw/\"><script>alert(1)</script>&'{{ 7 * 7 }}.jpg"
@@ -532,13 +532,8 @@ def test_what_is_missing_is_said_with_what_to_run(open_page: Open, path, error, 
 
 def test_a_cloud_that_went_away_and_came_back_is_found_again(target: Target, open_page: Open):
     """The page was open all the time; the cloud may be another one by then, at another port."""
-    chosen: list[Target] = []
-
-    def choose() -> Target:
-        chosen.append(again(target))
-        return chosen[-1]
-
-    page = open_page(choose)
+    chosen = Chosen(target)
+    page = open_page(chosen)
     assert page.get("/results").status_code == 200
     broken = EndpointConnectionError(endpoint_url="https://localhost:4566")
 

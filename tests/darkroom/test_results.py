@@ -145,30 +145,23 @@ def test_a_status_that_does_not_exist_is_a_mistake_in_the_command():
     assert darkroom("--aws", "results", "--status", "LOST").exit_code == 2
 
 
-def test_counting_ends_where_enough_is_counted_and_says_that_there_are_more(target: Target):
-    """DynamoDB gives a megabyte at a time."""
+@pytest.fixture
+def large_rows(target: Target) -> None:
+    """Four that failed: DynamoDB gives a megabyte at a time, and so not all at once."""
     for number in range(4):
-        big = {
-            "key": f"raw/{number}.jpg",
-            "status": "FAILED",
-            "updated_at": f"2024-05-0{number + 1}",
-            "x": "x" * 390_000,
-        }
-        target.results.put_item(Item=big)
+        row = {"key": f"raw/{number}.jpg", "status": "FAILED", "updated_at": f"2024-05-0{number + 1}"}
+        target.results.put_item(Item={**row, "x": "x" * 390_000})
+
+
+@pytest.mark.usefixtures("large_rows")
+def test_counting_ends_where_enough_is_counted_and_says_that_there_are_more(target: Target):
     assert str(results.counts(target, 1)["FAILED"]).endswith("+")
     assert str(results.counts(target, 100)["FAILED"]) == "4"
     assert str(results.counts(target, 1)["DELETED"]) == "0"
 
 
+@pytest.mark.usefixtures("large_rows")
 def test_a_search_says_whether_it_looked_at_every_row(target: Target):
-    for number in range(4):
-        big = {
-            "key": f"raw/{number}.jpg",
-            "status": "FAILED",
-            "updated_at": f"2024-05-0{number + 1}",
-            "x": "x" * 390_000,
-        }
-        target.results.put_item(Item=big)
     found, complete = results.search(target, "0.jpg")
     assert ([row["key"] for row in found], complete) == (["raw/0.jpg"], True)
     assert results.search(target, "0.jpg", pages=1) == ([], False)

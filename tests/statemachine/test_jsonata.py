@@ -26,6 +26,7 @@ from tests.statemachine.engine import (
     event,
     rejects,
 )
+from tests.statemachine.test_definition import strings
 
 REFERENCE = Path(__file__).with_name("reference.js")
 PLACEHOLDERS = {"CaptionsEnabled": ["true", "false"]}  # those that stand within an expression
@@ -75,14 +76,6 @@ DIFFERENT = {
 
 def written() -> list[str]:
     """Every expression of every file, with its placeholders filled in each way."""
-
-    def strings(part: Json) -> Iterator[str]:
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, dict | list):
-            for inner in part.values() if isinstance(part, dict) else part:
-                yield from strings(inner)
-
     texts = {text for file in FILES.rglob("*.asl.json") for text in strings(json.loads(file.read_text()))}
     found = {text[2:-2].strip() for text in texts if text.startswith("{%")}
     for name, values in PLACEHOLDERS.items():

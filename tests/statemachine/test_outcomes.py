@@ -122,17 +122,20 @@ def without(members: dict[str, Any], name: str) -> dict[str, Any]:
     return {member: value for member, value in members.items() if member != name}
 
 
+CAPTION_WRITTEN = {
+    "status": {"S": "OK"},
+    "text": {"S": "a cat"},
+    "model": {"S": "a.model"},
+    "input_tokens": {"N": "9"},
+    "output_tokens": {"N": "2"},
+}
+
+
 def test_the_caption_is_in_the_row_when_captions_are_on(pipeline):
     """The model's text and its tokens are there, in native types."""
     pipeline.captions = True
     assert pipeline.run(event()).status == "SUCCEEDED"
-    assert pipeline.row()["caption"]["M"] == {
-        "status": {"S": "OK"},
-        "text": {"S": "a cat"},
-        "model": {"S": "a.model"},
-        "input_tokens": {"N": "9"},
-        "output_tokens": {"N": "2"},
-    }
+    assert pipeline.row()["caption"]["M"] == CAPTION_WRITTEN
 
 
 @pytest.mark.parametrize(
@@ -206,13 +209,7 @@ def test_a_caption_is_made_again_and_the_rest_of_the_row_stays(speechless):
     run = speechless.recaption()
     assert (run.status, run.states) == ("SUCCEEDED", ["Caption", "Record"])
     after = speechless.row()
-    assert after.pop("caption")["M"] == {
-        "status": {"S": "OK"},
-        "text": {"S": "a cat"},
-        "model": {"S": "a.model"},
-        "input_tokens": {"N": "9"},
-        "output_tokens": {"N": "2"},
-    }
+    assert after.pop("caption")["M"] == CAPTION_WRITTEN
     del before["caption"]
     assert after == before
     first, *_, again = speechless.tasks["Caption"].calls

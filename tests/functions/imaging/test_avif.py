@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw
 
 from darkroom.local.pictures import ORIENTATION, landscape
 from functions.imaging import Limits, Rejected, Target, av1, examine, for_caption, isobmff, render
+from tests.functions.imaging.verdicts import LIMITS, rejected
 
-LIMITS = Limits(10**7, 10**6)
 PARENTS = (b"meta", b"iprp", b"ipco", b"ipma", b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 SECRET = (250, 10, 10)
 
@@ -147,12 +147,6 @@ def test_a_clean_aperture_that_makes_no_sense_is_refused(box):
     code, message = rejected(with_aperture(avif(landscape(96, 64)), box))
     assert code == "corrupt"
     assert "clean aperture" in message
-
-
-def rejected(data, limits=LIMITS):
-    with pytest.raises(Rejected) as verdict:
-        examine(data, limits)
-    return verdict.value.code, verdict.value.message
 
 
 def test_a_picture_that_is_not_turned_with_alpha_that_is_is_unsupported():

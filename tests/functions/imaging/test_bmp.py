@@ -8,9 +8,9 @@ import struct
 import pytest
 from PIL import Image, ImageCms
 
-from functions.imaging import Limits, Rejected, Target, examine, for_caption, render
+from functions.imaging import Target, examine, for_caption, render
+from tests.functions.imaging.verdicts import LIMITS, rejected
 
-LIMITS = Limits(10**7, 10**6)
 HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 PLAIN, RLE8, RLE4, FIELDS, FIELDS_WITH_ALPHA = 0, 1, 2, 3, 6
 COLOURS = [((n * 37 + 90) % 256, (n * 91) % 256, (n * 53 + 7) % 256) for n in range(256)]
@@ -62,12 +62,6 @@ def same(ours, drawn, within=0):
             assert all(abs(a - b) <= within for a, b in zip(pixel, expected, strict=True)), (
                 f"{pixel} at {x};{y}, expected {expected}"
             )
-
-
-def refused(data):
-    with pytest.raises(Rejected) as verdict:
-        examine(data, LIMITS)
-    return verdict.value.code, verdict.value.message
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
@@ -253,7 +247,7 @@ def test_ends_of_run_lengths(name):
     "code", [b"", b"\2\1", b"\2\1\0", b"\2\1\0\0\1", b"\2\1\0\0\0\4\1\2", b"\2\1\0\0\0\2\1"], ids=repr
 )
 def test_run_lengths_that_end_before_the_picture_are_corrupt(code):
-    verdict, message = refused(rle((9, 2), code))
+    verdict, message = rejected(rle((9, 2), code))
     assert verdict == "corrupt"
     assert "run lengths end in row" in message
 
@@ -321,7 +315,7 @@ def test_code_goes_on_in_few_places(monkeypatch, idle):
     """Each move and each row costs the same, painted or not: 50 MB hold 12 million."""
     monkeypatch.setattr("functions.imaging.bmp.MAX_STEPS", 50)
     assert examine(rle((1, 100), b"\1\1" + idle * 20 + END), LIMITS).height == 100
-    assert refused(rle((1, 100), b"\1\1" + idle * 60 + END)) == (
+    assert rejected(rle((1, 100), b"\1\1" + idle * 60 + END)) == (
         "too_costly",
         "BMP whose run lengths go on in more than 50 places",
     )
@@ -330,7 +324,7 @@ def test_code_goes_on_in_few_places(monkeypatch, idle):
 def test_code_has_few_bytes(monkeypatch):
     monkeypatch.setattr("functions.imaging.bmp.MAX_CODE", 50)
     assert examine(rle((100, 1), b"\2\1" * 24 + END), LIMITS).width == 100
-    assert refused(rle((100, 1), b"\2\1" * 25 + END)) == (
+    assert rejected(rle((100, 1), b"\2\1" * 25 + END)) == (
         "too_costly",
         "BMP with 52 bytes of run lengths, limit 50",
     )
@@ -357,7 +351,7 @@ NOT_TAKEN = {
 @pytest.mark.parametrize("name", NOT_TAKEN)
 def test_a_valid_kind_that_is_not_taken_is_named_and_not_called_corrupt(name):
     data, what = NOT_TAKEN[name]
-    code, message = refused(data)
+    code, message = rejected(data)
     assert code == "unsupported_format"
     assert what in message
 
@@ -366,8 +360,8 @@ def test_a_valid_kind_that_is_not_taken_is_named_and_not_called_corrupt(name):
     "data", [bmp((0, 4), 24, b""), bmp((4, 0), 24, b""), bmp((4, 4), 24, bytes(40)), bmp((4, 4), 8, b"")]
 )
 def test_a_bitmap_without_pixels_is_corrupt(data):
-    assert refused(data)[0] == "corrupt"
+    assert rejected(data)[0] == "corrupt"
 
 
 def test_the_size_counts_before_the_pixels():
-    assert refused(rle((2000, 1000), END)) == ("too_many_pixels", "2000x1000 = 2.0 MP, limit 1 MP")
+    assert rejected(rle((2000, 1000), END)) == ("too_many_pixels", "2000x1000 = 2.0 MP, limit 1 MP")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 from PIL import Image
 
-from darkroom.local.pictures import ORIENTATION, STORED
+from darkroom.local.pictures import ORIENTATION, STORED, encoded
 from functions.imaging import Limits, Target, examine, render
 
 WIDTH, HEIGHT = 24, 16
@@ -26,12 +26,6 @@ class Kind:
     data: bytes
     drawn: Image.Image
     off: int = 0
-
-
-def encoded(picture, format_name, **options):
-    file = io.BytesIO()
-    picture.save(file, format_name, **options)
-    return file.getvalue()
 
 
 def stored(picture, orientation):

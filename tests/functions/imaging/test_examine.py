@@ -15,19 +15,13 @@ from darkroom.local.pictures import (
     animated_gif,
     cmyk_jpeg,
     corrupt_jpeg,
+    encoded,
     landscape,
     photo,
     transparent_png,
 )
 from functions.imaging import Limits, Rejected, Target, examine, formats, render
-
-LIMITS = Limits(max_bytes=10_000_000, max_pixels=1_000_000)
-
-
-def encoded(picture, format_name, **options):
-    file = io.BytesIO()
-    picture.save(file, format_name, **options)
-    return file.getvalue()
+from tests.functions.imaging.verdicts import LIMITS, rejected
 
 
 def png_chunk(name, body):
@@ -38,12 +32,6 @@ def png_header(width, height):
     """A PNG of that size that goes no further than its header and 2 bytes of pixels."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0\0")) + png_chunk(b"IEND", b"")
-
-
-def rejected(data, limits=LIMITS):
-    with pytest.raises(Rejected) as verdict:
-        examine(data, limits)
-    return verdict.value.code, verdict.value.message
 
 
 SMALL = landscape(60, 40)

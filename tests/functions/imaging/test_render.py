@@ -10,19 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageStat
 
-from darkroom.local.pictures import ORIENTATION, STORED, animated_gif, landscape, photo
+from darkroom.local.pictures import ORIENTATION, STORED, animated_gif, encoded, landscape, photo
 from functions.imaging import Limits, Target, examine, for_caption, plan, render
 from functions.imaging.plan import RenditionSetting
 
 ARTIST, COPYRIGHT, MAKE = 0x013B, 0x8298, 0x010F
 RED, GREEN, BLUE, WHITE = (200, 30, 40), (20, 160, 60), (30, 50, 190), (250, 250, 250)
 QUARTERS = (RED, GREEN, BLUE, WHITE)  # top left, top right, bottom left, bottom right
-
-
-def encoded(picture, format_name, **options):
-    file = io.BytesIO()
-    picture.save(file, format_name, **options)
-    return file.getvalue()
 
 
 def opened(rendered):

@@ -8,10 +8,10 @@ import struct
 import pytest
 from PIL import Image, ImageCms
 
-from functions.imaging import Limits, Rejected, Target, examine, for_caption, formats, render, tags
+from functions.imaging import Limits, Target, examine, for_caption, formats, render, tags
 from tests.functions.imaging.tiffs import DOUBLE, FLOAT, LONG, SHORT, SIGNED, SINGLE, TEXT, UNSIGNED, container, tiff
+from tests.functions.imaging.verdicts import LIMITS, rejected
 
-LIMITS = Limits(10**7, 10**6)
 SIGNED_LONG = 9
 PHOTOMETRIC, PLANES, ORIENTATION, PALETTE, INKS, EXTRA, COMPRESSION, SUBFILE = 262, 284, 274, 320, 332, 338, 259, 254
 BITS, FORMAT, SAMPLES_EACH, PROFILE, NO_DATA, LEAST, MOST, DNG = 258, 339, 277, 34675, 42113, 340, 341, 50706
@@ -426,12 +426,6 @@ def test_declared_black_and_white_count(of):
 
 
 # Not taken
-
-
-def rejected(data, limits=LIMITS):
-    with pytest.raises(Rejected) as verdict:
-        examine(data, limits)
-    return verdict.value.code, verdict.value.message
 
 
 def one(samples=1, **options):
