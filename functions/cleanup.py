@@ -1,5 +1,5 @@
 """Remove the renditions that a key's row does not name: those of a version that is no longer shown or never was, an
-overtaken execution's, a deleted picture's."""
+overtaken execution's, a deleted picture's. With them go the other sizes of such a version, which Deliver made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from functools import cache
 from typing import TypedDict
 
-from functions.keys import folders, is_rendition, last_alike
+from functions.keys import DERIVED, derived_folder, folders, is_rendition, last_alike, version_of
 from functions.results import Results, results
 from functions.storage import Storage, storage
 from functions.telemetry import LambdaContext, MetricUnit, logger, metrics, step
@@ -38,8 +38,9 @@ class CrowdedError(Exception):
 
 
 @cache
-def settings() -> tuple[str, str]:
-    return os.environ["UPLOAD_PREFIX"], os.environ["RENDITIONS_BUCKET"]
+def settings() -> tuple[str, str, bool]:
+    """The upload prefix, the renditions bucket, and whether other sizes are made."""
+    return os.environ["UPLOAD_PREFIX"], os.environ["RENDITIONS_BUCKET"], "DERIVED_SIZES" in os.environ
 
 
 @step
@@ -49,14 +50,20 @@ def handler(
     """The files are listed before the row is read: who made one of them claimed the row before that, so that no file
     of an execution at work can be taken for a leftover."""
     pictures, table = pictures or storage(), table or results()
-    prefix, bucket = settings()
+    prefix, bucket, derived = settings()
     key = event["source"]["key"]
     found: list[str] = []
-    complete = [_find(found, pictures, bucket, folder) for folder in folders(key.removeprefix(prefix))]
+    looked_in = [*folders(key.removeprefix(prefix)), *([derived_folder(key)] if derived else [])]
+    complete = [_find(found, pictures, bucket, folder) for folder in looked_in]
     row = table.row(key)
     if row is None or row.status not in SETTLED:
         return {"removed": 0}
-    leftovers = [file for file in found if file not in row.renditions]
+    shown = {version_of(file) for file in row.renditions}
+    leftovers = [
+        file
+        for file in found
+        if (version_of(file) not in shown if file.startswith(DERIVED) else file not in row.renditions)
+    ]
     pictures.remove(bucket, leftovers)
     metrics.add_metric("RenditionsRemoved", MetricUnit.Count, len(leftovers))
     logger.info("cleaned up", extra={"removed": leftovers})

@@ -1,4 +1,8 @@
-"""How a rendition is named: `<key without prefix>/<version>/<rendition>.<ext>`. Validate names, Cleanup finds."""
+"""How files in the renditions bucket are named. Validate and Deliver name, Cleanup finds.
+
+A rendition is `<key without prefix>/<version>/<rendition>.<ext>`; another size, which was asked for by a URL, is
+`derived/<key>/<version>/<options>.<ext>`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ import re
 LONGEST_KEY = 1024  # bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 VERSION_DIGITS = 16  # 64 bits tell the versions of one key apart
 LONGEST_FILE_NAME = 37  # a rendition's name has 32 letters at most, and its ending has 5
+LONGEST_DERIVED_NAME = 49  # w_16383,h_16383,fit_cover,crop_entropy,q_100.webp
+
+DERIVED = "derived/"  # where no upload has its renditions, because these files expire
 
 # What a bucket may refuse or XML cannot hold in a key: control characters, and `.` or `..` between slashes, of which S3
 # takes only so many as there are folders to go up from; the upload's key had the prefix's, a rendition's has not.
@@ -37,6 +44,18 @@ def folders(upload: str) -> tuple[str, ...]:
     return (f"{upload}/",) if fits else (f"{upload}/", _hashed(upload))
 
 
+def derived_folder(key: str) -> str:
+    """Where all other sizes of an upload lie. `key` has its prefix, so that it is called like no hash."""
+    longest = f"{DERIVED}{key}/{'0' * VERSION_DIGITS}/".encode()
+    fits = len(longest) + LONGEST_DERIVED_NAME <= LONGEST_KEY
+    return f"{DERIVED}{key}/" if fits and not _UNSAFE.search(key) else DERIVED + _hashed(key)
+
+
+def version_of(key: str) -> str:
+    """Of a rendition, or of another size."""
+    return key.split("/")[-2]
+
+
 def is_rendition(key: str, folder: str) -> bool:
     """Whether it lies just there. `cat.jpg/` may also be a folder of other uploads, whose renditions lie deeper."""
     return bool(_FILE_OF_A_VERSION.fullmatch(key.removeprefix(folder)))
@@ -54,7 +73,7 @@ def last_alike(key: str, folder: str) -> str:
 
 
 def _gives_way(upload: str) -> bool:
-    return bool(_UNSAFE.search(upload) or _HASH.fullmatch(upload))
+    return bool(_UNSAFE.search(upload) or _HASH.fullmatch(upload) or f"{upload}/".startswith(DERIVED))
 
 
 def _hashed(upload: str) -> str:

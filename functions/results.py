@@ -39,6 +39,28 @@ class Row:
     renditions: frozenset[str]  # the keys of those that it shows, whatever its status
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """One of the row's renditions."""
+
+    key: str
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The version of a picture that is shown: the newest that succeeded. `etag` is only known while no other version is
+    newer; width and height are the original's, upright."""
+
+    version_id: str
+    etag: str
+    width: int
+    height: int
+    renditions: Mapping[str, File]
+
+
 class Results:
     def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
         self._dynamodb = dynamodb
@@ -105,6 +127,28 @@ class Results:
             if after and error.response["Error"]["Code"] == "ValidationException":
                 raise ValueError(after) from error
             raise
+
+    def shown(self, key: str) -> Shown | None:
+        """As it stands now: a consistent read."""
+        answer = self._dynamodb.get_item(
+            TableName=self._table,
+            Key={"key": {"S": key}},
+            ConsistentRead=True,
+            ProjectionExpression="#status, version_id, shown_version_id, etag, width, height, renditions",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+        row = answer.get("Item", {})
+        newest = row.get("status", {}).get("S") == "SUCCEEDED"
+        version = row.get("shown_version_id") or (row.get("version_id") if newest else None)
+        if version is None or not row.get("renditions", {}).get("M"):
+            return None
+        return Shown(
+            version_id=version["S"],
+            etag=row["etag"]["S"] if newest else "",
+            width=int(row["width"]["N"]),
+            height=int(row["height"]["N"]),
+            renditions={name: _file(one["M"]) for name, one in row["renditions"]["M"].items()},
+        )
 
     def at_work_since(self, before: datetime) -> Iterator[dict[str, Any]]:
         """The rows that are PROCESSING and were last written before that time, oldest first, as DynamoDB types them."""
@@ -227,6 +271,16 @@ class Results:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def _file(rendition: Mapping[str, Any]) -> File:
+    """From DynamoDB's types."""
+    return File(
+        key=rendition["key"]["S"],
+        format=rendition["format"]["S"],
+        width=int(rendition["width"]["N"]),
+        height=int(rendition["height"]["N"]),
+    )
 
 
 def _older_rows(event: Mapping[str, Any]) -> str:

@@ -43,6 +43,14 @@ class Original:
     version_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`data` is None where there is more of it than was wanted."""
+
+    size: int
+    data: bytes | None
+
+
 class Storage:
     """`own_key` is the ARN of the KMS key that the stack encrypts with, if it has one."""
 
@@ -99,6 +107,18 @@ class Storage:
             ContentType=content_type,
             CacheControl="public, max-age=31536000, immutable",  # a year in seconds, the longest that caches heed
         )
+
+    def stored(self, bucket: str, key: str, at_most: int) -> Stored | None:
+        """What `write` wrote, if it is there. No byte is read of what has more than `at_most`."""
+        try:
+            answer = self._s3.get_object(Bucket=bucket, Key=key)
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        size = answer["ContentLength"]
+        if size <= at_most:
+            return Stored(size, answer["Body"].read())
+        answer["Body"].close()
+        return Stored(size, None)
 
     def list(self, bucket: str, prefix: str, after: str) -> tuple[Sequence[str], bool]:
         """The first 1,000 keys that begin with `prefix` and come after `after`, and whether there are more."""

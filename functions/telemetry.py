@@ -22,6 +22,7 @@ __all__ = [
     "metrics",
     "single_metric",
     "step",
+    "view",
 ]
 
 Answer = TypeVar("Answer")
@@ -51,6 +52,24 @@ def step(handler: Callable[..., Answer]) -> Callable[..., Answer]:
             return handler(event, context, *services)
         except Exception:
             logger.exception("failed")  # Lambda's own line about it names neither picture nor execution
+            raise
+
+    return logged
+
+
+def view(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    """The same for a handler that answers over HTTP: the path is on its log lines."""
+
+    @logger.inject_lambda_context(clear_state=True)
+    @metrics.log_metrics
+    @wraps(handler)
+    def logged(event: dict[str, Any], context: LambdaContext, *services: Any) -> Answer:
+        logger.remove_keys(SAID_BY_THE_LOG_GROUP)
+        logger.append_keys(path=event["rawPath"])
+        try:
+            return handler(event, context, *services)
+        except Exception:
+            logger.exception("failed")
             raise
 
     return logged

@@ -6,6 +6,7 @@ from constructs import Construct
 from stacks.alarms import Alarms
 from stacks.api import Api
 from stacks.dashboard import Dashboard
+from stacks.delivery import Delivery
 from stacks.intake import Intake
 from stacks.operations import Operations
 from stacks.settings import Settings
@@ -28,10 +29,17 @@ class Pipeline(Stack):
         workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
         intake = Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
         operations = Operations(self, "Operations", storage=storage, steps=steps, workflow=workflow)
+        delivery = None
+        if settings.delivery.enabled:
+            delivery = Delivery(self, "Delivery", settings=settings, storage=storage, steps=steps)
         api = None
         if settings.api.enabled:
             api = Api(self, "Api", settings=settings, storage=storage, steps=steps, workflow=workflow)
-        watched = Watched(settings, storage, steps, workflow, starts=intake.rules, sweeps=operations.rules, api=api)
+            if delivery:
+                delivery.lets_sign(api.step, storage.key)
+        watched = Watched(
+            settings, storage, steps, workflow, starts=intake.rules, sweeps=operations.rules, api=api, delivery=delivery
+        )
         Alarms(self, "Alarms", watched=watched)
         Dashboard(self, "Dashboard", watched=watched)
 
@@ -48,3 +56,6 @@ class Pipeline(Stack):
         if api:
             CfnOutput(self, "ApiUrl", value=api.url)
             CfnOutput(self, "ApiId", value=api.id)
+        if delivery:
+            CfnOutput(self, "DeliveryUrl", value=delivery.url)
+            CfnOutput(self, "DeliverySecretArn", value=delivery.secret.secret_arn)

@@ -111,6 +111,27 @@ class Captions(Group):
         return prompt
 
 
+class DeliverySettings(Group):
+    """CloudFront, which shows the pictures. It takes certificates and web ACLs from us-east-1 only."""
+
+    enabled: bool = False
+    domain: str | None = Field(default=None, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$")
+    certificate: str | None = Field(
+        default=None, pattern=r"^arn:aws[a-z-]*:acm:us-east-1:[0-9]{12}:certificate/[0-9a-f-]{36}$"
+    )
+    price_class: Literal["PriceClass_100", "PriceClass_200", "PriceClass_All"] = "PriceClass_All"
+    access_log: bool = False
+    web_acl: str | None = Field(
+        default=None, pattern=r"^arn:aws[a-z-]*:wafv2:us-east-1:[0-9]{12}:global/webacl/[\w-]+/[0-9a-f-]{36}$"
+    )
+
+    @model_validator(mode="after")
+    def a_domain_has_its_certificate(self) -> Self:
+        if (self.domain is None) != (self.certificate is None):
+            raise ValueError("domain and certificate go together: a distribution shows one for the other")
+        return self
+
+
 class Function(Group):
     """Of one Lambda: memory in MB, and concurrency where it is to be reserved or kept warm."""
 
@@ -132,6 +153,7 @@ class Functions(Group):
     cleanup: Function = Function(memory=256)  # this and the next move names, not pixels
     sweep: Function = Function(memory=256)
     api: Function = Function(memory=512)  # it moves names too, while somebody waits
+    deliver: Function = Function()
 
 
 class Jwt(Group):
@@ -169,6 +191,7 @@ class Settings(Group):
     heic: bool = False  # takes a wheel under the GPL into the layer
     keep_copyright: bool = False
     captions: Captions = Captions()
+    delivery: DeliverySettings = DeliverySettings()
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
     functions: Functions = Functions()
     api: ApiSettings = ApiSettings()
@@ -223,10 +246,16 @@ class Settings(Group):
             "MAX_BYTES": str(self.limits.max_bytes),
             "MAX_PIXELS": str(self.limits.max_pixels),
             "MAX_CPU_SECONDS": str(self._reachable_cpu_seconds()),
+            "HEIC": json.dumps(self.heic),
+            **self.for_deliver(),
+        }
+
+    def for_deliver(self) -> dict[str, str]:
+        """What Deliver makes pictures by, as Validate plans them."""
+        return {
             "RENDITIONS": json.dumps([{"name": name, **one.model_dump()} for name, one in self.renditions.items()]),
             "QUALITY": self.quality.model_dump_json(),
             "BACKGROUND": self.background,
-            "HEIC": json.dumps(self.heic),
             "KEEP_COPYRIGHT": json.dumps(self.keep_copyright),
         }
 

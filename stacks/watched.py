@@ -9,6 +9,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_stepfunctions as sfn
 
 from stacks.api import Api
+from stacks.delivery import Delivery
 from stacks.settings import Settings
 from stacks.steps import Step, Steps
 from stacks.storage import Storage
@@ -28,11 +29,13 @@ class Watched:
     starts: Sequence[events.Rule]
     sweeps: Sequence[events.Rule]
     api: Api | None = None
+    delivery: Delivery | None = None
 
     @property
     def functions(self) -> list[Step]:
         """All, those that a setting turns on at the end."""
-        return [*self.steps.all, *([self.api.step] if self.api else [])]
+        at_the_edge = [self.api and self.api.step, self.delivery and self.delivery.step]
+        return [*self.steps.all, *(step for step in at_the_edge if step)]
 
     def undelivered(self) -> Iterator[cloudwatch.Metric]:
         """What EventBridge publishes of events that it could not deliver: rules without a queue have no letters."""

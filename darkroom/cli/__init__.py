@@ -6,6 +6,7 @@
     upload.py      upload
     results.py     results
     get.py         get, open
+    link.py        link: a picture in any size, by a URL
     executions.py  executions
     inspect.py     inspect: one picture's execution and its states
     redrive.py     redrive
@@ -15,7 +16,7 @@
 `app.py` has what they share: the options, the examples in their help, and how an error ends one.
 """
 
-from darkroom.cli import local, doctor, policy, upload, results, get, executions, inspect, redrive, smoke, console  # noqa: F401, I001 - as in the help
+from darkroom.cli import local, doctor, policy, upload, results, get, link, executions, inspect, redrive, smoke, console  # noqa: F401, I001 - as in the help
 from darkroom.cli.app import app
 
 __all__ = ["app"]

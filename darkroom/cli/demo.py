@@ -10,8 +10,10 @@ from darkroom.cli.upload import COLUMNS, explain, line, say_left_out
 from darkroom.cli.watch import watch
 from darkroom.errors import TargetError
 from darkroom.local.cloud import Cloud
-from darkroom.pipeline import files, uploads
+from darkroom.pipeline import files, links, uploads
 from darkroom.pipeline.target import Target, local
+
+SIZE = 640  # pixels, the width of a picture that is shown at the end
 
 PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
 
@@ -38,6 +40,12 @@ Try next:
   eval "$(darkroom env)"                lets the AWS command line talk to it:
   aws s3 ls --recursive s3://{RenditionsBucketName}
   make down                             stops it; the pictures stay for the next `darkroom up`"""
+
+SHOWN = """
+A picture, and the same in a size that nobody has asked for before. A browser shows them when it trusts the certificate
+(docs/delivery.md), curl with --cacert {authority}:
+  {rendition}
+  {sized}"""
 
 
 def run(cloud: Cloud, pictures: Path | None) -> None:
@@ -68,6 +76,10 @@ def run(cloud: Cloud, pictures: Path | None) -> None:
         say(CANNED)
     made = next((end for end in ended if end.status == "SUCCEEDED"), ended[0])  # one that has files to get
     say(NEXT.format(**target.outputs, key=shlex.quote(made.upload.key)))
+    if made.row and (urls := links.renditions(target, made.row)):
+        sized = links.signed(target, made.upload.key, {"w": SIZE, "f": "auto"})
+        authority = cloud.variables()["AWS_CA_BUNDLE"]
+        say(SHOWN.format(authority=authority, rendition=[*urls.values()][-1], sized=sized))
 
 
 def _deliver_again(target: Target, ended: uploads.Ended) -> None:

@@ -126,7 +126,7 @@ def results(
 
 
 def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool, as_json: bool) -> None:
-    from darkroom.pipeline import results
+    from darkroom.pipeline import links, results
 
     row = results.row(target, key)
     if status is not None and row["status"] != status:
@@ -136,7 +136,8 @@ def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool
     elif as_csv:
         show_csv([row])
     else:
-        show_table(FACTS, results.facts(row))
+        urls = links.renditions(target, row)
+        show_table(FACTS, [*results.facts(row), *((f"urls.{name}", url) for name, url in urls.items())])
 
 
 def show_csv(rows: Iterable["Row"]) -> None:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from darkroom import documentation
 from darkroom.console import placeholder
 from darkroom.console.pages import NotFound, Pages, link
-from darkroom.pipeline import results
+from darkroom.pipeline import links, results
 from darkroom.pipeline.results import Row
 from darkroom.pipeline.target import Target
 from darkroom.text import as_json
@@ -33,7 +33,7 @@ SHOWN_ELSEWHERE = (
     results.EXPLAINED,
 )  # of the row's facts
 IDENTIFIERS = ("etag", "execution", "placeholder", "sequencer", "shown_version_id", "version_id")
-EXAMPLE_HOST = "https://images.example.com/"
+EXAMPLE_HOST = "https://images.example.com"
 
 
 def routes(pages: Pages) -> list[Route]:
@@ -121,7 +121,8 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
     if row is None:
         raise NotFound(f"no row in {target.name} has that key: it was not uploaded, or its execution has not begun")
     renditions = row.get("renditions") or {}
-    host = request.query_params.get("host", EXAMPLE_HOST)
+    urls = links.renditions(target, row)
+    host = request.query_params.get("host", f"{links.base(target) or EXAMPLE_HOST}/")
     older = results.of_older(row)
     browser_shows = not renditions or (row.get("format") in SHOWN_BY_BROWSERS and not older)
     largest = results.by_width(row)[-1] if renditions else None
@@ -132,7 +133,7 @@ def picture(pages: Pages, request: Request, target: Target) -> Response:
         target=target,
         row=row,
         tile=tile(row),
-        renditions=[{"name": name, **renditions[name]} for name in results.by_width(row)],
+        renditions=[{"name": name, **renditions[name], "url": urls.get(name)} for name in results.by_width(row)],
         original=original_of(row) if row["status"] != "DELETED" else None,
         large=original_of(row) if browser_shows else link("/rendition", key=renditions[largest]["key"]),
         browser_shows=browser_shows,

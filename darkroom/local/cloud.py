@@ -275,7 +275,7 @@ def _write_certificate(folder: Path) -> None:
 
     folder.mkdir(mode=0o700, exist_ok=True)
     authority = trustme.CA(organization_name="Darkroom's local cloud")
-    server = authority.issue_cert("localhost", "*.localhost", LOOPBACK)
+    server = authority.issue_cert("localhost", "*.localhost", "*.cloudfront.localhost", LOOPBACK)
     homes.write(folder / "authority.pem", authority.cert_pem.bytes())
     homes.write(folder / "server.key", server.private_key_and_cert_chain_pem.bytes())
     homes.write(folder / "server.pem", b"".join(part.bytes() for part in server.cert_chain_pems))

@@ -38,6 +38,7 @@ def local_settings() -> dict[str, str]:
         "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
         "local_cloud": "true",
         "api.enabled": "true",
+        "delivery.enabled": "true",
         # Each Resize at once is a process here, with its own start: more than cores only wait for each other.
         # `darkroom upload` of 12 photos, 12 megapixels each, 2 cores, nothing warm: 64 s all at once, 33 s two at once.
         "map_concurrency": str(min(os.cpu_count() or 1, MOST_AT_ONCE)),

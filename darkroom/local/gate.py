@@ -33,7 +33,8 @@ class Gate:
     `origins`, and it has the signature of a key that MiniStack knows.
 
     Without a signature come: the question whether it is healthy, a function's answer to CloudFormation, an upload by a
-    form, which MiniStack verifies itself, and an allowed page's question what it may ask (CORS).
+    form, which MiniStack verifies itself, and an allowed page's question what it may ask (CORS). So do viewers, whose
+    GET and HEAD go to a distribution of CloudFront and nowhere else: MiniStack's other endpoints do not see them.
 
     What AWS serves without a signature is refused nevertheless: STS with a token of somebody else's, of which MiniStack
     does not verify the signature; Cognito; and objects, APIs and function URLs that are open to everybody. Those which
@@ -44,20 +45,23 @@ class Gate:
         """`root` is the id of the root's key."""
         self._app, self._root, self._origins = app, root, frozenset(origins)
         self._host = re.compile(rf"(127\.0\.0\.1|([a-z0-9_-]+\.)*localhost):{port}", re.IGNORECASE)
+        self._distribution = re.compile(rf"([a-z0-9]+)\.cloudfront\.localhost:{port}", re.IGNORECASE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         call = Call(scope, receive)
-        refusal = self._stranger(call)
-        if refusal is None and not await self._open(call):
-            refusal = await self._unverified(call)
-        if refusal is None:
+        answer = self._stranger(call)
+        if answer is None and (viewed := self._viewed(call)):
+            answer = await _view(call, viewed)
+        if answer is None and not await self._open(call):
+            answer = await self._unverified(call)
+        if answer is None:
             await self._app(scope, call.receive, send)
         else:
             await call.heard_out()
-            await refusal(scope, call.receive, send)
+            await answer(scope, call.receive, send)
 
     def _stranger(self, call: "Call") -> Response | None:
         """What is refused whoever signed it."""
@@ -69,6 +73,11 @@ class Gate:
         if call.path.startswith("/_ministack/") and call.path != HEALTH and not call.path.startswith(ANSWERS):
             return PlainTextResponse("Refused: administration of the emulator.", 403)
         return None
+
+    def _viewed(self, call: "Call") -> str | None:
+        """The label of the distribution that a viewer asks."""
+        found = self._distribution.fullmatch(call.headers["host"])
+        return found[1].lower() if found and call.method in ("GET", "HEAD") else None
 
     async def _open(self, call: "Call") -> bool:
         """Whether it needs no signature."""
@@ -140,7 +149,8 @@ class Call:
         self.method: str = scope.get("method", "GET")
         self.path: str = scope["path"]
         self.raw_path: str = (scope.get("raw_path") or quote(self.path).encode()).decode("latin-1")
-        self.query = parse_qs(scope.get("query_string", b"").decode(errors="replace"), keep_blank_values=True)
+        self.query_string: str = scope.get("query_string", b"").decode(errors="replace")
+        self.query = parse_qs(self.query_string, keep_blank_values=True)
         self.raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers: dict[str, str] = {}
         for name, value in self.raw_headers:
@@ -185,6 +195,26 @@ class Call:
 
     async def receive(self) -> Message:
         return self._kept.pop(0) if self._kept else await self._receive()
+
+
+async def _view(call: Call, label: str) -> Response:
+    """The distribution's own answer."""
+    from ministack.services import cloudfront
+
+    distribution = cloudfront.find_distribution_for_label(label)
+    if distribution is None:
+        return PlainTextResponse("There is no such distribution.", 404)
+    status, headers, body = await cloudfront.handle_viewer_request(
+        distribution,
+        call.method,
+        call.path,
+        call.raw_path,
+        call.query_string,
+        {**call.headers, "x-forwarded-proto": "https"},  # this server speaks nothing else
+        b"",
+        call.query,
+    )
+    return Response(body if call.method == "GET" else b"", status, headers)
 
 
 def _text(value: bytes) -> str:

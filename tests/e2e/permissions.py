@@ -38,8 +38,10 @@ ROLES = {
     **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion", "Recaption")},
     **{f"Intake{name}Role": f"{name} rule" for name in ("Uploaded", "Deleted")},
     "ApiRole": "Api",
+    "DeliveryDeliverRole": "Deliver",
 }
-VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED, API = ROLES.values()
+VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, *OF_OTHERS, API, DELIVER = ROLES.values()
+IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED = OF_OTHERS
 DENIED, MAY = "denied", "may"
 REFUSED = "AccessDenied"
 
@@ -99,6 +101,7 @@ def acts(stack: "Stack") -> list[Act]:
     picture = {"Bucket": stack.uploads, "Key": "raw/tried.jpg"}
     old = {**picture, "VersionId": stack.version}
     rendition = {"Bucket": stack.renditions, "Key": "tried/rendition.webp"}
+    other_size = {"Bucket": stack.renditions, "Key": "derived/raw/tried/size.webp"}
     letter = {"QueueUrl": stack.queue, "MessageBody": "x", "DelaySeconds": 10**6}  # SQS refuses so long a delay
     other_model = "anthropic.claude-3-haiku-20240307-v1:0"
     question = [{"role": "user", "content": [{"text": "?"}]}]
@@ -108,13 +111,18 @@ def acts(stack: "Stack") -> list[Act]:
 
     return [
         Act("read an original", "s3", lambda aws: aws.get_object(**picture), {VALIDATE}),
-        Act("read a version of an original", "s3", lambda aws: aws.get_object(**old), {VALIDATE, RESIZE, CAPTION}),
-        Act("list the originals", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.uploads), {VALIDATE}),
+        Act(
+            "read a version of an original",
+            "s3",
+            lambda aws: aws.get_object(**old),
+            {VALIDATE, RESIZE, CAPTION, DELIVER},
+        ),
+        Act("list the originals", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.uploads), {VALIDATE, DELIVER}),
         Act(
             "list the versions of the originals",
             "s3",
             lambda aws: aws.list_object_versions(Bucket=stack.uploads, Prefix=picture["Key"]),
-            {VALIDATE, DELETIONS},
+            {VALIDATE, DELETIONS, DELIVER},
         ),
         Act(
             "read uploads outside the prefix",
@@ -125,14 +133,17 @@ def acts(stack: "Stack") -> list[Act]:
         Act("delete an original", "s3", lambda aws: aws.delete_object(**picture), {API}),
         Act("delete a version of an original", "s3", lambda aws: aws.delete_object(**old)),
         Act("read a rendition", "s3", lambda aws: aws.get_object(**rendition), {API}, harmless="NoSuchKey"),
-        Act("list the renditions", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.renditions), {CLEANUP}),
+        Act("list the renditions", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.renditions), {CLEANUP, DELIVER}),
         Act("write a rendition", "s3", lambda aws: aws.put_object(**rendition, Body=b"x"), {RESIZE}),
         Act("delete a rendition", "s3", lambda aws: aws.delete_object(**rendition), {CLEANUP}),
+        Act("read another size", "s3", lambda aws: aws.get_object(**other_size), {DELIVER}, harmless="NoSuchKey"),
+        Act("delete another size", "s3", lambda aws: aws.delete_object(**other_size), {CLEANUP, DELIVER}),
+        Act("write another size", "s3", lambda aws: aws.put_object(**other_size, Body=b"x"), {RESIZE, DELIVER}),
         Act("read the access logs", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.access_logs)),
         Act("read another bucket", "s3", lambda aws: aws.get_object(Bucket=stack.strange, Key="strange.txt")),
         Act("write to another bucket", "s3", lambda aws: aws.put_object(Bucket=stack.strange, Key="x", Body=b"x")),
         Act("open a bucket to all", "s3", lambda aws: aws.delete_public_access_block(Bucket=stack.uploads)),
-        Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP, API}),
+        Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP, API, DELIVER}),
         Act("find rows by status", "dynamodb", lambda aws: aws.query(**by_status), {SWEEP, API}),
         Act(
             "change a row",
@@ -174,6 +185,7 @@ def acts(stack: "Stack") -> list[Act]:
                 "Cleanup": {IMAGES, DELETIONS},
                 "Sweep": set(),
                 "Api": set(),
+                "Deliver": set(),
             }.items()
         ),
         Act(
@@ -200,6 +212,12 @@ def acts(stack: "Stack") -> list[Act]:
             lambda aws: aws.describe_execution(executionArn=f"{stack.execution.rpartition(':')[0]}:redrive-none"),
             {SWEEP, API},
             harmless="ExecutionDoesNotExist",
+        ),
+        Act(
+            "read the secret that signs URLs",
+            "secretsmanager",
+            lambda aws: aws.get_secret_value(SecretId=stack.deployed.aws.output("DeliverySecretArn")),
+            {API, DELIVER},
         ),
         Act("raise an alarm", "sns", lambda aws: aws.publish(TopicArn=stack.topic, Message="x")),
         Act("silence the alarms", "cloudwatch", lambda aws: aws.disable_alarm_actions(AlarmNames=["x"])),

@@ -201,6 +201,60 @@ def test_the_bucket_may_be_named_in_the_host(version: str | None, deployed: Depl
         assert stranger.run("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", address).stdout == status
 
 
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+@pytest.mark.parametrize(
+    ("path", "options", "status", "said"),
+    [
+        ("/{thumb}", ["-o", "/dev/null"], 200, ""),
+        ("/{thumb}", ["-o", "/dev/null", "-H", f"Origin: {ALLOWED}"], 200, ""),
+        ("/{thumb}", ["-H", f"Origin: {FOREIGN}"], 403, "Refused: sent by a web page"),
+        ("/{thumb}", ["-d", ""], 403, "Missing"),
+        ("/{thumb}", ["-X", "PUT"], 403, "Missing"),
+        ("/{thumb}", ["-X", "DELETE"], 403, "Missing"),
+        ("/{thumb}", ["-X", "OPTIONS", "-H", f"Origin: {ALLOWED}"], 403, "Missing"),
+        ("/{thumb}", ["-H", "Host: nobodys.cloudfront.localhost:{port}"], 404, "no such distribution"),
+        ("/{thumb}", ["-H", "Host: x.{host}"], 403, "Missing"),
+        ("/{thumb}", ["-H", "Host: {label}.cloudfront.net:{port}"], 421, ""),
+        ("/{thumb}", ["-H", "Host: {label}.cloudfront.localhost"], 421, ""),
+        ("/", [], 403, "AccessDenied"),
+        ("/?" + CALLER, [], 403, "AccessDenied"),
+        ("/", ["-H", "X-Amz-Target: DynamoDB_20120810.ListTables"], 403, "AccessDenied"),
+        ("/_ministack/sqs/messages", [], 403, "administration"),
+        ("/_localstack/health", [], 403, "AccessDenied"),
+        ("/_aws/lambda-url/{url}/p/thumb/x", [], 403, "AccessDenied"),
+        ("/iceberg/v1/config", [], 403, "AccessDenied"),
+        ("/v2/_catalog", [], 403, "AccessDenied"),
+        ("/latest/meta-data/iam/security-credentials/", [], 403, "AccessDenied"),
+        ("/{bucket}/{key}", [], 403, "AccessDenied"),
+    ],
+)
+def test_a_viewer_reaches_the_distribution_and_nothing_else(
+    path: str, options: list[str], status: int, said: str, version: str, stranger: Stranger, viewed: dict[str, str]
+):
+    """Whatever else the path would be for; and only where there is one, to look."""
+    filled = [one.format(**viewed) for one in options]
+    host = [] if any(one.startswith("Host") for one in filled) else ["-H", "Host: {host}".format(**viewed)]
+    found = stranger.curl(path.format(**viewed), version, *host, *filled)
+    assert (found[0], said in found[1]) == (status, True)
+
+
+@pytest.fixture(scope="module")
+def viewed(deployed: Deployed, bucket: str) -> dict[str, str]:
+    """A picture, the distribution that shows it, and what no viewer may reach."""
+    row = deployed.picture("raw/doors/viewed.jpg", photo(40, 30))
+    host = deployed.aws.output("DeliveryUrl").removeprefix("https://")
+    url = deployed.client("lambda").get_function_url_config(FunctionName=deployed.function("deliver")["FunctionName"])
+    return {
+        "thumb": row["renditions"]["thumb"]["key"],
+        "key": row["key"],
+        "bucket": bucket,
+        "host": host,
+        "label": host.partition(".")[0],
+        "port": str(deployed.cloud.port),
+        "url": url["FunctionUrl"].removeprefix("https://").partition(".")[0],
+    }
+
+
 def form(fields: dict[str, str]) -> tuple[bytes, str]:
     """The body of an upload by a form, and its type."""
     parts = [

@@ -146,3 +146,20 @@ def test_what_a_cleanup_that_died_has_left_goes_with_the_next(row, files, call, 
     assert files() == left | {f"cat.jpg/{NEW}/thumb.webp"}
     assert call(cleanup, {"key": "raw/cat.jpg"}, Storage(s3)) == {"removed": 3}
     assert files() == {f"cat.jpg/{NEW}/thumb.webp"}
+
+
+@pytest.mark.parametrize(("status", "kept"), [("SUCCEEDED", {NEW}), ("DELETED", set())])
+def test_other_sizes_go_with_their_version(row, files, call, monkeypatch, status, kept):
+    """Where they are made: else nobody looks for them."""
+    sizes = {version: f"derived/raw/cat.jpg/{version}/w_640,h_427,q_80.webp" for version in (OLD, NEW)}
+    others = {f"derived/raw/cat.jpg/x/{OLD}/w_640.webp", f"derived/raw/cat.jpgs/{OLD}/w_640.webp"}
+    files(*sizes.values(), *others, f"cat.jpg/{NEW}/thumb.webp")
+    row(status, **({"thumb": f"cat.jpg/{NEW}/thumb.webp"} if kept else {}))
+    event = {"key": "raw/cat.jpg"}
+    call(cleanup, event)
+    assert set(sizes.values()) <= files()
+    monkeypatch.setenv("DERIVED_SIZES", "true")
+    cleanup.settings.cache_clear()
+    call(cleanup, event)
+    left = {f"cat.jpg/{version}/thumb.webp" for version in kept} | {sizes[version] for version in kept}
+    assert files() == left | others

@@ -18,7 +18,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from functions import cleanup, validate
-from functions.keys import LONGEST_FILE_NAME, LONGEST_KEY, folders, last_alike, rendition_key
+from functions.keys import (
+    DERIVED,
+    LONGEST_DERIVED_NAME,
+    LONGEST_FILE_NAME,
+    LONGEST_KEY,
+    derived_folder,
+    folders,
+    last_alike,
+    rendition_key,
+    version_of,
+)
 from functions.results import Results
 from functions.storage import Storage
 from functions.telemetry import logger
@@ -90,17 +100,23 @@ class Pipeline:
         self._versions = count()
 
     def upload(self, key: str, outcome: str) -> None:
-        """SUCCEEDED, REJECTED, or FAILED after some files were written."""
+        """SUCCEEDED and asked for in another size, REJECTED, or FAILED after some files were written."""
         self.table.put(key, "PROCESSING")
         source: Any = {"bucket": "uploads", "key": key, "version_id": str(next(self._versions)), "etag": ""}
         picture = {"width": 640, "height": 480, "content_hash": ""}
         planned = validate._renditions(source, picture, validate.settings())
         files = [] if outcome == "REJECTED" else [one["key"] for one in planned]
+        assert not any(file.startswith(DERIVED) for file in files)  # where files expire
         for file in files[: 1 if outcome == "FAILED" else None]:
-            Storage(self.s3).write(RENDITIONS, file, key.encode(), "image/webp")  # type: ignore[arg-type]
+            self._write(file, key)
         self.table.put(key, outcome, files if outcome == "SUCCEEDED" else None)
+        if outcome == "SUCCEEDED":
+            self._write(other_size(key, files[0]), key)
         if outcome != "FAILED":
             self.clean_up(key)
+
+    def _write(self, file: str, key: str) -> None:
+        Storage(self.s3).write(RENDITIONS, file, key.encode(), "image/webp")  # type: ignore[arg-type]
 
     def delete(self, key: str) -> None:
         self.table.put(key, "DELETED", ())
@@ -123,6 +139,11 @@ def sha256(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
+def other_size(key: str, file: str) -> str:
+    """Of the version that the file is of, under the longest name there is."""
+    return f"{derived_folder(key)}{version_of(file)}/{'w' * LONGEST_DERIVED_NAME}"
+
+
 def filled(name: str, file_name: int) -> str:
     """So long that a file name of just that length fits after it."""
     return name + "x" * (LONGEST_KEY - len(f"{name}//".encode()) - len(VERSION) - file_name)
@@ -142,6 +163,7 @@ RELATED = {
     "the folder of a file": lambda _, file: file.rpartition("/")[0],
     "the folder of the folder": lambda _, file: file.rsplit("/", 2)[0],
     "a picture below a file": lambda _, file: f"{file}/x",
+    "one among the other sizes": lambda name, _: f"{DERIVED}{PREFIX}{name}",
     "one with the prefix again": lambda name, _: PREFIX + name,
     "one in capitals": lambda name, _: name.upper(),
     "one composed": lambda name, _: unicodedata.normalize("NFC", name),
@@ -154,7 +176,7 @@ RELATED = {
     "one after which a short file fits": lambda name, _: filled(name, len("a.png")),
     "one after which no file fits": lambda name, _: filled(name, 0),
 }
-FIRST = ("cat.jpg", "é", "", "/", "..", "0", sha256("cat.jpg"))
+FIRST = ("cat.jpg", "é", "", "/", "..", "0", sha256("cat.jpg"), "derived", "derived/")
 ACTS = ("SUCCEEDED", "REJECTED", "FAILED", "DELETED", "cleanup")
 
 steps = st.lists(
@@ -168,6 +190,7 @@ def small_renditions(monkeypatch: pytest.MonkeyPatch) -> None:
     """And no log: a hundred thousand sequences would write gigabytes of it."""
     for name, value in SETTINGS.for_validate().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DERIVED_SIZES", "true")
     monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
     monkeypatch.setattr(cleanup, "logger", SimpleNamespace(info=lambda *_, **__: None))
     monkeypatch.setattr(cleanup.metrics, "add_metric", lambda *_: None)
@@ -213,7 +236,7 @@ def test_what_is_done_to_a_key_changes_no_file_or_row_of_another(steps):
         assert bool(names_now) == (act == "SUCCEEDED" or (act != "DELETED" and bool(shown)))
         assert pipeline.of(key) >= {*names_now}
         if row and row["status"]["S"] != "FAILED":
-            assert pipeline.of(key) == {*names_now}
+            assert pipeline.of(key) == {*names_now, *(other_size(key, file) for file in names_now)}
 
 
 def test_the_bucket_in_memory_lists_as_s3_does(s3):
@@ -260,6 +283,18 @@ def test_the_folder_of_a_hash_is_nobodys_own():
     assert rendition_key(name, VERSION, "thumb.webp") == f"{sha256(name)}/{VERSION}/thumb.webp"
     assert folders(f"{name}.jpg") == (f"{name}.jpg/",)
     assert folders(f"{name}/cat.jpg") == (f"{name}/cat.jpg/",)
+
+
+@pytest.mark.parametrize("name", ["derived", "derived/", "derived/raw/cat.jpg"])
+def test_no_upload_lies_among_the_other_sizes(name):
+    """They expire, and an upload's renditions do not."""
+    assert folders(name) == (f"{sha256(name)}/",)
+    assert folders("derived.jpg") == ("derived.jpg/",)
+
+
+def test_the_longest_name_of_another_size_is_the_options_longest():
+    longest = "w_16383,h_16383,fit_cover,crop_entropy,q_100.webp"
+    assert len(longest) == LONGEST_DERIVED_NAME
 
 
 def test_the_longest_file_name_is_the_settings_longest():

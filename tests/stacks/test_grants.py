@@ -84,12 +84,25 @@ EDGE_GRANTS = {
         "dynamodb:PutItem on ApiPromises",
         "states:StartExecution on WorkflowImagePipelineMachine",
         f"states:DescribeExecution on {EXECUTIONS}:WorkflowImagePipelineMachine:redrive-*",
+        "secretsmanager:GetSecretValue on DeliverySecret",
+    },
+    "DeliveryDeliverRole": {
+        "s3:ListBucket on StorageUploads",
+        "s3:ListBucketVersions on StorageUploads",
+        "s3:GetObjectVersion on StorageUploads/raw/*",
+        "s3:ListBucket on StorageRenditions",
+        "s3:GetObject on StorageRenditions/derived/*",
+        "s3:PutObject on StorageRenditions/derived/*",
+        "s3:DeleteObject on StorageRenditions/derived/*",
+        "dynamodb:GetItem on StorageResults",
+        "secretsmanager:GetSecretValue on DeliverySecret",
     },
 }
-EDGE: dict[str, Any] = {"api": {"enabled": True}}
+EDGE: dict[str, Any] = {"api": {"enabled": True}, "delivery": {"enabled": True}}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 READS, WRITES = f"kms:Decrypt on {KEY}", f"kms:GenerateDataKey on {KEY}"
 OF_ROWS_AND_LETTERS = {f"{READS} through dynamodb", f"{READS} through sqs", f"{WRITES} through sqs"}
+SHOWS = {f"{READS} through {service}" for service in ("s3", "dynamodb", "secretsmanager")} | {f"{WRITES} through s3"}
 KEY_GRANTS = {
     "StepsValidateRole": {f"{READS} through s3"},
     "StepsResizeRole": {f"{READS} through s3", f"{WRITES} through s3"},
@@ -99,7 +112,8 @@ KEY_GRANTS = {
     "WorkflowImagePipelineRole": OF_ROWS_AND_LETTERS,
     "WorkflowDeletionRole": OF_ROWS_AND_LETTERS,
     "WorkflowRecaptionRole": {f"{READS} through dynamodb"},
-    "ApiRole": {f"{READS} through s3", f"{WRITES} through s3", f"{READS} through dynamodb"},
+    "ApiRole": SHOWS,
+    "DeliveryDeliverRole": SHOWS,
 }
 MACHINES = {
     "WorkflowImagePipeline": "image_pipeline.asl.json",

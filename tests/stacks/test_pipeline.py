@@ -21,6 +21,13 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-5555555555
 EVERY_SETTING = {
     "kms_key": KEY,
     "captions": {"enabled": True, "model_id": "eu.amazon.nova-lite-v1:0"},
+    "delivery": {
+        "enabled": True,
+        "domain": "pictures.example.com",
+        "certificate": "arn:aws:acm:us-east-1:111122223333:certificate/11111111-2222-3333-4444-555555555555",
+        "access_log": True,
+        "web_acl": "arn:aws:wafv2:us-east-1:111122223333:global/webacl/x/11111111-2222-3333-4444-555555555555",
+    },
     "functions": {"resize": {"reserved_concurrency": 20, "provisioned_concurrency": 2}},
     "tracing": True,
     "api": {

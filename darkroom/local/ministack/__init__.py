@@ -20,10 +20,12 @@ def add_to_ministack() -> None:
     from darkroom.local.ministack import (
         api_cors,
         captions,
+        distribution_domains,
         function_children,
         function_errors,
         function_logs,
         function_memory,
+        function_url_origins,
         history,
         journal,
         layers,
@@ -31,6 +33,7 @@ def add_to_ministack() -> None:
         processes,
         prompt_start,
         rule_targets,
+        secret_arns,
         time_limit,
         workflow_calls,
         workflow_log,
@@ -49,6 +52,9 @@ def add_to_ministack() -> None:
     function_errors.add()
     function_logs.add()
     function_memory.add()
+    function_url_origins.add()
+    distribution_domains.add()
+    secret_arns.add()
     layers.add()
     processes.add()
     captions.add()

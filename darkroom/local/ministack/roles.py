@@ -4,6 +4,8 @@ MiniStack asks IAM about what comes in over its endpoint, and about no call amon
 is asked of its own evaluation of policies.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ministack.core import iam_actions, iam_evaluator
@@ -69,8 +71,17 @@ def may_take(service: str, role: str, *, source: str) -> bool:
     )
 
 
-def accepts(policy: Any, service: str, action: str, resource: str, *, source: str) -> bool:
-    """Whether the policy of a resource lets the service do that when it works for `source`, an ARN."""
+def accepts(
+    policy: Any,
+    service: str,
+    action: str,
+    resource: str,
+    *,
+    source: str,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
+    """Whether the policy of a resource lets the service do that when it works for `source`, an ARN. `more` is what else
+    a condition may ask for."""
     context = iam_evaluator.EvalContext(
         principal_arn="*",
         principal_type="Service",
@@ -78,7 +89,11 @@ def accepts(policy: Any, service: str, action: str, resource: str, *, source: st
         action=action,
         resource_arn=resource,
         region=get_region(),
-        service_context={"aws:sourcearn": source, "aws:sourceaccount": get_account_id()},
+        service_context={
+            "aws:sourcearn": source,
+            "aws:sourceaccount": get_account_id(),
+            **{name.lower(): value for name, value in more.items()},
+        },
     )
     said = iam_evaluator.evaluate_resource_policy(policy, context, service=f"{service}.amazonaws.com")
     return bool(said.decision == "Allow")
