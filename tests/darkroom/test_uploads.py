@@ -338,7 +338,7 @@ def test_the_line_of_an_upload_names_its_renditions_and_what_was_said_of_it():
         "large": {"width": 2048, "bytes": 30000},
         "small": {"width": 480, "bytes": 5000},
     }
-    row = {"renditions": renditions, "caption": {"status": "OK", "text": "a cat"}}
+    row = {"status": "SUCCEEDED", "renditions": renditions, "caption": {"status": "OK", "text": "a cat"}}
     end = uploads.Ended(UPLOAD, "SUCCEEDED", row, 1.0)
     assert line(end) == (
         "raw/cat.jpg",
