@@ -55,6 +55,8 @@ STORAGE = "https://aws.amazon.com/s3/pricing/"
 DYNAMODB = "https://airbyte.com/data-engineering-resources/dynamodb-pricing"
 EVENTS = "https://blog.awsfundamentals.com/aws-eventbridge-pricing-guide"
 CLOUDWATCH = "https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/"
+SQS = "https://aws.amazon.com/sqs/pricing/"
+SECRETS = "https://aws.amazon.com/secrets-manager/pricing/"
 BEDROCK = "https://aws.amazon.com/bedrock/pricing/"
 KMS = "https://aws.amazon.com/kms/pricing/"
 
@@ -165,6 +167,12 @@ def besides(work: Work) -> list[Line]:
         Line("captions: GB-seconds, 2.5 s of waiting assumed", PICTURES * asking, A_GB_SECOND, LAMBDA),
         Line("an overwrite: transitions (Cleanup)", PICTURES, A_TRANSITION, STATES),
         Line("an overwrite: S3 listings", PICTURES * 2, A_WRITE, S3),
+        Line("events: one on the bus", PICTURES, 1.00 / 1_000_000, EVENTS),
+        Line("events: a call of Announce, 0.1 s of 256 MB assumed", PICTURES, A_CALL + 0.1 / 4 * A_GB_SECOND, LAMBDA),
+        Line("webhook: a call of Notify, 0.5 s of 256 MB assumed", PICTURES, A_CALL + 0.5 / 4 * A_GB_SECOND, LAMBDA),
+        Line("webhook: requests of SQS", PICTURES * 3, 0.40 / 1_000_000, SQS),
+        # The answer in the row: 2 KB, and in the index one entry.
+        Line("webhook: DynamoDB write units", PICTURES * (2 + 2), A_WRITE_UNIT, DYNAMODB),
         Line("with `tracing`: traces of X-Ray", PICTURES, 5 / 1_000_000, CLOUDWATCH),
         *of_the_api(),
     ]
@@ -192,6 +200,7 @@ def monthly() -> list[Line]:
         Line(
             "sweeps: GB-seconds, 1 s each assumed", sweeps * SETTINGS.functions.sweep.memory / 1024, A_GB_SECOND, LAMBDA
         ),
+        Line("the webhook's secret, where there is one", 1, 0.40, SECRETS),
         Line("a key of your own, where there is one", 1, 1.00, KMS),
     ]
 

@@ -21,6 +21,9 @@ from boto3.dynamodb.types import TypeDeserializer
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+
+Typed = dict[str, Any]  # a row as DynamoDB types it: {"size": {"N": "480"}}
+
 # As Claim compares them: the shorter one filled with zeros.
 SEQUENCER_DIGITS = 40
 
@@ -148,6 +151,22 @@ class Results:
             width=int(row["width"]["N"]),
             height=int(row["height"]["N"]),
             renditions={name: _file(one["M"]) for name, one in row["renditions"]["M"].items()},
+        )
+
+    def whole(self, key: str) -> Typed | None:
+        """All that is in the row as it stands now, as DynamoDB types it."""
+        answer = self._dynamodb.get_item(TableName=self._table, Key={"key": {"S": key}}, ConsistentRead=True)
+        return answer.get("Item")
+
+    def keep_answer(self, key: str, answer: Mapping[str, str | int]) -> None:
+        """What the webhook answered last, beside what the row says; a row that is gone stays gone."""
+        typed = {name: {"N": str(one)} if isinstance(one, int) else {"S": one} for name, one in answer.items()}
+        self._write(
+            key,
+            condition="attribute_exists(#status)",
+            update="SET webhook = :answer",
+            names={"#status": "status"},
+            values={":answer": {"M": typed}},
         )
 
     def at_work_since(self, before: datetime) -> Iterator[dict[str, Any]]:

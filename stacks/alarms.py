@@ -14,6 +14,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from stacks.announcements import Announcements
 from stacks.operations import SWEEPS_EVERY
 from stacks.watched import NOTICED_WITHIN, Watched, ended_badly, of_ours
 
@@ -104,6 +105,24 @@ class Alarms(Construct):
                 "ApiErrors",
                 "The API answered with errors of its own (5xx). Read the log of its function.",
                 watched.api.errors(period=NOTICED_WITHIN),
+            )
+        if watched.announcements:
+            self._of_announcements(watched.announcements)
+
+    def _of_announcements(self, announcements: Announcements) -> None:
+        self._alarm(
+            "AnnounceErrors",
+            "Rows that became final could not be told, and wait. Read the function's log.",
+            announcements.announce.function.metric_errors(period=NOTICED_WITHIN),
+        )
+        if announcements.webhook:
+            self._alarm(
+                "WebhookRefused",
+                "The webhook has not taken events for a quarter of an hour. They are sent again for a day: see that"
+                " it answers.",
+                of_ours("WebhookRefused", "notify", period=NOTICED_WITHIN),
+                periods=3,
+                breaching=2,  # one that it takes at the second attempt asks for nothing
             )
 
     def _topic(self, email: str | None, key: kms.IKey | None) -> sns.Topic:

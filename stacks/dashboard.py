@@ -14,6 +14,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from stacks.announcements import Announcements
 from stacks.steps import Step
 from stacks.watched import Watched, ended_badly, of_ours
 
@@ -50,7 +51,7 @@ class Dashboard(Construct):
         storage, steps = watched.storage, watched.steps
         images, deletions = watched.workflow.machines
         machine_logs = watched.workflow.logs
-        cloudwatch.Dashboard(
+        dashboard = cloudwatch.Dashboard(
             self,
             "Dashboard",
             default_interval=Duration.days(1),
@@ -121,10 +122,25 @@ class Dashboard(Construct):
                 ],
             ],
         )
+        if watched.announcements:
+            dashboard.add_widgets(*of_announcements(watched.announcements))
         if not watched.settings.local_cloud:  # its CloudFormation knows no saved queries
             every_log = [*(step.log_group for step in watched.functions), *machine_logs]
             saved(self, "WhatHappened", "what happened to this key", every_log, WHAT_HAPPENED)
             saved(self, "WhyRejected", "why were pictures rejected", [steps.validate.log_group], WHY_REJECTED)
+
+
+def of_announcements(announcements: Announcements) -> Iterator[cloudwatch.GraphWidget]:
+    age = announcements.announce.function.metric("IteratorAge", statistic="Maximum", label="oldest, ms")
+    yield graph("Events: how long rows wait to be told", age)
+    if announcements.webhook:
+        queue = announcements.webhook.queue
+        yield graph(
+            "Webhook: events that wait, and attempts that it did not take",
+            queue.metric_approximate_number_of_messages_visible(statistic="Maximum", label="wait"),
+            queue.metric_approximate_number_of_messages_not_visible(statistic="Maximum", label="wait to be sent again"),
+            of_ours("WebhookRefused", "notify", label="not taken"),
+        )
 
 
 def graph(title: str, *left: cloudwatch.IMetric, right: Sequence[cloudwatch.IMetric] = ()) -> cloudwatch.GraphWidget:

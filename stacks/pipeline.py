@@ -4,6 +4,7 @@ from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from stacks.alarms import Alarms
+from stacks.announcements import Announcements
 from stacks.api import Api
 from stacks.dashboard import Dashboard
 from stacks.delivery import Delivery
@@ -37,8 +38,26 @@ class Pipeline(Stack):
             api = Api(self, "Api", settings=settings, storage=storage, steps=steps, workflow=workflow)
             if delivery:
                 delivery.lets_sign(api.step, storage.key)
+        announcements = None
+        if settings.announces:
+            announcements = Announcements(
+                self,
+                "Announcements",
+                settings=settings,
+                storage=storage,
+                steps=steps,
+                delivery_url=delivery.url if delivery else None,
+            )
         watched = Watched(
-            settings, storage, steps, workflow, starts=intake.rules, sweeps=operations.rules, api=api, delivery=delivery
+            settings,
+            storage,
+            steps,
+            workflow,
+            starts=intake.rules,
+            sweeps=operations.rules,
+            api=api,
+            delivery=delivery,
+            announcements=announcements,
         )
         Alarms(self, "Alarms", watched=watched)
         Dashboard(self, "Dashboard", watched=watched)
@@ -59,3 +78,7 @@ class Pipeline(Stack):
         if delivery:
             CfnOutput(self, "DeliveryUrl", value=delivery.url)
             CfnOutput(self, "DeliverySecretArn", value=delivery.secret.secret_arn)
+        if announcements:
+            CfnOutput(self, "AnnounceFunctionName", value=announcements.announce.function.function_name)
+            if announcements.webhook:
+                CfnOutput(self, "WebhookSecretArn", value=announcements.webhook.secret.secret_arn)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -38,6 +39,8 @@ RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )
 # fmt: on
+
+LOOPBACK = ("127.0.0.1", "localhost")
 
 LONGEST_PROMPT = 3000  # bytes
 LONGEST_SHOWN = 100  # characters of a wrong value in its message
@@ -132,6 +135,32 @@ class DeliverySettings(Group):
         return self
 
 
+class Events(Group):
+    """Each row that becomes final is told on the account's default event bus."""
+
+    enabled: bool = False
+
+
+class Webhook(Group):
+    """And there, in a signed POST."""
+
+    url: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def url_names_a_receiver(cls, url: str | None) -> str | None:
+        """On the local cloud it may be a program of this machine, which has no certificate."""
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!-~]*)?", url) or "#" in url or len(url) > 2048:
+            raise ValueError("is not https://HOST/PATH, at most 2,048 characters, without user, password and fragment")
+        _ = parts.port  # raises ValueError if it is none
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError("must begin with https://: what a row says goes over no open line")
+        return url
+
+
 class Function(Group):
     """Of one Lambda: memory in MB, and concurrency where it is to be reserved or kept warm."""
 
@@ -152,6 +181,8 @@ class Functions(Group):
     caption: Function = Function(memory=1024)
     cleanup: Function = Function(memory=256)  # this and the next move names, not pixels
     sweep: Function = Function(memory=256)
+    announce: Function = Function(memory=256)
+    notify: Function = Function(memory=256)
     api: Function = Function(memory=512)  # it moves names too, while somebody waits
     deliver: Function = Function()
 
@@ -193,6 +224,8 @@ class Settings(Group):
     captions: Captions = Captions()
     delivery: DeliverySettings = DeliverySettings()
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
+    events: Events = Events()
+    webhook: Webhook = Webhook()
     functions: Functions = Functions()
     api: ApiSettings = ApiSettings()
     kms_key: str | None = None
@@ -239,6 +272,11 @@ class Settings(Group):
             raise ValueError(f"CloudWatch Logs takes only {', '.join(map(str, RETENTION_DAYS))}")
         return days
 
+    @property
+    def announces(self) -> bool:
+        """Whether anybody is told of rows."""
+        return self.events.enabled or self.webhook.url is not None
+
     def for_validate(self) -> dict[str, str]:
         """The environment that Validate reads its part of the settings from."""
         return {
@@ -279,6 +317,9 @@ def read_settings(context: Mapping[str, Any], region: str | None = None) -> Sett
         read = Settings.model_validate(settings)
     except ValidationError as wrong:
         raise SettingsError("\n".join(_explained(error) for error in wrong.errors())) from None
+    url = read.webhook.url
+    if url and url.startswith("http:") and not read.local_cloud:
+        raise SettingsError(f'webhook.url = "{url}": must begin with https://, but for the local cloud')
     if read.captions.enabled and read.captions.model_id is None:
         captions = read.captions.model_copy(update={"model_id": _model_in(region)})
         read = read.model_copy(update={"captions": captions})

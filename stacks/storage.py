@@ -38,7 +38,7 @@ class Storage(Construct):
             ),
         )
         self.renditions = self._bucket("Renditions", key=self.key, logs=self.access_logs)
-        self.results = self._results()
+        self.results = self._results(stream=settings.announces)
         self.dead_letters = sqs.Queue(
             self,
             "DeadLetters",
@@ -88,7 +88,7 @@ class Storage(Construct):
             removal_policy=self.removal_policy,
         )
 
-    def _results(self) -> dynamodb.Table:
+    def _results(self, *, stream: bool) -> dynamodb.Table:
         table = dynamodb.Table(
             self,
             "Results",
@@ -99,6 +99,8 @@ class Storage(Construct):
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
+            # With the row as it was: whether a write made it final, what it says now does not tell.
+            stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES if stream else None,
             removal_policy=self.removal_policy,
         )
         table.add_global_secondary_index(

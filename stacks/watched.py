@@ -8,6 +8,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_stepfunctions as sfn
 
+from stacks.announcements import Announcements
 from stacks.api import Api
 from stacks.delivery import Delivery
 from stacks.settings import Settings
@@ -30,12 +31,14 @@ class Watched:
     sweeps: Sequence[events.Rule]
     api: Api | None = None
     delivery: Delivery | None = None
+    announcements: Announcements | None = None
 
     @property
     def functions(self) -> list[Step]:
         """All, those that a setting turns on at the end."""
         at_the_edge = [self.api and self.api.step, self.delivery and self.delivery.step]
-        return [*self.steps.all, *(step for step in at_the_edge if step)]
+        announcements = self.announcements.functions if self.announcements else []
+        return [*self.steps.all, *(step for step in at_the_edge if step), *announcements]
 
     def undelivered(self) -> Iterator[cloudwatch.Metric]:
         """What EventBridge publishes of events that it could not deliver: rules without a queue have no letters."""

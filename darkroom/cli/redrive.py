@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from darkroom.pipeline.letters import Done
     from darkroom.pipeline.target import Target
 
-Reason = Literal["FAILED", "TIMED_OUT", "ABORTED", "STALLED", "UNDELIVERED"]
+Reason = Literal["FAILED", "TIMED_OUT", "ABORTED", "STALLED", "UNDELIVERED", "UNTOLD", "WEBHOOK"]
 
 COLUMNS = (
     Column("picture", "folded"),
@@ -44,7 +44,8 @@ def redrive(
     reason: Annotated[
         Reason | None,
         typer.Option(
-            metavar="REASON", help="Only letters with this reason: FAILED, TIMED_OUT, ABORTED, STALLED or UNDELIVERED."
+            metavar="REASON",
+            help="Only letters with this reason: FAILED, TIMED_OUT, ABORTED, STALLED, UNDELIVERED, UNTOLD or WEBHOOK.",
         ),
     ] = None,
     status: Annotated[
@@ -69,6 +70,8 @@ def redrive(
     as_json: Json = False,
 ) -> None:
     """Start the pictures in the dead letters again, each from its original event. After Ctrl-C the rest stays there.
+
+    A letter with the reason UNTOLD or WEBHOOK starts nothing: what the picture's row says now is told again.
 
     Below the table each error is said once, with how often it was there. --json has it with each picture.
 
@@ -130,7 +133,15 @@ def line(done: "Done") -> Sequence[object]:
     """What became of a picture as a line of a table with COLUMNS."""
     if "problem" in done:
         return (done.get("key") or f"letter {done['letter']}", "NOT REDRIVEN", done["problem"], "")
-    return (done["key"], done["reason"], done["error"].get("code"), done["execution"] or "would be started")
+    told = done["reason"] in ("UNTOLD", "WEBHOOK")
+    became = (
+        ("told again" if told else done["execution"])
+        if done["redriven"]
+        else "would be told"
+        if told
+        else "would be started"
+    )
+    return (done["key"], done["reason"], done["error"].get("code"), became)
 
 
 def _said(error: dict[str, str]) -> str:

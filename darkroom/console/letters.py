@@ -32,6 +32,8 @@ EXPLAINED = {
     "ABORTED": "Somebody stopped the execution.",
     "STALLED": "The row stayed PROCESSING, but its execution has ended.",
     "UNDELIVERED": "EventBridge could not start an execution for this picture.",
+    "UNTOLD": "Nobody was told how this picture ended.",
+    "WEBHOOK": "The webhook did not take the event that says how this picture ended.",
 }
 
 
@@ -131,6 +133,9 @@ def by_error(letters: list[dict[str, Any]]) -> list[tuple[tuple[str, str], list[
 def shown(letter: Letter | Unreadable) -> dict[str, Any]:
     if isinstance(letter, Unreadable):
         return {"letter": letter, "readable": False}
+    if letter.untold:
+        why = EXPLAINED.get(letter.reason, "")
+        return {"letter": letter, "readable": True, "deletion": False, "why": why, "source": None}
     about = letter.event["detail"]["object"]
     deletion = letter.event.get("detail-type") == "Object Deleted"
     return {
@@ -191,7 +196,8 @@ def happening(redrives: Redrives, pages: Pages, request: Request, target: Target
     problems = [each for each in done if "problem" in each]
     newest = [each for each in done if "problem" not in each][-FOLLOWED:]
     shown = [*problems[:SHOWN], *reversed(newest)]
-    outcomes = executions.those(target, [each["execution"] for each in newest], pages.connection.told)
+    started = [each["execution"] for each in newest if each["execution"]]
+    outcomes = executions.those(target, started, pages.connection.told)
     running = [(each, _outcome(outcomes, each)) for each in shown]
     moving = not ended or any(outcome and outcome["status"] == "RUNNING" for _, outcome in running)
     context = {

@@ -39,6 +39,7 @@ def local_settings() -> dict[str, str]:
         "local_cloud": "true",
         "api.enabled": "true",
         "delivery.enabled": "true",
+        "events.enabled": "true",
         # Each Resize at once is a process here, with its own start: more than cores only wait for each other.
         # `darkroom upload` of 12 photos, 12 megapixels each, 2 cores, nothing warm: 64 s all at once, 33 s two at once.
         "map_concurrency": str(min(os.cpu_count() or 1, MOST_AT_ONCE)),
@@ -120,7 +121,7 @@ def check_settings(home: Path, settings: Mapping[str, str]) -> None:
 
     That is asked in a process of its own: the operator's tool knows nothing of the stack's code.
     """
-    chosen = [f"{name}={value}" for name, value in chosen_settings(home, settings).items()]
+    chosen = [f"{name}={value}" for name, value in {**local_settings(), **chosen_settings(home, settings)}.items()]
     asked = [sys.executable, "-m", "stacks.settings", REGION, *chosen]
     done = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
 from math import inf
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
@@ -23,11 +23,26 @@ LOOK_SECONDS = 10  # to read some hundreds; who dies over it leaves them hidden 
 AT_ONCE = 10  # messages; SQS takes and gives no more
 NAME_DIGITS = 40
 WAIT_SECONDS = 1  # makes SQS ask all its servers; without it a short queue may look empty
+
+UNTOLD, WEBHOOK = "UNTOLD", "WEBHOOK"  # the reasons of letters about what was not told
+WRITTEN_WITHIN = 15  # minutes between the time that a row bears and its change in the table's stream, at most
+TOLD_AT_ONCE = 100  # rows, in one call of a function that has a minute
+
 Done = dict[str, Any]
+
+
+class Between(NamedTuple):
+    """Rows that were written in that time, which nobody was told of. Beginnings of `updated_at`."""
+
+    since: str
+    until: str
 
 
 @dataclass(frozen=True)
 class Letter:
+    """`untold`: the picture's way is over, but somebody was not told of its end. Such a letter has no event: its row
+    says what there is to tell."""
+
     id: str
     receipt: str
     key: str
@@ -36,6 +51,8 @@ class Letter:
     event: dict[str, Any]
     execution: str | None  # that failed; none where EventBridge could start none
     sent: datetime | None = None
+    untold: bool = False
+    between: Between | None = None  # of an untold letter that names no picture; its `key` says so in words
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,8 @@ class Unreadable:
 
 
 def read_letter(message: Any) -> Letter | Unreadable:
-    """One SQS message: the pipeline's own letter, or the bare event that EventBridge could not deliver.
+    """One SQS message: the pipeline's own letter, the bare event that EventBridge could not deliver, or what could not
+    be told.
 
     EventBridge says why in the attributes ERROR_CODE and ERROR_MESSAGE:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
@@ -62,6 +80,8 @@ def read_letter(message: Any) -> Letter | Unreadable:
     attributes = {name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()}
     try:
         body = json.loads(message["Body"])
+        if untold := _untold(body, attributes):
+            return Letter(message["MessageId"], message["ReceiptHandle"], **untold, sent=sent, untold=True)
         own = "event" in body
         event = body["event"] if own else body
         key = event["detail"]["object"]["key"]
@@ -74,6 +94,31 @@ def read_letter(message: Any) -> Letter | Unreadable:
         reason, execution = "UNDELIVERED", None
         error = {"code": attributes.get("ERROR_CODE", ""), "message": attributes.get("ERROR_MESSAGE", "")}
     return Letter(message["MessageId"], message["ReceiptHandle"], key, reason, error, event, execution, sent)
+
+
+def _untold(body: Any, attributes: dict[str, str]) -> dict[str, Any] | None:
+    """What Announce could not tell, what the webhook did not take, and changes of rows at which Announce itself died:
+    of those Lambda writes the letter. https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html"""
+    of = {"reason": attributes.get("reason", ""), "event": {}}
+    if "untold" in body:
+        return {**of, "key": body["key"], "error": body["error"], "execution": body["execution"]}
+    if of["reason"] == WEBHOOK:
+        detail = body["detail"]
+        message = f"the webhook did not take “{body['detail-type']}”; its row has the last answer"
+        error = {"code": "WebhookRefused", "message": message}
+        return {**of, "key": detail["key"], "error": error, "execution": detail.get("execution")}
+    if "DDBStreamBatchInfo" in body:
+        batch, why = body["DDBStreamBatchInfo"], body["requestContext"]["condition"]
+        first, last = (batch[f"approximateArrivalOf{which}Record"] for which in ("First", "Last"))
+        between = Between(_minutes_from(first, -WRITTEN_WITHIN), _minutes_from(last, WRITTEN_WITHIN))
+        error = {"code": why, "message": "the function that tells of rows failed each time: its log says why"}
+        what = f"{batch['batchSize']} changes of rows, {first} to {last}"
+        return {**of, "reason": UNTOLD, "key": what, "error": error, "execution": None, "between": between}
+    return None
+
+
+def _minutes_from(time: str, minutes: int) -> str:
+    return f"{datetime.fromisoformat(time) + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%S}"
 
 
 def redrive(
@@ -250,11 +295,40 @@ def forget(target: Target, whose: Callable[[str], bool]) -> int:
 
 
 def _redrive(target: Target, run: "_Run", queue: "_Queue", letter: Letter) -> Done:
-    """The letter goes only after its execution was started."""
+    """The letter goes only after its execution was started, or what it is about was told."""
+    if letter.untold:
+        return _tell(target, run, queue, letter)
     execution = run.start(letter.event, _redrives(target, letter), f"redrive-{letter.id}")
     if execution:
         queue.delete(letter)
     return _done(letter.key, letter.reason, letter.error, execution, letter.id)
+
+
+def _tell(target: Target, run: "_Run", queue: "_Queue", letter: Letter) -> Done:
+    """What the rows say now: what they said then may be long over. To the webhook alone, if only that was not told."""
+    if run.dry:
+        return _done(letter.key, letter.reason, letter.error, None, letter.id)
+    if "AnnounceFunctionName" not in target.outputs:
+        problem = "nobody is told of rows any more: set events.enabled or webhook.url, or delete the letter"
+        return {"letter": letter.id, "key": letter.key, "redriven": False, "problem": problem}
+    keys = [row["key"] for row in _ended(target, letter.between)] if letter.between else [letter.key]
+    for start in range(0, len(keys), TOLD_AT_ONCE):
+        run.wait()
+        asked = {"keys": keys[start : start + TOLD_AT_ONCE], "webhook_only": letter.reason == WEBHOOK}
+        answer = target.functions.invoke(
+            FunctionName=target.output("AnnounceFunctionName"), Payload=json.dumps(asked).encode()
+        )
+        said = answer["Payload"].read().decode(errors="replace")
+        if "FunctionError" in answer or json.loads(said)["untold"]:
+            problem = f"could not be told: {said}"
+            return {"letter": letter.id, "key": letter.key, "redriven": False, "problem": problem}
+    queue.delete(letter)
+    return {**_done(letter.key, letter.reason, letter.error, None, letter.id), "redriven": True}
+
+
+def _ended(target: Target, between: Between) -> Iterator[results.Row]:
+    for status in results.ENDED:
+        yield from results.rows(target, status, since=between.since, until=between.until)
 
 
 class _Queue:
@@ -328,11 +402,15 @@ class _Run:
         machine = self._target.output("DeletionStateMachineArn" if deletion else "StateMachineArn")
         return self.begin(machine, name, event)
 
+    def wait(self) -> None:
+        """For the next turn."""
+        next(self._turns)
+
     def begin(self, machine: str, name: str, given: dict[str, Any]) -> str | None:
         """That execution, or the one that has the name already."""
         if self.dry:
             return None
-        next(self._turns)
+        self.wait()
         states = self._target.states
         try:
             execution = states.start_execution(stateMachineArn=machine, name=name, input=json.dumps(given))[

@@ -29,4 +29,13 @@ def policy(target: Target, name: str) -> dict[str, Any]:
         "RecaptionStateMachineArn": recaptions,
         "RecaptionExecutions": arn_of(recaptions, "*"),
     }
-    return dict(json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values)))
+    policy = json.loads(
+        Template((FOLDER / f"{name}.json").read_text()).substitute({"AnnounceFunctionName": "", **values})
+    )
+    policy["Statement"] = [one for one in policy["Statement"] if _is_of(target, one)]
+    return dict(policy)
+
+
+def _is_of(target: Target, statement: dict[str, Any]) -> bool:
+    """Where nobody is told of rows, nobody can be told again."""
+    return statement["Sid"] != "TellAgain" or "AnnounceFunctionName" in target.outputs

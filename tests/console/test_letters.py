@@ -14,6 +14,7 @@ from darkroom.pipeline.target import Target
 from tests.console.conftest import Chosen, Open
 from tests.console.test_views import ended, row
 from tests.darkroom.test_letters import pipelines, put
+from tests.darkroom.test_untold import OF_LAMBDA, UNTOLD, WEBHOOK
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +123,16 @@ def test_the_page_follows_no_more_uploads_than_it_may_ask_after(target: Target, 
         return Target(boto3.Session(), name=target.name, deploy_with=target.deploy_with, at_once=100)
 
     assert 'data-at-once="8"' in open_page(choose).get("/upload").text
+
+
+def test_a_letter_of_what_was_not_told_is_shown_and_redriven_like_any(target: Target, page: TestClient):
+    """Without a picture where it has none; here nobody is told any more, and it says so."""
+    put(target, UNTOLD, reason="UNTOLD")
+    put(target, WEBHOOK, reason="WEBHOOK")
+    put(target, OF_LAMBDA)
+    html = unescape(page.get("/letters").text)
+    for said in ("Nobody was told how this picture ended.", "The webhook did not take", "2 changes of rows"):
+        assert said in html
+    assert "told again" in unescape(page.get("/letters/redrive", params={"all": "yes"}).text)
+    html = ended(page, page.post("/letters/redrive", data={"all": "yes"}).headers["location"])
+    assert html.count("nobody is told of rows any more") == 3

@@ -32,6 +32,8 @@ STORES: dict[str, Callable[[], parts.State]] = {
     "dynamodb": lambda: {
         "tables": scoped(results={"pk_name": "key", "items": {"raw/a.jpg": {"": {"key": {"S": "raw/a.jpg"}}}}}),
         "tags": scoped(),
+        "stream_records": scoped(results=[{"eventID": "1"}]),
+        "stream_trimmed": scoped(results=5),
     },
     "sqs": lambda: {"queues": scoped(letters={"name": "letters", "messages": [{"body": "a", "visible_at": 0}]})},
     "cloudwatch_logs": lambda: {

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ministack.core import lambda_runtime
-from ministack.services import bedrock_runtime, lambda_svc, stepfunctions
+from ministack.core import lambda_runtime, persistence
+from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import bedrock_runtime, dynamodb, lambda_svc, stepfunctions
 
 from darkroom.local import ministack
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import captions, layers, processes, prompt_start
+from darkroom.local.ministack import captions, layers, processes, prompt_start, streams
 
 PATIENCE = 60  # seconds
 
@@ -160,3 +161,83 @@ def test_an_execution_begins_at_once(added: bool, pauses: list[float], monkeypat
     monkeypatch.setattr(stepfunctions, "_emit_execution_status_event", lambda _: None)
     stepfunctions._run_execution(arn)
     assert (execution["status"], paused) == ("FAILED", pauses)
+
+
+class Stream:
+    """A table's stream with one mapping, in MiniStack's own memory."""
+
+    def __init__(self) -> None:
+        arn = "arn:aws:dynamodb:us-east-1:000000000000:table/rows"
+        stream = f"{arn}/stream/now"
+        how = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        facts = {"TableName": "rows", "TableArn": arn, "LatestStreamArn": stream, "pk_name": "key", "sk_name": None}
+        dynamodb._tables["rows"] = {**facts, "StreamSpecification": how, "items": {}}
+        lambda_svc._functions["told"] = {"config": {"FunctionName": "told"}}
+        mapping = {"UUID": "one", "EventSourceArn": stream, "FunctionName": "told", "StartingPosition": "TRIM_HORIZON"}
+        lambda_svc._esms["one"] = {**mapping, "Enabled": True, "BatchSize": 2}
+
+    def write(self, *keys: str) -> None:
+        for key in keys:
+            dynamodb._emit_stream_event("rows", "INSERT", None, {"key": {"S": key}})
+
+    def records(self) -> int:
+        return len(dynamodb._stream_records.get("rows") or [])
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that the mapping's function was given."""
+    given: list[str] = []
+
+    def execute(_: Any, event: dict[str, Any]) -> dict[str, Any]:
+        given.extend(one["dynamodb"]["Keys"]["key"]["S"] for one in event["Records"])
+        return {"body": None}
+
+    for module, names in {
+        dynamodb: ("_tables", "_stream_records", "_stream_trimmed"),
+        lambda_svc: ("_functions", "_esms", "_dynamodb_stream_positions"),
+    }.items():
+        for name in names:
+            monkeypatch.setattr(module, name, AccountRegionScopedDict())
+    monkeypatch.setattr(lambda_svc, "_execute_function", execute)
+    monkeypatch.setattr(lambda_svc, "_poll_dynamodb_streams", lambda_svc._poll_dynamodb_streams)
+    monkeypatch.setattr(dynamodb, "load_persisted_state", dynamodb.load_persisted_state)
+    streams.add()
+    return given
+
+
+def test_a_stream_goes_on_after_a_start_where_it_was(told: list[str], monkeypatch: pytest.MonkeyPatch):
+    """What was not yet told is told then, what was is not, and what comes is not taken for what was."""
+    stream = Stream()
+    stream.write("1", "2", "3")
+    assert lambda_svc._poll_dynamodb_streams()
+    kept = json.dumps(streams.kept(), default=persistence._json_default)
+    assert told == ["1", "2"]
+    for name in ("_stream_records", "_stream_trimmed"):  # as a start finds them
+        monkeypatch.setattr(dynamodb, name, AccountRegionScopedDict())
+    dynamodb.load_persisted_state(json.loads(kept, object_hook=persistence._json_object_hook))
+    stream.write("4")
+    assert lambda_svc._poll_dynamodb_streams()
+    assert told == ["1", "2", "3", "4"]
+
+
+def test_a_position_that_counts_what_a_kill_has_lost_goes_back(told: list[str]):
+    """It is written down after the records. Without this, as many changes would pass untold."""
+    stream = Stream()
+    lambda_svc._dynamodb_stream_positions["one"] = 7
+    lambda_svc._poll_dynamodb_streams()
+    stream.write("1")
+    lambda_svc._poll_dynamodb_streams()
+    assert told == ["1"]
+
+
+def test_what_every_mapping_has_read_takes_no_memory(told: list[str]):
+    """MiniStack keeps it for 24 hours. What one has not read yet stays."""
+    stream = Stream()
+    lambda_svc._esms["two"] = {**lambda_svc._esms["one"], "UUID": "two", "Enabled": False}
+    stream.write("1", "2")
+    lambda_svc._poll_dynamodb_streams()
+    assert (told, stream.records()) == (["1", "2"], 2)
+    lambda_svc._esms["two"]["Enabled"] = True
+    lambda_svc._poll_dynamodb_streams()
+    assert (told, stream.records()) == (["1", "2"] * 2, 0)

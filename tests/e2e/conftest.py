@@ -18,6 +18,7 @@ from darkroom.local.deploy import deploy
 from darkroom.pipeline.executions import picture_key
 from darkroom.pipeline.target import Target, local
 from tests.commands import started
+from tests.receiver import Receiver, receiver
 
 ALLOWED = "http://localhost:3000"  # the web page that may call the local cloud
 PATIENCE = 300  # seconds until a wait is a failure; a picture takes one or two on two idle cores
@@ -35,6 +36,8 @@ def eventually(look: Callable[[], Any], what: str, *, patience: float = PATIENCE
 
 class Deployed:
     """The pipeline as a person with the AWS SDK sees it."""
+
+    hook: Receiver  # of the webhook, where the stack was deployed with one
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -227,9 +230,10 @@ def started_cloud(home: Path) -> Iterator[Deployed]:
 
 @contextmanager
 def own_cloud(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Deployed]:
-    """And the stack in it, with captions."""
-    with started_cloud(home) as deployed:
-        ours = {"captions.enabled": "true", "api.origins": json.dumps([ALLOWED])}
+    """And the stack in it, with captions, and with a webhook that takes everything."""
+    with receiver() as hook, started_cloud(home) as deployed:
+        deployed.hook = hook
+        ours = {"captions.enabled": "true", "api.origins": json.dumps([ALLOWED]), "webhook.url": hook.url}
         deploy(deployed.cloud, {**ours, **(settings or {})})
         yield deployed
 

@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ machine, and every target of a rule.
 
 Where the local cloud differs from AWS:
 
-- It does not ask IAM about the calls that Lambda makes for a function: those that write its logs and traces.
+- It does not ask IAM about the calls that Lambda makes for a function: those that write its logs and traces, and those
+  that read the stream or the queue which calls it.
 - It takes the role of a function without a look at who may take it. The template's tests check the conditions.
 - It encrypts nothing, so no role uses a key. The template's tests check the grants of `kms_key`.
 - It asks for `bedrock:Converse` where AWS asks for `bedrock:InvokeModel`.
@@ -39,8 +41,10 @@ ROLES = {
     **{f"Intake{name}Role": f"{name} rule" for name in ("Uploaded", "Deleted")},
     "ApiRole": "Api",
     "DeliveryDeliverRole": "Deliver",
+    "AnnouncementsAnnounceRole": "Announce",
+    "AnnouncementsWebhookNotifyRole": "Notify",
 }
-VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, *OF_OTHERS, API, DELIVER = ROLES.values()
+VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, *OF_OTHERS, API, DELIVER, ANNOUNCE, NOTIFY = ROLES.values()
 IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED = OF_OTHERS
 DENIED, MAY = "denied", "may"
 REFUSED = "AccessDenied"
@@ -103,6 +107,7 @@ def acts(stack: "Stack") -> list[Act]:
     rendition = {"Bucket": stack.renditions, "Key": "tried/rendition.webp"}
     other_size = {"Bucket": stack.renditions, "Key": "derived/raw/tried/size.webp"}
     letter = {"QueueUrl": stack.queue, "MessageBody": "x", "DelaySeconds": 10**6}  # SQS refuses so long a delay
+    told = {"Source": "darkroom", "DetailType": "Tried", "Detail": "{}"}
     other_model = "anthropic.claude-3-haiku-20240307-v1:0"
     question = [{"role": "user", "content": [{"text": "?"}]}]
 
@@ -143,13 +148,13 @@ def acts(stack: "Stack") -> list[Act]:
         Act("read another bucket", "s3", lambda aws: aws.get_object(Bucket=stack.strange, Key="strange.txt")),
         Act("write to another bucket", "s3", lambda aws: aws.put_object(Bucket=stack.strange, Key="x", Body=b"x")),
         Act("open a bucket to all", "s3", lambda aws: aws.delete_public_access_block(Bucket=stack.uploads)),
-        Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP, API, DELIVER}),
+        Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP, API, DELIVER, ANNOUNCE}),
         Act("find rows by status", "dynamodb", lambda aws: aws.query(**by_status), {SWEEP, API}),
         Act(
             "change a row",
             "dynamodb",
             lambda aws: aws.update_item(**only_if_there),
-            {SWEEP, IMAGES, DELETIONS, RECAPTIONS},
+            {SWEEP, IMAGES, DELETIONS, RECAPTIONS, NOTIFY},
             harmless="ConditionalCheckFailedException",
         ),
         Act("put a row", "dynamodb", lambda aws: aws.put_item(TableName=stack.table, Item=missing)),
@@ -171,7 +176,7 @@ def acts(stack: "Stack") -> list[Act]:
             "send a letter",
             "sqs",
             lambda aws: aws.send_message(**letter),
-            {SWEEP, IMAGES, DELETIONS},
+            {SWEEP, IMAGES, DELETIONS, ANNOUNCE},
             harmless="InvalidParameterValue",
         ),
         Act("read the letters", "sqs", lambda aws: aws.receive_message(QueueUrl=stack.queue)),
@@ -186,6 +191,8 @@ def acts(stack: "Stack") -> list[Act]:
                 "Sweep": set(),
                 "Api": set(),
                 "Deliver": set(),
+                "Announce": set(),
+                "Notify": set(),
             }.items()
         ),
         Act(
@@ -219,6 +226,38 @@ def acts(stack: "Stack") -> list[Act]:
             lambda aws: aws.get_secret_value(SecretId=stack.deployed.aws.output("DeliverySecretArn")),
             {API, DELIVER},
         ),
+        Act(
+            "follow the changes of rows",
+            "dynamodbstreams",
+            lambda aws: aws.describe_stream(StreamArn=stack.stream),
+            {ANNOUNCE},
+        ),
+        Act("put an event on the bus", "events", lambda aws: aws.put_events(Entries=[told]), {ANNOUNCE}),
+        Act("make a rule", "events", lambda aws: aws.put_rule(Name="x", ScheduleExpression="rate(1 day)")),
+        Act(
+            "have the webhook told something",
+            "sqs",
+            lambda aws: aws.send_message(**letter | {"QueueUrl": stack.webhook_queue}),
+            {ANNOUNCE},
+            harmless="InvalidParameterValue",
+        ),
+        Act(
+            "read what the webhook is to be told",
+            "sqs",
+            lambda aws: aws.receive_message(QueueUrl=stack.webhook_queue, VisibilityTimeout=0),
+            {NOTIFY},
+        ),
+        Act(
+            "read the webhook's secret",
+            "secretsmanager",
+            lambda aws: aws.get_secret_value(SecretId=stack.webhook_secret),
+            {NOTIFY},
+        ),
+        Act(
+            "change the webhook's secret",
+            "secretsmanager",
+            lambda aws: aws.put_secret_value(SecretId=stack.webhook_secret, SecretString="x"),
+        ),
         Act("raise an alarm", "sns", lambda aws: aws.publish(TopicArn=stack.topic, Message="x")),
         Act("silence the alarms", "cloudwatch", lambda aws: aws.disable_alarm_actions(AlarmNames=["x"])),
         Act("read logs", "logs", lambda aws: aws.filter_log_events(logGroupName=stack.logs)),
@@ -248,6 +287,9 @@ class Stack:
         self.access_logs, self.table = self._resources["StorageAccessLogs"], self._resources["StorageResults"]
         self.queue, self.topic = deployed.aws.output("DeadLetterQueueUrl"), self._resources["AlarmsTopic"]
         self.logs, self.promises = self._resources["StepsCaptionLogs"], self._resources["ApiPromises"]
+        self.webhook_queue = self._resources["AnnouncementsWebhookQueue"]
+        self.webhook_secret = deployed.aws.output("WebhookSecretArn")
+        self.stream = deployed.client("dynamodb").describe_table(TableName=self.table)["Table"]["LatestStreamArn"]
         self.strange = "somebody-elses"
         deployed.aws.s3.create_bucket(Bucket=self.strange)
         picture = deployed.picture("raw/tried.jpg", b"no picture")
@@ -329,7 +371,11 @@ class Removal(NamedTuple):
     ended: str
 
 
-NOT_ASKED = ("logs:", "xray:")  # which the local cloud writes without asking
+# What the local cloud does for a function without asking: it writes logs and traces, and reads what calls the function.
+NOT_ASKED = (
+    *("logs:", "xray:", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
+    *("dynamodb:ListStreams", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+)
 
 
 class Without:
@@ -448,6 +494,62 @@ class Without:
         self._deployed.empty_the_queue()
         self._deployed.delete(key)
         return self._undelivered(key)
+
+    def ended(self) -> str:
+        """A picture ends, and is to be told"""
+        key = self._key()
+        with self._logging("announce", key) as logged:
+            self._deployed.picture(key, b"no picture")
+        return logged[0]
+
+    def untellable(self) -> str:
+        """A picture ends, and cannot be told"""
+        key = self._key()
+        row = {"key": key, "updated_at": "2026-11-26", "execution": "arn"}  # of no version
+        with self._logging("announce", key) as logged:
+            for status in ("PROCESSING", "REJECTED"):
+                self._deployed.aws.results.put_item(Item={**row, "status": status})
+        return logged[0]
+
+    def told_again(self) -> str:
+        """A picture's end is told again"""
+        announce = self._deployed.aws.output("AnnounceFunctionName")
+        asked = json.dumps({"keys": [self._row["key"]]})
+        answer = self._deployed.client("lambda").invoke(FunctionName=announce, Payload=asked)
+        return str(answer["Payload"].read().decode())
+
+    def webhook_told(self) -> str:
+        """A picture ends, and the webhook is to be told"""
+        notify = self._deployed.function("notify")["FunctionName"]
+        functions = self._deployed.client("lambda")
+        functions.update_function_configuration(FunctionName=notify, Description=self._key())  # its secret is forgotten
+        return self.webhook_answered()
+
+    def webhook_answered(self) -> str:
+        """A picture ends, and the webhook answers"""
+        key = self._key()
+        with self._logging("notify", key) as logged:
+            self._deployed.picture(key, b"no picture")
+        return logged[0]
+
+    def webhook_refuses(self) -> str:
+        """A picture ends, and the webhook does not take its event"""
+        key = self._key()
+        self._deployed.hook.answers[key] = [500]
+        with self._logging("notify", key) as logged:
+            self._deployed.picture(key, b"no picture")
+        return logged[0]
+
+    @contextmanager
+    def _logging(self, step: str, key: str) -> Iterator[list[str]]:
+        """What it refused to do for that picture, once the block is over."""
+        logged: list[str] = []
+        yield logged
+
+        def look() -> str:
+            return "".join(one for one in self._deployed.log_lines(step) if key in one and "not authorized" in one)
+
+        logged.append(str(eventually(look, f"what {step} logged of {key}")))
 
     def _causes(self, execution: str) -> str:
         """All that went wrong in an execution."""
@@ -572,6 +674,12 @@ class Without:
             (DELETIONS, "sqs:SendMessage"): self.failing_deletion,
             (RECAPTIONS, "lambda:InvokeFunction"): self.recaption,
             (RECAPTIONS, "dynamodb:UpdateItem"): self.recaption,
+            (ANNOUNCE, "dynamodb:GetItem"): self.told_again,
+            (ANNOUNCE, "events:PutEvents"): self.ended,
+            (ANNOUNCE, "sqs:SendMessage"): self.ended if "Webhook" in resource else self.untellable,
+            (NOTIFY, "secretsmanager:GetSecretValue"): self.webhook_told,
+            (NOTIFY, "dynamodb:UpdateItem"): self.webhook_answered,
+            (NOTIFY, "sqs:ChangeMessageVisibility"): self.webhook_refuses,
             (UPLOADED, "states:StartExecution"): self.uploaded,
             (DELETED, "states:StartExecution"): self.deleted,
         }[role, action]
@@ -625,7 +733,10 @@ def _short(arn: str) -> str:
     name = re.sub(r"^.*:table/[\w-]*OperationsMemory.*", "the sweep's memory", name)
     name = re.sub(r"^.*:table/[\w-]*ApiPromises.*", "promises", name)
     name = re.sub(r"^.*:table/[\w-]+?(?=/|$)", "results", name)
+    name = re.sub(r"^arn:aws:sqs:.*AnnouncementsWebhook.*", "the webhook's queue", name)
     name = re.sub(r"^arn:aws:sqs:.*", "the dead letters", name)
+    name = re.sub(r"^arn:aws:secretsmanager:.*", "the webhook's secret", name)
+    name = re.sub(r"^arn:aws:events:.*", "the event bus", name)
     return name.rpartition("foundation-model/")[2]
 
 

@@ -22,6 +22,18 @@ WATCHED = {
     "CleanupErrors": {"AWS/Lambda Errors"},
     "SweepErrors": {"AWS/Lambda Errors"},
 }
+OF_SETTINGS = {  # which come with one
+    "FailedCaptions": {"Darkroom CaptionsFailed"},
+    "AnnounceErrors": {"AWS/Lambda Errors"},
+    "ApiErrors": {"AWS/ApiGateway 5xx"},
+    "WebhookRefused": {"Darkroom WebhookRefused"},
+}
+EVERYTHING = {
+    "captions": {"enabled": True},
+    "events": {"enabled": True},
+    "webhook": {"url": "https://example.com/"},
+    "api": {"enabled": True},
+}
 
 
 def alarms(template: Template) -> dict[str, list[dict[str, Any]]]:
@@ -32,13 +44,17 @@ def alarms(template: Template) -> dict[str, list[dict[str, Any]]]:
     return entries
 
 
-def test_each_alarm_reads_what_it_is_named_after_and_nothing_else(template: Template):
-    """So none fires for a rejection or a duplicate: those are no error of any of these."""
-    read = {
+def read(template: Template) -> dict[str, set[str]]:
+    return {
         name: {f"{one['Namespace']} {one['MetricName']}" for one in several}
         for name, several in alarms(template).items()
     }
-    assert read == WATCHED
+
+
+def test_each_alarm_reads_what_it_is_named_after_and_nothing_else(template: Template, synth):
+    """So none fires for a rejection or a duplicate: those are no error of any of these."""
+    assert read(template) == WATCHED
+    assert read(synth(**EVERYTHING)) == {**WATCHED, **OF_SETTINGS}
 
 
 @pytest.mark.parametrize(
@@ -51,8 +67,9 @@ def test_each_alarm_reads_what_it_is_named_after_and_nothing_else(template: Temp
         ("UndeliveredEvents", "AWS::Events::Rule", "RuleName"),
     ],
 )
-def test_an_alarm_over_several_watches_all_of_them(template: Template, alarm, kind, dimension):
-    """Every state machine, function and rule of the stack, a new one too."""
+def test_an_alarm_over_several_watches_all_of_them(synth, alarm, kind, dimension):
+    """Every state machine, function and rule of the stack, a new one too. No recaption: who asks for one looks on."""
+    template = synth(**{**EVERYTHING, "captions": {"enabled": False}})
     watched = [metric["Dimensions"][0]["Value"]["Ref"] for metric in alarms(template)[alarm]]
     assert set(watched) == set(template.find_resources(kind)), dimension
 
@@ -112,8 +129,8 @@ def test_errors_of_the_api_are_an_alarm_where_there_is_one(synth):
 def test_every_alarm_says_what_to_do_and_has_an_entry_in_the_runbook(synth):
     """The description ends with the entry's place."""
     entries = set(re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
-    there = alarms(synth(captions={"enabled": True}, api={"enabled": True}))
-    assert entries == set(there) == {*WATCHED, "FailedCaptions", "ApiErrors"}
+    there = alarms(synth(**EVERYTHING))
+    assert entries == set(there) == {*WATCHED, *OF_SETTINGS}
     for name, several in there.items():
         assert all(one["AlarmDescription"].endswith(f". docs/runbook.md#{name.lower()}") for one in several)
 

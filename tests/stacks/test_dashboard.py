@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
+import pytest
 from aws_cdk.assertions import Template
 
 from benchmarks.cost import ALARMS
-from tests.stacks.conftest import ROOT
+from tests.stacks.conftest import ROOT, Synth
 
 # What AWS publishes, of the metrics shown, and by which dimensions:
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
@@ -18,13 +19,17 @@ from tests.stacks.conftest import ROOT
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
 OF_AWS = {
-    ("AWS/Lambda", "FunctionName"): {"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"},
+    ("AWS/Lambda", "FunctionName"): {"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"}
+    | {"IteratorAge"},
     ("AWS/States", "StateMachineArn"): {
         *("ExecutionTime", "ExecutionsStarted", "ExecutionsSucceeded"),
         *("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"),
     },
     ("AWS/States", "ServiceMetric"): {"ConsumedCapacity", "ProvisionedBucketSize", "ThrottledEvents"},
-    ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
+    ("AWS/SQS", "QueueName"): {
+        *("ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"),
+        "ApproximateAgeOfOldestMessage",
+    },
     ("AWS/Events", "RuleName"): {
         *("Invocations", "FailedInvocations", "TriggeredRules"),
         *("RetryInvocationAttempts", "IngestionToInvocationSuccessLatency"),
@@ -48,6 +53,15 @@ KINDS = {
     "RuleName": "AWS::Events::Rule",
     "TableName": "AWS::DynamoDB::Table",
 }
+
+
+OF_EVENTS = 4  # alarms, with the webhook's
+
+
+@pytest.fixture(params=[{}, {"events": {"enabled": True}, "webhook": {"url": "https://example.com/"}}], ids=str)
+def template(synth: Synth, request: pytest.FixtureRequest) -> Template:
+    """As it comes, and with all that has functions of its own."""
+    return synth(**request.param)
 
 
 def text(value: Any) -> str:
@@ -125,7 +139,7 @@ def test_everything_an_alarm_watches_is_drawn(template: Template):
         (namespace, name, *(value.strip("<>") for value in dimensions.values()))
         for namespace, name, dimensions in metrics(template)
     }
-    assert len(watched) == ALARMS
+    assert len(watched) == ALARMS + (OF_EVENTS if template.find_outputs("WebhookSecretArn") else 0)
     assert watched <= shown
 
 

@@ -74,6 +74,21 @@ GRANTS = {
     "IntakeDeletedRole": {"states:StartExecution on WorkflowDeletionMachine"},
 }
 EDGE_GRANTS = {
+    "AnnouncementsAnnounceRole": {
+        "dynamodb:DescribeStream on StorageResults.StreamArn",
+        "dynamodb:GetRecords on StorageResults.StreamArn",
+        "dynamodb:GetShardIterator on StorageResults.StreamArn",
+        "dynamodb:GetItem on StorageResults",
+        "events:PutEvents on arn:AWS::Partition:events:AWS::Region:AWS::AccountId:event-bus/default",
+        "sqs:SendMessage on StorageDeadLetters",
+        "sqs:SendMessage on AnnouncementsWebhookQueue",
+    },
+    "AnnouncementsWebhookNotifyRole": {
+        *(f"sqs:{action} on AnnouncementsWebhookQueue" for action in ("ReceiveMessage", "DeleteMessage")),
+        *(f"sqs:{action} on AnnouncementsWebhookQueue" for action in ("GetQueueAttributes", "ChangeMessageVisibility")),
+        "secretsmanager:GetSecretValue on AnnouncementsWebhookSecret",
+        "dynamodb:UpdateItem on StorageResults",
+    },
     "ApiRole": {
         "s3:PutObject on StorageUploads/raw/*",
         "s3:DeleteObject on StorageUploads/raw/*",
@@ -98,7 +113,10 @@ EDGE_GRANTS = {
         "secretsmanager:GetSecretValue on DeliverySecret",
     },
 }
-EDGE: dict[str, Any] = {"api": {"enabled": True}, "delivery": {"enabled": True}}
+EDGE: dict[str, Any] = {
+    **{name: {"enabled": True} for name in ("api", "delivery", "events")},
+    "webhook": {"url": "https://example.com/"},
+}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 READS, WRITES = f"kms:Decrypt on {KEY}", f"kms:GenerateDataKey on {KEY}"
 OF_ROWS_AND_LETTERS = {f"{READS} through dynamodb", f"{READS} through sqs", f"{WRITES} through sqs"}
@@ -114,6 +132,8 @@ KEY_GRANTS = {
     "WorkflowRecaptionRole": {f"{READS} through dynamodb"},
     "ApiRole": SHOWS,
     "DeliveryDeliverRole": SHOWS,
+    "AnnouncementsAnnounceRole": OF_ROWS_AND_LETTERS,
+    "AnnouncementsWebhookNotifyRole": {f"{READS} through {name}" for name in ("dynamodb", "sqs", "secretsmanager")},
 }
 MACHINES = {
     "WorkflowImagePipeline": "image_pipeline.asl.json",
@@ -121,7 +141,8 @@ MACHINES = {
     "WorkflowRecaption": "recaption.asl.json",
 }
 OWN_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}  # of each function, on its own log group
-WITHOUT_RESOURCE = ("logs:",)  # the delivery of the state machine's logs has none to name
+# What has no resources to name: the delivery of the state machine's logs, and the list of streams.
+WITHOUT_RESOURCE = ("logs:", "dynamodb:ListStreams")
 
 
 def grants(template: Template) -> Iterator[tuple[str, str, str]]:
@@ -153,8 +174,8 @@ def _named(value: Any) -> str:
         return value
     if "Fn::Join" in value:
         return "".join(map(_named, value["Fn::Join"][1]))
-    name = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
-    return re.sub(r"[0-9A-F]{8}$", "", name)
+    name, part = (value["Ref"], "") if "Ref" in value else value["Fn::GetAtt"]
+    return re.sub(r"[0-9A-F]{8}$", "", name) + (f".{part}" if part == "StreamArn" else "")
 
 
 def by_role(template: Template) -> dict[str, set[str]]:

@@ -28,6 +28,8 @@ EVERY_SETTING = {
         "access_log": True,
         "web_acl": "arn:aws:wafv2:us-east-1:111122223333:global/webacl/x/11111111-2222-3333-4444-555555555555",
     },
+    "events": {"enabled": True},
+    "webhook": {"url": "https://example.com/hooks?of=darkroom"},
     "functions": {"resize": {"reserved_concurrency": 20, "provisioned_concurrency": 2}},
     "tracing": True,
     "api": {
@@ -213,14 +215,16 @@ def test_rows_and_letters_are_encrypted_at_rest(template):
 
 
 def test_a_key_of_ones_own_encrypts_all_that_is_kept(synth):
-    """Pictures, rows, letters, alarms, logs; not the access logs, which S3 delivers only under its own encryption."""
-    template = synth(kms_key=KEY)
+    """Pictures, rows, letters, alarms, logs, secrets; not the access logs, which S3 delivers only under its own
+    encryption."""
+    template = synth(**EVERY_SETTING)
     encrypted = {
         "AWS::S3::Bucket": "KMSMasterKeyID",
         "AWS::DynamoDB::Table": "KMSMasterKeyId",
         "AWS::SQS::Queue": "KmsMasterKeyId",
         "AWS::SNS::Topic": "KmsMasterKeyId",
         "AWS::Logs::LogGroup": "KmsKeyId",
+        "AWS::SecretsManager::Secret": "KmsKeyId",
     }
     without = [
         name

@@ -64,6 +64,8 @@ Not in the table:
 
 - An event that EventBridge cannot deliver becomes a letter. It is not in this table, but in that of the
   [grants](permissions.md#what-breaks-without-each-grant).
+- Who is [told how a picture ended](events.md#when-nobody-can-be-told) is told after its end: when that breaks, the
+  picture and its row stay as they are. `tests/e2e/test_events.py` breaks it.
 - The line of a sweep that exits after its letter shows two letters. There can also be two if the answer to a
   SendMessage is lost and it is sent again, or if a sweep takes longer than the five minutes for which it has the row.
   Both letters redrive the same execution, and the picture is made once

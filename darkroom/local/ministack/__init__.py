@@ -34,6 +34,7 @@ def add_to_ministack() -> None:
         prompt_start,
         rule_targets,
         secret_arns,
+        streams,
         time_limit,
         workflow_calls,
         workflow_log,
@@ -48,6 +49,7 @@ def add_to_ministack() -> None:
     workflow_log.add()
     workflow_roles.add()
     rule_targets.add()
+    streams.add()
     function_children.add()
     function_errors.add()
     function_logs.add()

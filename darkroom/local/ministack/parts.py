@@ -15,11 +15,21 @@ from typing import Any
 from ministack import app
 from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
 
+from darkroom.local.ministack import streams
+
 # These grow. In this order: an execution that is seen to have ended has its row and its letter in what is seen later.
 GROWING = ("stepfunctions", "dynamodb", "sqs", "cloudwatch_logs", "cloudwatch")
 
 # Whose `get_state` makes copies and does nothing else, so that it may as well make none.
 COPYING = {*GROWING, "cloudformation", "eventbridge", "iam", "lambda", "s3", "scheduler", "sns"}
+
+# Of these, stores whose things come and go with the pictures, and not with a deployment.
+GROWING_WHOLE = (
+    ("stepfunctions", "executions"),
+    ("cloudwatch", "metrics"),
+    ("dynamodb", streams.RECORDS),
+    ("dynamodb", streams.FORGOTTEN),
+)
 
 TOGETHER = 200  # events of a log, or points of a metric, are one part
 
@@ -42,7 +52,7 @@ class Part:
     def deployed(self) -> bool:
         """Whether a deployment made it, and not what runs in it."""
         service, store, _, name = self.record
-        return name == WHOLE and (service, store) not in (("stepfunctions", "executions"), ("cloudwatch", "metrics"))
+        return name == WHOLE and (service, store) not in GROWING_WHOLE
 
 
 def services() -> tuple[str, ...]:
@@ -69,7 +79,8 @@ def state(service: str) -> State | None:
         "_externalize_code_zip": lambda *_: None,
         "_prune_orphan_code_blobs": lambda *_: None,
     }
-    return FunctionType(module.get_state.__code__, {**vars(module), **instead})()  # type: ignore[no-any-return]
+    stores: State = FunctionType(module.get_state.__code__, {**vars(module), **instead})()
+    return {**stores, **streams.kept()} if service == "dynamodb" else stores
 
 
 def taken_apart(service: str, stores: State) -> Iterator[Part]:
