@@ -248,8 +248,8 @@ class Results:
                 + (" OR (execution = :execution AND attribute_not_exists(swept)))" if letter_owed else ")")
             ),
             update=(
-                "SET #status = :succeeded, swept = :now, version_id = shown_version_id, execution = :execution,"
-                " updated_at = :now REMOVE #error, etag, #size"
+                "SET #status = :succeeded, swept = :now, version_id = shown_version_id, sequencer = :sequencer,"
+                " execution = :execution, updated_at = :now REMOVE #error, etag, #size"
             ),
             names={"#status": "status", "#size": "size", "#error": "error"},
             values={name: {"S": value} for name, value in texts.items()},

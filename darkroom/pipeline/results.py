@@ -288,7 +288,7 @@ def shown_version(found: Row) -> str | None:
     nobody knows: a row whose picture succeeded before rows said so, and not since."""
     if not found.get("renditions"):
         return None
-    return found.get("shown_version_id") or (found.get("version_id") if found["status"] == "SUCCEEDED" else None)
+    return found.get("shown_version_id") or (found.get("version_id") if found.get("status") == "SUCCEEDED" else None)
 
 
 def shows_older(found: Row) -> bool:

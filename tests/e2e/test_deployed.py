@@ -13,12 +13,23 @@ from PIL import Image
 
 from darkroom.local.deploy import deploy
 from darkroom.local.pictures import corrupt_jpeg, photo
+from darkroom.pipeline.executions import visits
 from tests.e2e.conftest import Deployed, eventually
 from tests.e2e.faulty import faulty
 
 CONTRACT = {
     *("key", "status", "version_id", "etag", "sequencer", "size", "format", "width", "height", "frames"),
-    *("content_hash", "renditions", "placeholder", "color", "caption", "execution", "created_at", "updated_at"),
+    *(
+        "shown_version_id",
+        "content_hash",
+        "renditions",
+        "placeholder",
+        "color",
+        "caption",
+        "execution",
+        "created_at",
+        "updated_at",
+    ),
 }
 
 
@@ -208,6 +219,37 @@ def test_an_overwrite_removes_what_the_older_version_made(deployed: Deployed):
     assert deployed.execution(newer["execution"])["status"] == "SUCCEEDED"  # the cleanup comes after the row
     assert deployed.renditions("replaced.jpg/") == {one["key"] for one in newer["renditions"].values()}
     assert older["renditions"].keys() == newer["renditions"].keys()
+
+
+def test_a_picture_that_is_shown_stays_when_a_newer_version_is_rejected(deployed: Deployed):
+    """With its files; and when the rejected version is removed, told of as AWS does: the local event names no version.
+    Here it is still there, so that it is rejected once more."""
+    key = "raw/kept.jpg"
+    shown = deployed.picture(key, photo(300, 200))
+    rejected = deployed.picture(key, b"only words")
+    assert (rejected["status"], rejected["shown_version_id"]) == ("REJECTED", shown["version_id"])
+    deployed.execution(rejected["execution"])
+    files = {one["key"] for one in shown["renditions"].values()}
+    assert rejected["renditions"] == shown["renditions"]
+    assert deployed.renditions("kept.jpg/") == files
+
+    event = json.loads(deployed.execution(rejected["execution"])["input"])
+    removed = {"key": key, "version-id": rejected["version_id"], "sequencer": "F" * 16}
+    detail = {"bucket": event["detail"]["bucket"], "object": removed, "deletion-type": "Permanently Deleted"}
+    deletion = {**event, "detail-type": "Object Deleted", "detail": detail}
+    ended = deployed.run(deletion, deployed.aws.output("DeletionStateMachineArn"))
+    again = json.loads(ended["output"])
+    assert again["status"] == "UNDELETED"
+    assert [one.name for one in visits(deployed.aws, ended["executionArn"])][:3] == [
+        "MarkDeleted",
+        "Withdraw",
+        "Cleanup",
+    ]
+    deployed.execution(again["execution"])
+    row = deployed.row(key)
+    assert (row["status"], row["execution"]) == ("REJECTED", again["execution"])
+    assert row["renditions"] == shown["renditions"]
+    assert deployed.renditions("kept.jpg/") == files
 
 
 @pytest.mark.parametrize("at", ["at work", "done"])

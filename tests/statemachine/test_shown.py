@@ -37,7 +37,7 @@ from tests.statemachine.fault_matrix import CONTEXT, account
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
 KEY, RENDITIONS = "raw/cat.jpg", "renditions"
-SEQUENCES = int(os.environ.get("DARKROOM_SEQUENCES", "4"))
+SEQUENCES = int(os.environ.get("DARKROOM_SEQUENCES", "3"))
 FATES = ("succeeds", "is rejected", "fails", "dies")
 
 
@@ -431,7 +431,7 @@ def deletes(happened: dict[str, Any], shown: str) -> bool:
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.generate, Phase.target, Phase.shrink],
 )
-@given(st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 63)), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 63)), max_size=10))
 @example([("a version fails", 0), ("tell", 0), ("remove", 1), ("tell", 0), ("hide", 0), ("tell", 0)])
 def test_a_shown_picture_is_shown_until_it_is_deleted(acts):
     """Whatever happens to later versions, in whichever order it is told of; and when no version is left, nothing is
