@@ -199,11 +199,13 @@ class Call:
 
 async def _view(call: Call, label: str) -> Response:
     """The distribution's own answer."""
+    from ministack.core import iam_evaluator as iam
     from ministack.services import cloudfront
 
     distribution = cloudfront.find_distribution_for_label(label)
     if distribution is None:
         return PlainTextResponse("There is no such distribution.", 404)
+    iam.pin_request_origin("127.0.0.1", True)  # over TLS, which the bucket's policy asks for
     status, headers, body = await cloudfront.handle_viewer_request(
         distribution,
         call.method,

@@ -94,7 +94,10 @@ def test_a_picture_is_followed_to_its_row_without_reloading(page: Page, deployed
     row = deployed.row("raw/light table/cat & dog.jpg")
     expect(page.locator(".large img.placeholder").first).to_have_attribute("src", re.compile("^data:image/png;base64,"))
     small = row["renditions"]["small"]["key"]
-    assert f"https://images.example.com/{quote(small)} 480w" in page.get_by_label("A srcset to copy").input_value()
+    assert (
+        f"{deployed.aws.output('DeliveryUrl')}/{quote(small)} 480w"
+        in page.get_by_label("A srcset to copy").input_value()
+    )
 
 
 def test_the_wall_is_filtered_and_searched(page: Page, deployed: Deployed):

@@ -9,13 +9,14 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-1234567890
 
 
 def test_the_policy_of_the_key_lets_no_service_in_but_for_this_stack():
-    """What EventBridge, CloudWatch and CloudWatch Logs do themselves; all else is done by roles."""
+    """What EventBridge, CloudWatch, CloudFront and CloudWatch Logs do themselves; all else is done by roles."""
     [account, *services] = json.loads(POLICY.read_text())["Statement"]
     assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}
-    assert [one["Principal"]["Service"].split(".")[0] for one in services] == ["events", "cloudwatch", "logs"]
+    names = [one["Principal"]["Service"].split(".")[0] for one in services]
+    assert names == ["events", "cloudwatch", "cloudfront", "logs"]
     for one in services:
         [named] = one["Condition"]["ArnLike"].values()
-        assert all("Darkroom" in arn for arn in ([named] if isinstance(named, str) else named))
+        assert all("darkroom" in arn.lower() for arn in ([named] if isinstance(named, str) else named))
 
 
 def test_the_policy_of_the_key_names_every_log_that_has_the_key(synth):
