@@ -106,6 +106,12 @@ class Alarms(Construct):
                 "The API answered with errors of its own (5xx). Read the log of its function.",
                 watched.api.errors(period=NOTICED_WITHIN),
             )
+        if watched.delivery:
+            self._alarm(
+                "DeliverErrors",
+                "Viewers of pictures got an error (5xx). Read the function's log.",
+                watched.delivery.step.function.metric_errors(period=NOTICED_WITHIN),
+            )
         if watched.announcements:
             self._of_announcements(watched.announcements)
 

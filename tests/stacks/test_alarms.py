@@ -26,6 +26,7 @@ OF_SETTINGS = {  # which come with one
     "FailedCaptions": {"Darkroom CaptionsFailed"},
     "AnnounceErrors": {"AWS/Lambda Errors"},
     "ApiErrors": {"AWS/ApiGateway 5xx"},
+    "DeliverErrors": {"AWS/Lambda Errors"},
     "WebhookRefused": {"Darkroom WebhookRefused"},
 }
 EVERYTHING = {
@@ -33,6 +34,7 @@ EVERYTHING = {
     "events": {"enabled": True},
     "webhook": {"url": "https://example.com/"},
     "api": {"enabled": True},
+    "delivery": {"enabled": True},
 }
 
 
