@@ -123,12 +123,13 @@ class Api(Construct):
         any_upload = "the originals under the upload prefix, whose names are not known before"
         # Who uploads by a form, or follows a presigned URL, has the rights of the role that signed it, and no more.
         allow(step.role, "s3:PutObject", "s3:DeleteObject", on=[originals], because=any_upload)
-        allow(
-            step.role,
-            "s3:GetObject",
-            on=[storage.renditions.arn_for_objects("*")],
-            because="renditions are named after uploads, whose names are not known before",
-        )
+        if not settings.delivery.enabled:  # or the URLs of renditions are presigned
+            allow(
+                step.role,
+                "s3:GetObject",
+                on=[storage.renditions.arn_for_objects("*")],
+                because="renditions are named after uploads, whose names are not known before",
+            )
         allow_key(step.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="s3")
         allow(step.role, "dynamodb:GetItem", on=[storage.results.table_arn, promises.table_arn])
         allow(step.role, "dynamodb:PutItem", on=[promises.table_arn])

@@ -149,6 +149,18 @@ def test_an_upload_is_promised_uploaded_and_shown(application: Application, depl
     assert newest["pictures"][0]["key"] == promised["key"]
 
 
+def test_a_link_of_the_api_is_a_picture_in_that_size(application: Application, deployed: Deployed):
+    """Signed with the stack's secret, which the function reads and nobody sees."""
+    promised = application.promised("links.png")
+    assert form(deployed, promised, PICTURE).status == 204
+    assert application.picture(promised["key"])["status"] == "SUCCEEDED"
+    asked = {"keys": [promised["key"]], "options": {"w": 16, "f": "png"}}
+    [link] = application("POST", "/v1/links", asked).json["links"]
+    shown = web(deployed, "GET", link["url"])
+    assert (shown.status, shown.headers["Content-Type"]) == (200, "image/png")
+    assert web(deployed, "GET", link["url"].replace("w_16", "w_32")).status == 403
+
+
 @pytest.mark.parametrize(
     ("fields", "data", "refused"),
     [

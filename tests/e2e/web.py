@@ -5,6 +5,7 @@ import ssl
 import urllib.error
 import urllib.request
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from tests.e2e.conftest import Deployed
 
@@ -24,8 +25,12 @@ class Answer(NamedTuple):
 
 
 def web(deployed: Deployed, method: str, url: str, body: bytes | None = None, headers: Any = None) -> Answer:
+    """A name below `.localhost` is this machine, as browsers have it; Python asks the system, which may not know."""
     trust = ssl.create_default_context(cafile=deployed.cloud.variables()["AWS_CA_BUNDLE"])
-    request = urllib.request.Request(url, body, dict(headers or {}), method=method)
+    host = urlsplit(url).netloc
+    request = urllib.request.Request(url.replace(host, f"localhost:{deployed.cloud.port}"), body, method=method)
+    for name, text in {**(headers or {}), "Host": host}.items():
+        request.add_header(name, text)
     try:
         with urllib.request.urlopen(request, context=trust) as answer:
             return Answer(answer.status, answer.headers, answer.read())

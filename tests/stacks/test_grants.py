@@ -92,7 +92,6 @@ EDGE_GRANTS = {
     "ApiRole": {
         "s3:PutObject on StorageUploads/raw/*",
         "s3:DeleteObject on StorageUploads/raw/*",
-        "s3:GetObject on StorageRenditions/*",
         "dynamodb:GetItem on StorageResults",
         "dynamodb:Query on StorageResults/index/by-status",
         "dynamodb:GetItem on ApiPromises",
@@ -195,6 +194,13 @@ def test_each_role_has_its_grants_and_no_other(synth):
     """One line fewer and the pipeline stops on AWS; one more is more than it needs."""
     assert by_role(synth(captions={"enabled": True})) == GRANTS
     assert by_role(synth(captions={"enabled": True}, **EDGE)) == GRANTS | EDGE_GRANTS
+
+
+def test_the_api_may_read_renditions_only_where_nothing_else_delivers_them(synth):
+    """For presigned URLs, which have the rights of who signed them."""
+    alone = by_role(synth(api={"enabled": True}))["ApiRole"]
+    assert alone - EDGE_GRANTS["ApiRole"] == {"s3:GetObject on StorageRenditions/*"}
+    assert EDGE_GRANTS["ApiRole"] - alone == {"secretsmanager:GetSecretValue on DeliverySecret"}
 
 
 def test_with_a_key_of_ones_own_each_role_may_use_it_for_its_own_work_only(synth):
