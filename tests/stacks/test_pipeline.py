@@ -217,7 +217,7 @@ def test_rows_and_letters_are_encrypted_at_rest(template):
 def test_a_key_of_ones_own_encrypts_all_that_is_kept(synth):
     """Pictures, rows, letters, alarms, logs, secrets; not the access logs, which S3 delivers only under its own
     encryption."""
-    template = synth(**EVERY_SETTING)
+    template = synth(**{**EVERY_SETTING, "delivery": {"enabled": True}})  # whose access logs are as S3's
     encrypted = {
         "AWS::S3::Bucket": "KMSMasterKeyID",
         "AWS::DynamoDB::Table": "KMSMasterKeyId",
@@ -367,7 +367,7 @@ def test_the_functions_share_one_asset(template):
 
 def test_warm_functions_are_called_by_their_alias(synth):
     """Provisioned concurrency belongs to an alias; the state machine must call that and may call only that."""
-    template = synth(**EVERY_SETTING)
+    template = synth(**{**EVERY_SETTING, "delivery": {"enabled": True}})  # whose access logs are as S3's
     [alias] = template.find_resources("AWS::Lambda::Alias")
     assert machine(template, "ImagePipeline")["DefinitionSubstitutions"]["ResizeFunction"] == {"Ref": alias}
     template.has_resource_properties("AWS::Lambda::Function", {"ReservedConcurrentExecutions": 20})
