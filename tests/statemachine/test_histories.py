@@ -98,6 +98,14 @@ def undeleted(pipeline: Pipeline) -> Run:
     return pipeline.run(deletion(sequencer="0C", version="v2", marker=False), machine=DELETION)
 
 
+def withdrawn(pipeline: Pipeline) -> Run:
+    pipeline.run(event(sequencer="0A", version=pipeline.upload()))
+    pipeline.tasks["Validate"].answers = rejects
+    pipeline.run(event(sequencer="0B", version="v2"))
+    pipeline.tasks["Validate"].answers = accepts
+    return pipeline.run(deletion(sequencer="0C", version="v2", marker=False), machine=DELETION)
+
+
 def not_deleted(pipeline: Pipeline) -> Run:
     pipeline.run(event(sequencer="0E"))
     return pipeline.run(deletion(), machine=DELETION)
@@ -113,7 +121,7 @@ WAYS: dict[str, Way] = {
     for one in (
         *(succeeded, retried, captioned, speechless, again, left_behind, rejected, duplicate, superseded),
         *(failed_inside, timed_out_inside, without_a_plan, without_a_letter),
-        *(deleted, undeleted, not_deleted, not_cleaned_up),
+        *(deleted, undeleted, withdrawn, not_deleted, not_cleaned_up),
     )
 }
 
