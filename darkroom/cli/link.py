@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.cli.app import PICTURES, command
-from darkroom.cli.get import Key
+from darkroom.cli.app import PICTURES, Key, command
 
 if TYPE_CHECKING:
     from darkroom.pipeline.target import Target
