@@ -147,7 +147,7 @@ class Results:
             return None
         return Shown(
             version_id=version["S"],
-            etag=row["etag"]["S"] if newest else "",
+            etag=row.get("etag", {}).get("S", "") if newest else "",
             width=int(row["width"]["N"]),
             height=int(row["height"]["N"]),
             renditions={name: _file(one["M"]) for name, one in row["renditions"]["M"].items()},

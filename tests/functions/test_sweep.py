@@ -174,6 +174,28 @@ def test_the_removal_of_a_newer_version_that_died_takes_nothing_away(swept: Swep
     assert [letter["event"] for letter in swept.letters()] == [deletion(marker=False)]
 
 
+def test_a_row_that_speaks_of_the_shown_version_again_shows_it(swept: Swept):
+    """Until what is current is made again, its ETag is not known: whoever delivers it reads it by its version."""
+    sizes = {name: {"N": "9"} for name in ("width", "height")}
+    small = {
+        "key": {"S": "cat.jpg/0/small.webp"},
+        "format": {"S": "webp"},
+        "content_type": {"S": "image/webp"},
+        **sizes,
+    }
+    swept.put("REJECTED", execution="arn:picture", shows="v0")
+    swept.dynamodb.update_item(
+        TableName=swept.table,
+        Key={"key": {"S": "raw/cat.jpg"}},
+        UpdateExpression="SET width = :nine, height = :nine, renditions = :renditions",
+        ExpressionAttributeValues={":nine": {"N": "9"}, ":renditions": {"M": {"small": {"M": small}}}},
+    )
+    swept(status_change(), ended(of=deletion(marker=False)))
+    shown = Results(swept.dynamodb, swept.table).shown("raw/cat.jpg")
+    assert shown is not None
+    assert (shown.version_id, shown.etag, list(shown.renditions)) == ("v0", "", ["small"])
+
+
 def test_an_execution_that_died_before_its_claim_leaves_a_row_too(swept: Swept):
     """Nothing else would know that there was a picture."""
     swept(status_change(), ended())
