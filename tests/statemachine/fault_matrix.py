@@ -32,6 +32,8 @@ rejected. After the end of the execution the sweep ran: first by Step
 Functions' own event, if the deployed rule matches the event (it does not match if the execution sent its letter
 itself), then several times by its schedule.
 
+The API is no step of a picture: [what its clients see](api.md#when-something-breaks) has a page of its own.
+
 ## How to read the table
 
 - **engine**: all columns but the last are from the deployed ASL file on moto's interpreter, with the real sweep. The
