@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import cold_start, cost, local, memory, speed, validating
+from benchmarks import cold_start, cost, delivering, local, memory, speed, validating
 from benchmarks.photos import photos
 from benchmarks.report import Figure, show_figures
 
@@ -17,7 +17,9 @@ def main(
     against: Annotated[str | None, typer.Option(help="the commit that the local cloud is compared with")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="of the local cloud")] = local.ROUNDS,
     uploads: Annotated[str, typer.Option(help="how many, one number after the other")] = "10,160",
-    only: Annotated[str, typer.Option(help="parts, separated by commas")] = "webp,jpeg,avif,validate,cold,memory,cost",
+    only: Annotated[
+        str, typer.Option(help="parts, separated by commas")
+    ] = "webp,jpeg,avif,validate,cold,delivery,memory,cost",
 ) -> None:
     """Progress on stderr, tables on stdout. Nothing is asserted: a bar that is missed is printed as missed."""
     pictures = photos(folder)
@@ -26,6 +28,7 @@ def main(
         "validate": partial(validating.measure, pictures),
         "cold": cold_start.measure,
         "memory": memory.measure,
+        "delivery": partial(delivering.measure, pictures),
         "cost": partial(cost.measure, pictures),
         "local": partial(local.measure, against, rounds, [int(count) for count in uploads.split(",")]),
     }

@@ -30,6 +30,9 @@ ENVIRONMENT = {
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(SETTINGS.functions.validate_.memory),  # Validate bounds itself by it
     **SETTINGS.for_validate(),
     "RENDITIONS_BUCKET": "renditions",
+    "UPLOADS_BUCKET": "uploads",
+    "RESULTS_TABLE": "results",
+    "DELIVERY_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:delivery-abcdef",
     **read_settings({"captions.enabled": "true"}, "us-east-1").for_caption(),
 }
 
@@ -46,6 +49,7 @@ def measure() -> list[Figure]:
         "validate": (first_call.validate, (str(small),)),
         "resize": (first_call.resize, (str(small), rendition)),
         "caption": (first_call.caption, (str(small),)),
+        "deliver": (first_call.deliver, (str(small),)),
     }
     taken: dict[str, list[float]] = {name: [] for name in starts}
     begin("cold start")

@@ -56,6 +56,7 @@ DYNAMODB = "https://airbyte.com/data-engineering-resources/dynamodb-pricing"
 EVENTS = "https://blog.awsfundamentals.com/aws-eventbridge-pricing-guide"
 CLOUDWATCH = "https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/"
 SQS = "https://aws.amazon.com/sqs/pricing/"
+CLOUDFRONT = "https://aws.amazon.com/cloudfront/pricing/"
 SECRETS = "https://aws.amazon.com/secrets-manager/pricing/"
 BEDROCK = "https://aws.amazon.com/bedrock/pricing/"
 KMS = "https://aws.amazon.com/kms/pricing/"
@@ -175,6 +176,7 @@ def besides(work: Work) -> list[Line]:
         Line("webhook: DynamoDB write units", PICTURES * (2 + 2), A_WRITE_UNIT, DYNAMODB),
         Line("with `tracing`: traces of X-Ray", PICTURES, 5 / 1_000_000, CLOUDWATCH),
         *of_the_api(),
+        *of_views(),
     ]
 
 
@@ -190,6 +192,24 @@ def of_the_api() -> list[Line]:
     ]
 
 
+def of_views() -> list[Line]:
+    """1,000 views of a picture of 60 kB, of which CloudFront's cache answers nine in ten; and 1,000 new sizes."""
+    views, missed, kilobytes = 1000, 100, 60
+    second = SETTINGS.functions.deliver.memory / 1024
+    return [
+        Line("1,000 views: requests of CloudFront", views, 1.00 / 1_000_000, CLOUDFRONT),
+        Line("1,000 views: GB to the viewers, 60 kB each assumed", views * kilobytes / 1e6, 0.085, CLOUDFRONT),
+        Line("1,000 views: calls of the CloudFront Function", views, 0.10 / 1_000_000, CLOUDFRONT),
+        Line("1,000 views, 100 missed: GB-seconds, 100 ms assumed", missed * 0.1 * second, A_GB_SECOND, LAMBDA),
+        Line("1,000 views, 100 missed: requests of Lambda", missed, A_CALL, LAMBDA),
+        Line("1,000 views, 100 missed: S3 reads", missed, A_READ, S3),
+        Line("1,000 views, 100 missed: DynamoDB read units", missed, 0.125 / 1_000_000, DYNAMODB),
+        Line("1,000 views, 100 missed: GB of logs, 1 kB assumed", missed * 1000 / 1e9, 0.50, CLOUDWATCH),
+        Line("1,000 new sizes: GB-seconds, 0.5 s assumed", PICTURES * 0.5 * second, A_GB_SECOND, LAMBDA),
+        Line("1,000 new sizes: S3 writes", PICTURES, A_WRITE, S3),
+    ]
+
+
 def monthly() -> list[Line]:
     """Whether or not there are pictures; 10 alarms and 10 metrics of an account are free."""
     sweeps = 30 * 24 * 4
@@ -200,7 +220,7 @@ def monthly() -> list[Line]:
         Line(
             "sweeps: GB-seconds, 1 s each assumed", sweeps * SETTINGS.functions.sweep.memory / 1024, A_GB_SECOND, LAMBDA
         ),
-        Line("the webhook's secret, where there is one", 1, 0.40, SECRETS),
+        Line("the secret of the webhook, or of signed URLs, where there is one", 1, 0.40, SECRETS),
         Line("a key of your own, where there is one", 1, 1.00, KMS),
     ]
 

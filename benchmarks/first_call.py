@@ -45,39 +45,100 @@ def caption(picture: str) -> None:
     _call("caption", picture, {})
 
 
+def deliver(picture: str) -> None:
+    """Of a size that is stored, which most first views are."""
+    import importlib
+    from pathlib import Path
+
+    answers = Answers(Path(picture))
+    answers.stored = answers.original
+    answer_by(answers)
+    answer = importlib.import_module("functions.deliver").handler(view("w_640"), _context("deliver"))
+    if answer["statusCode"] != 200:
+        sys.exit(f"deliver: {answer}")
+
+
 def _call(name: str, picture: str, more: dict[str, Any]) -> None:
     import importlib
-    from types import SimpleNamespace
+    from pathlib import Path
 
-    import boto3
-
-    boto3.setup_default_session()
-    assert boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION.events.register("before-send", lambda request, **_: _answer(request, picture))
+    answer_by(Answers(Path(picture)))
     step = importlib.import_module(f"functions.{name}")
     source = {"bucket": "uploads", "key": "raw/photo.jpg", "version_id": "1", "etag": "1"}
-    context = SimpleNamespace(
-        function_name=name, memory_limit_in_mb=1769, invoked_function_arn="arn", aws_request_id="request"
-    )
-    answer = step.handler({"source": source, "execution": "arn", **more}, context)
+    answer = step.handler({"source": source, "execution": "arn", **more}, _context(name))
     if answer.get("accepted") is False or answer.get("status") == "FAILED":
         sys.exit(f"{name}: {answer}")
 
 
-def _answer(request: Any, picture: str) -> Any:
-    """The original for S3's GetObject, nothing for its PutObject, one sentence for Bedrock's Converse."""
-    import json
-    from io import BytesIO
-    from pathlib import Path
+def _context(name: str) -> Any:
+    from types import SimpleNamespace
 
-    from botocore.awsrequest import AWSResponse
-    from botocore.compat import HTTPHeaders
+    return SimpleNamespace(
+        function_name=name, memory_limit_in_mb=1769, invoked_function_arn="arn", aws_request_id="request"
+    )
 
-    body = Path(picture).read_bytes() if request.method == "GET" else b""
-    if "/converse" in request.url:
-        message = {"role": "assistant", "content": [{"text": "Hills under a sun."}]}
-        usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-        body = json.dumps({"output": {"message": message}, "stopReason": "end_turn", "usage": usage}).encode()
-    raw = BytesIO(body)
-    raw.stream = lambda **_: iter([body])  # type: ignore[attr-defined]
-    return AWSResponse(request.url, 200, HTTPHeaders.from_dict({"content-length": str(len(body))}), raw)
+
+def view(options: str) -> dict[str, Any]:
+    """A viewer's request, signed by the secret that `Answers` knows."""
+    import base64
+    import hashlib
+    import hmac
+
+    path = f"{options}/raw/photo.jpg"
+    digest = hmac.digest(SECRET.encode(), path.encode(), hashlib.sha256)[:20]
+    signature = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return {"rawPath": f"/i/{signature}/{path}", "headers": {"accept": "image/webp"}}
+
+
+SECRET = "a secret"
+
+
+def answer_by(answers: "Answers") -> None:
+    import boto3
+
+    boto3.setup_default_session()
+    assert boto3.DEFAULT_SESSION
+    boto3.DEFAULT_SESSION.events.register("before-send", answers)
+
+
+class Answers:
+    """Of S3 the original, and what is stored of other sizes; one sentence of Bedrock; a row; a secret."""
+
+    def __init__(self, picture: Any) -> None:
+        self.original: bytes = picture.read_bytes()
+        self.stored: bytes | None = None
+
+    def __call__(self, request: Any, **_: Any) -> Any:
+        from io import BytesIO
+
+        from botocore.awsrequest import AWSResponse
+        from botocore.compat import HTTPHeaders
+
+        status, body = self._answer(request)
+        raw = BytesIO(body)
+        raw.stream = lambda **_: iter([body])  # type: ignore[attr-defined]
+        return AWSResponse(request.url, status, HTTPHeaders.from_dict({"content-length": str(len(body))}), raw)
+
+    def _answer(self, request: Any) -> tuple[int, bytes]:
+        import json
+
+        if "/converse" in request.url:
+            message = {"role": "assistant", "content": [{"text": "Hills under a sun."}]}
+            usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+            return 200, json.dumps({"output": {"message": message}, "stopReason": "end_turn", "usage": usage}).encode()
+        if "dynamodb" in request.url:
+            return 200, json.dumps({"Item": self._row()}).encode()
+        if "secretsmanager" in request.url:
+            return 200, json.dumps({"SecretString": SECRET}).encode()
+        if request.method != "GET":
+            return 200, b""
+        if "/derived/" in request.url:
+            return (404, b"<Error><Code>NoSuchKey</Code></Error>") if self.stored is None else (200, self.stored)
+        return 200, self.original
+
+    def _row(self) -> dict[str, Any]:
+        """Of a picture of 12 megapixels."""
+        size = {"width": {"N": "4000"}, "height": {"N": "3000"}}
+        rendition = {"key": {"S": "photo.jpg/0123456789abcdef/large.webp"}, "format": {"S": "webp"}, **size}
+        texts = {name: {"S": text} for name, text in {"status": "SUCCEEDED", "version_id": "1", "etag": "1"}.items()}
+        return {**texts, **size, "renditions": {"M": {"large": {"M": rendition}}}}

@@ -28,6 +28,7 @@ def test_what_comes_besides_and_every_month_has_its_lines():
         "overwrite",
         "X-Ray",
         "the API",
+        "1,000 views",
         "alarms",
         "metrics",
         "dashboard",

@@ -16,7 +16,8 @@ RENDITION = json.dumps(asdict(Target("webp", 128, 96, quality=80)))
 
 
 @pytest.mark.parametrize(
-    ("work", "more"), [(first_call.validate, ()), (first_call.resize, (RENDITION,)), (first_call.caption, ())]
+    ("work", "more"),
+    [(first_call.validate, ()), (first_call.resize, (RENDITION,)), (first_call.caption, ()), (first_call.deliver, ())],
 )
 def test_each_function_answers_in_a_process_of_its_own(tmp_path: Path, work, more):
     """An answer that is no success ends the process, and the benchmark with it."""

@@ -8,14 +8,17 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from darkroom.local.pictures import photo
+from functions.links import Options, signed_path
 from tests.e2e.conftest import Deployed, Role, eventually, own_cloud
 from tests.e2e.web import form
 
@@ -384,7 +387,7 @@ class Without:
     def __init__(self, deployed: Deployed) -> None:
         self._deployed = deployed
         self._picture = photo(64, 64)  # of one rendition
-        self._pictures = 0
+        self._pictures = self._sizes = 0
         row = deployed.picture(self._key(), self._picture)
         self._image = deployed.execution(row["execution"])
         self._row = row
@@ -628,6 +631,46 @@ class Without:
             return answer["body"], ""
         return answer["body"], "".join(eventually(lambda: self._deployed.log_lines("api")[before:], "what it logged"))
 
+    def viewed(self) -> str:
+        """A viewer asks for a new size"""
+        return self._viewed(self._row["key"])
+
+    def viewed_at_first(self) -> str:
+        """A new process is asked for a size"""
+        deliver = self._deployed.function("deliver")["FunctionName"]
+        functions = self._deployed.client("lambda")
+        functions.update_function_configuration(
+            FunctionName=deliver, Description=self._key()
+        )  # its secret is forgotten
+        return self.viewed()
+
+    def viewed_when_gone(self) -> str:
+        """A viewer asks for a new size of a picture whose original is gone"""
+        row = {**self._row, "key": "raw/without/gone", "version_id": "none", "shown_version_id": "none"}
+        self._deployed.aws.results.put_item(Item=row)
+        return self._viewed(row["key"])
+
+    def viewed_meanwhile(self) -> str:
+        """A viewer asks for a new size while the picture is overwritten"""
+        with ThreadPoolExecutor(1) as pool:
+            view = pool.submit(self.viewed)
+            for number in count():
+                if view.done():
+                    break
+                self._deployed.aws.results.put_item(Item={**self._row, "etag": str(number)})
+        self._deployed.aws.results.put_item(Item=self._row)
+        return view.result()
+
+    def _viewed(self, key: str) -> str:
+        """What Deliver answers, or the error that it ends with. It is asked as CloudFront asks it."""
+        self._sizes += 1
+        manager, deliver = self._deployed.client("secretsmanager"), self._deployed.function("deliver")["FunctionName"]
+        secret = manager.get_secret_value(SecretId=self._deployed.aws.output("DeliverySecretArn"))["SecretString"]
+        path = signed_path(secret.encode(), key, Options.of({"q": self._sizes, "f": "webp"}))
+        event = json.dumps({"rawPath": path, "headers": {"accept": "image/webp"}})
+        called = self._deployed.client("lambda").invoke(FunctionName=deliver, Payload=event)
+        return str(json.loads(called["Payload"].read()))
+
     def role(self, name: str) -> Role:
         return Role(self._deployed, self._roles[name])
 
@@ -675,6 +718,14 @@ class Without:
             (DELETIONS, "sqs:SendMessage"): self.failing_deletion,
             (RECAPTIONS, "lambda:InvokeFunction"): self.recaption,
             (RECAPTIONS, "dynamodb:UpdateItem"): self.recaption,
+            (DELIVER, "s3:ListBucket"): self.viewed_when_gone,
+            (DELIVER, "s3:ListBucketVersions"): self.viewed_when_gone,
+            (DELIVER, "s3:GetObjectVersion"): self.viewed,
+            (DELIVER, "s3:GetObject"): self.viewed,
+            (DELIVER, "s3:PutObject"): self.viewed,
+            (DELIVER, "s3:DeleteObject"): self.viewed_meanwhile,
+            (DELIVER, "dynamodb:GetItem"): self.viewed,
+            (DELIVER, "secretsmanager:GetSecretValue"): self.viewed_at_first,
             (ANNOUNCE, "dynamodb:GetItem"): self.told_again,
             (ANNOUNCE, "events:PutEvents"): self.ended,
             (ANNOUNCE, "sqs:SendMessage"): self.ended if "Webhook" in resource else self.untellable,
@@ -687,17 +738,24 @@ class Without:
 
     def clear(self) -> None:
         """The letters and the rows that all this left."""
-        for key in ("raw/without/stalled", "raw/without/failed"):
+        for key in ("raw/without/stalled", "raw/without/failed", "raw/without/gone"):
             self._deployed.aws.results.delete_item(Key={"key": key})
         self._deployed.empty_the_queue()
 
 
 # The local S3 tells everybody that an object is not there; AWS's tells only who may list, and refuses the others:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-NOT_AS_ON_AWS = {
-    ("Validate", action): ('"code": "gone"', "`gone` all the same: the local S3 hides nothing")
-    for action in ("s3:ListBucket", "s3:ListBucketVersions")
-} | {("Api", "s3:PutObject"): ("<Code>AccessDenied</Code>", "AccessDenied, but S3's answer to a form names no grant")}
+NOT_AS_ON_AWS = (
+    {
+        ("Validate", action): ('"code": "gone"', "`gone` all the same: the local S3 hides nothing")
+        for action in ("s3:ListBucket", "s3:ListBucketVersions")
+    }
+    | {
+        ("Deliver", action): ('"code": "gone"', "`gone` all the same: the local S3 hides nothing")
+        for action in ("s3:ListBucket", "s3:ListBucketVersions")
+    }
+    | {("Api", "s3:PutObject"): ("<Code>AccessDenied</Code>", "AccessDenied, but S3's answer to a form names no grant")}
+)
 
 
 def removals(deployed: Deployed) -> list[Removal]:
@@ -737,6 +795,7 @@ def _short(arn: str) -> str:
     name = re.sub(r"^arn:aws:sqs:.*AnnouncementsWebhook.*", "the webhook's queue", name)
     name = re.sub(r"^arn:aws:sqs:.*", "the dead letters", name)
     name = re.sub(r"^arn:aws:secretsmanager:.*DeliverySecret.*", "the secret that signs URLs", name)
+    name = re.sub(r"^arn:aws:secretsmanager:.*Delivery.*", "the secret that signs URLs", name)
     name = re.sub(r"^arn:aws:secretsmanager:.*", "the webhook's secret", name)
     name = re.sub(r"^arn:aws:events:.*", "the event bus", name)
     return name.rpartition("foundation-model/")[2]
