@@ -36,6 +36,14 @@ def send_letter(deployed: Deployed, row: dict[str, Any]) -> None:
     deployed.aws.sqs.send_message(QueueUrl=deployed.aws.output("DeadLetterQueueUrl"), MessageBody=json.dumps(body))
 
 
+def send_untold_letter(deployed: Deployed) -> None:
+    """As if nobody could have been told how it ended."""
+    body = {"key": KEY, "error": {"code": "E", "message": "m"}, "execution": None, "untold": {}}
+    reason = {"reason": {"DataType": "String", "StringValue": "UNTOLD"}}
+    queue = deployed.aws.output("DeadLetterQueueUrl")
+    deployed.aws.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(body), MessageAttributes=reason)
+
+
 def said(*arguments: object) -> Any:
     result = darkroom(*arguments, "--json")
     assert result.exit_code == 0, result.stderr
@@ -118,6 +126,9 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
         assert [one["status"] for one in said("upload", tmp_path)] == ["SUCCEEDED"]
         [redriven] = said("redrive")
         deployed.execution(redriven["execution"])
+        send_untold_letter(deployed)
+        [told] = said("redrive", "--reason", "UNTOLD")
+        assert (told["key"], told["redriven"]) == (KEY, True)
         [recaptioned] = said("redrive", "--caption-failed", speechless["key"])
         assert deployed.execution(recaptioned["execution"])["status"] == "SUCCEEDED"
         client = page(read_only=False)
