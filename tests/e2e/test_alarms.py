@@ -26,6 +26,10 @@ RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 ADDRESS = "operator@example.com"
 SCHEDULED = {"source": "aws.events"}  # as much of the schedule's event as the sweep reads
 SERVES = "darkroom console"  # until it is stopped: test_console.py
+NOT_BROKEN = {
+    "announceerrors",
+    "delivererrors",
+}  # fire all the same: the metric of any function has their metric's name
 CLEANUP = {"source": {"key": "raw/words.jpg"}, "execution": "by hand"}
 
 
@@ -231,7 +235,7 @@ def test_an_answer_makes_no_alarm_fire(after_answers: Afterwards):
 
 def test_every_alarm_fires_and_clears_and_tells_the_topic_of_both(by_metric: dict[str, list[dict[str, Any]]]):
     """By its metric: with the namespace, name and dimensions of the alarm itself."""
-    assert len(by_metric) == ALARMS + 1 + 2  # captions are on here, and have one; the API has two
+    assert len(by_metric) == ALARMS + 1 + 4 * 2  # captions have one; API, delivery, events and webhook have two each
     heard = {name: [one["NewStateValue"] for one in told] for name, told in by_metric.items()}
     assert heard == {name: ["ALARM", "OK"] for name in by_metric}
 
@@ -279,7 +283,7 @@ def test_the_runbook_says_of_each_alarm_what_was_tried(by_metric: dict[str, Any]
         re.sub(r"^Darkroom-Alarms|\d*[0-9A-F]{8}-.*$", "", one) for one in by_metric
     }
     assert all("by its metric" in tried for _, tried in entries)
-    assert {name.lower() for name, tried in entries if "by its cause" in tried} == by_cause
+    assert {name.lower() for name, tried in entries if "by its cause" in tried} == by_cause - NOT_BROKEN
 
 
 def test_an_address_is_subscribed_to_the_topic(deployed: Deployed, watch: Watch):
