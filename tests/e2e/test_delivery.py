@@ -26,7 +26,7 @@ from darkroom.local.cloud import REGION
 from darkroom.local.pictures import photo
 from functions.keys import derived_folder
 from functions.links import Options, signed_path
-from tests.e2e.conftest import Deployed, eventually
+from tests.e2e.conftest import Deployed, FunctionRole, eventually
 from tests.e2e.people import person
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -256,6 +256,16 @@ def _put_back(functions: Any, name: str, statement: dict[str, Any]) -> None:
         SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
         **how,
     )
+
+
+def test_what_breaks_leaves_nothing_and_renditions_are_shown(deployed, view, secret, picture):
+    """Without a grant the viewer gets an error; with it again, the picture."""
+    path = signed_path(secret, picture["key"], Options.of({"w": 80, "f": "webp"}))
+    with FunctionRole(deployed, "deliver").without("s3:PutObject"):
+        assert view(path)[0] >= 500
+        assert view(f"/{quote(picture['renditions']['small']['key'])}")[0] == 200
+    assert not any("w_80" in name for name in derived(deployed, picture["key"]))
+    assert view(path)[0] == 200
 
 
 def test_link_prints_a_url_that_opens(deployed, view, picture):

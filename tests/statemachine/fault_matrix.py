@@ -32,7 +32,8 @@ rejected. After the end of the execution the sweep ran: first by Step
 Functions' own event, if the deployed rule matches the event (it does not match if the execution sent its letter
 itself), then several times by its schedule.
 
-The API is no step of a picture: [what its clients see](api.md#when-something-breaks) has a page of its own.
+The API and Deliver are no steps of a picture: what [clients](api.md#when-something-breaks) and
+[viewers](delivery.md#when-something-breaks) see is on their pages.
 
 ## How to read the table
 
