@@ -79,6 +79,9 @@ def test_a_success_an_overwrite_and_a_deletion_are_told_in_their_order(deployed:
         schema("event").validate(event)
     assert succeeded["detail"]["renditions"].keys() == row["renditions"].keys()
     assert succeeded["detail"]["caption"]["status"] == "OK"
+    urls = succeeded["detail"]["urls"]
+    assert urls.keys() == row["renditions"].keys()
+    assert all(url.startswith(f"{deployed.aws.output('DeliveryUrl')}/") for url in urls.values())
 
 
 def test_a_failure_and_its_redrive_are_told(deployed: Deployed, heard: Heard):
