@@ -12,7 +12,7 @@ from darkroom.cli.terminal import show_json
     LOCAL,
     examples={
         "--aws policy viewer": "for results, get, executions, inspect, console --read-only and doctor",
-        "--aws policy operator": "what upload, redrive and the whole console need in addition",
+        "--aws policy operator": "what upload, redrive, link and the whole console need in addition",
         "--aws policy smoke": "what `darkroom smoke` needs in addition to both",
     },
 )

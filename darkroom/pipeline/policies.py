@@ -11,6 +11,10 @@ from darkroom.pipeline.target import Target
 FOLDER = PROJECT / "docs" / "policies"
 
 
+# Statements, and the output that is there if the setting is on.
+OF_SETTINGS = {"TellAgain": "AnnounceFunctionName", "SignedUrls": "DeliverySecretArn"}
+
+
 def policy(target: Target, name: str) -> dict[str, Any]:
     """The policy of that name. Raises TargetError if the stack is not deployed."""
     machine = target.output("StateMachineArn")
@@ -30,12 +34,15 @@ def policy(target: Target, name: str) -> dict[str, Any]:
         "RecaptionExecutions": arn_of(recaptions, "*"),
     }
     policy = json.loads(
-        Template((FOLDER / f"{name}.json").read_text()).substitute({"AnnounceFunctionName": "", **values})
+        Template((FOLDER / f"{name}.json").read_text()).substitute(
+            {**dict.fromkeys(OF_SETTINGS.values(), ""), **values}
+        )
     )
     policy["Statement"] = [one for one in policy["Statement"] if _is_of(target, one)]
     return dict(policy)
 
 
 def _is_of(target: Target, statement: dict[str, Any]) -> bool:
-    """Where nobody is told of rows, nobody can be told again."""
-    return statement["Sid"] != "TellAgain" or "AnnounceFunctionName" in target.outputs
+    """What a setting turns on is there only with it."""
+    output = OF_SETTINGS.get(statement["Sid"])
+    return output is None or output in target.outputs

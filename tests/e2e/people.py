@@ -13,6 +13,7 @@ from tests.e2e.conftest import Deployed
 
 # Of the calls whose grant has another name.
 GRANTS = {
+    "Invoke": "InvokeFunction",
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
     "DeleteObjects": "DeleteObject",
     "ListObjectVersions": "ListBucketVersions",

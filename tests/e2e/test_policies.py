@@ -131,6 +131,7 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
         assert (told["key"], told["redriven"]) == (KEY, True)
         [recaptioned] = said("redrive", "--caption-failed", speechless["key"])
         assert deployed.execution(recaptioned["execution"])["status"] == "SUCCEEDED"
+        assert darkroom("link", KEY).exit_code == 0
         client = page(read_only=False)
         look_at_all(client, row)
         picture = {"pictures": ("by page.jpg", photo(64, 48), "image/jpeg")}
