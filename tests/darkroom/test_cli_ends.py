@@ -29,6 +29,7 @@ ARGUMENTS = {
     "results": "results",
     "get": "get cat.jpg --rendition original -o {file}-copies",
     "open": "open cat.jpg",
+    "link": "link cat.jpg",
     "executions": "executions",
     "inspect": "inspect cat.jpg",
     "redrive": "redrive cat.jpg",
@@ -40,7 +41,7 @@ ARGUMENTS = {
     "env": "env",
 }
 OF_AWS = [name for name in ARGUMENTS if name not in ("console", "up", "demo", "down", "env")]
-PRINTING = [name for name in OF_AWS if name != "open"]  # which opens a program
+PRINTING = [name for name in OF_AWS if name not in ("open", "link")]  # opens a program; nothing is delivered there
 FORMS = [*PRINTING, "results --csv", "results --json", "results cat.jpg", "executions --json", "inspect cat.jpg --json"]
 
 

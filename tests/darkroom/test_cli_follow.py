@@ -1,7 +1,9 @@
 """`--follow` shows what there is, then each change once, until Ctrl-C, which is no failure."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from threading import current_thread, main_thread
 
 import pytest
 
@@ -11,12 +13,16 @@ from tests.darkroom.conftest import darkroom
 
 
 class Time:
-    """What happens while the command sleeps: one thing after the other, then Ctrl-C."""
+    """What happens while the command sleeps: one thing after the other, then Ctrl-C. Other threads go on sleeping."""
 
     def __init__(self, *happenings: Callable[[], object]) -> None:
         self._happenings = iter(happenings)
+        self._really_sleep = time.sleep
 
-    def sleep(self, _: float) -> None:
+    def sleep(self, seconds: float) -> None:
+        if current_thread() is not main_thread():
+            self._really_sleep(seconds)
+            return
         happening = next(self._happenings, None)
         if happening is None:
             raise KeyboardInterrupt
