@@ -6,7 +6,7 @@ import hmac
 import re
 import time
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from darkroom.errors import TargetError
 from darkroom.pipeline.results import Row, by_width
@@ -16,12 +16,15 @@ ORDER = ("w", "h", "fit", "crop", "q", "f", "exp")
 SIGNED_BYTES = 20
 DAY = 86_400  # seconds
 
+LOCAL = re.compile(r"(\.cloudfront\.localhost:)\d+$")
 RESOLVED = re.compile(r"(^|/)\.{1,2}(/|$)")
 
 
 def base(target: Target) -> str | None:
-    """`https://<domain>`, if the stack delivers pictures."""
-    return target.outputs.get("DeliveryUrl")
+    """`https://<domain>`, if the stack delivers pictures. The local cloud may have another port by now than when the
+    stack was deployed."""
+    url = target.outputs.get("DeliveryUrl")
+    return url and LOCAL.sub(lambda found: f"{found[1]}{urlsplit(target.s3.meta.endpoint_url).port}", url)
 
 
 def renditions(target: Target, row: Row) -> dict[str, str]:

@@ -6,6 +6,7 @@ import boto3
 import pytest
 
 from darkroom.pipeline import links
+from darkroom.pipeline.target import Target
 from functions.links import Options, check
 from tests.darkroom.conftest import darkroom
 
@@ -80,3 +81,12 @@ def test_a_key_that_browsers_change_has_no_url(target):
     result = darkroom("--aws", "link", "raw/../x.jpg")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no URL can have '.' or '..' between slashes" in result.stderr
+
+
+def test_the_local_cloud_is_asked_on_the_port_that_it_has_now(delivering, account, monkeypatch):
+    """Another program may have taken the one it had when the stack was deployed."""
+    account.deployed["Darkroom"]["DeliveryUrl"] = "https://d1.cloudfront.localhost:4566"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://localhost:5000")
+    target = Target(boto3.Session(), name="a cloud", deploy_with="darkroom up")
+    assert delivering
+    assert links.base(target) == "https://d1.cloudfront.localhost:5000"
