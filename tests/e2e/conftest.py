@@ -53,7 +53,13 @@ class Deployed:
         return self.aws.s3.put_object(Bucket=bucket, Key=key, Body=data, **how)["VersionId"]
 
     def row(self, key: str) -> dict[str, Any]:
-        return self.aws.results.get_item(Key={"key": key}, ConsistentRead=True).get("Item", {})
+        """Without the webhook's answer, which comes at any time later."""
+        row = self.aws.results.get_item(Key={"key": key}, ConsistentRead=True).get("Item", {})
+        return {name: value for name, value in row.items() if name != "webhook"}
+
+    def webhooks_answer(self, key: str) -> dict[str, Any] | None:
+        row = self.aws.results.get_item(Key={"key": key}, ConsistentRead=True).get("Item", {})
+        return row.get("webhook")
 
     def settled(self, key: str, version: str) -> dict[str, Any]:
         """The row once it is terminal for that version."""

@@ -12,6 +12,7 @@ from darkroom.local.deploy import deploy
 from darkroom.local.pictures import photo
 from tests.e2e.conftest import Deployed, started_cloud
 from tests.e2e.permissions import ROLES, Stack
+from tests.receiver import receiver
 
 POLICY = Path(__file__).resolve().parents[2] / "docs" / "key-policy.json"
 
@@ -24,10 +25,10 @@ class Encrypted(NamedTuple):
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
     """A cloud of its own, with a key that has the policy which docs/access.md asks for, and the stack that uses it."""
-    with started_cloud(tmp_path_factory.mktemp("encrypted")) as deployed:
+    with receiver() as hook, started_cloud(tmp_path_factory.mktemp("encrypted")) as deployed:
         policy = POLICY.read_text().replace("ACCOUNT", ACCOUNT).replace("REGION", REGION)
         key = deployed.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
-        deploy(deployed.cloud, {"kms_key": key, "captions.enabled": "true"})
+        deploy(deployed.cloud, {"kms_key": key, "captions.enabled": "true", "webhook.url": hook.url})
         yield Encrypted(deployed, key)
 
 

@@ -22,7 +22,7 @@ def lines(deployed: Deployed, step: str) -> list[dict[str, Any]]:
 
 def measured(deployed: Deployed) -> set[tuple[str, ...]]:
     """Namespace, name and dimensions of each metric in the logs: the value of `service`, of others the name alone."""
-    logged = [line for step in ("validate", "resize", "caption", "sweep") for line in lines(deployed, step)]
+    logged = [line for step in ("validate", "resize", "caption", "sweep", "notify") for line in lines(deployed, step)]
     found = set()
     for line in logged:
         for one in line.get("_aws", {}).get("CloudWatchMetrics", []):

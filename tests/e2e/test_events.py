@@ -185,7 +185,7 @@ def test_a_webhook_that_fails_twice_and_comes_back_has_every_event_once(deployed
 
 
 def _answered(deployed: Deployed, key: str, status: int) -> dict[str, Any] | None:
-    answer = deployed.row(key).get("webhook", {})
+    answer = deployed.webhooks_answer(key) or {}
     return answer if answer.get("status_code") == status else None
 
 
