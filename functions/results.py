@@ -32,7 +32,10 @@ SEQUENCER_DIGITS = 40
 LEASE = timedelta(minutes=5)
 
 # What a row shows: all that Record writes of the last version that succeeded. A deletion alone takes it away.
-SHOWN = "#format, width, height, frames, content_hash, placeholder, color, notes, renditions, caption, shown_version_id"
+SHOWN = (
+    "#format, width, height, frames, content_hash, placeholder, color, notes, renditions, recipe, caption,"
+    " shown_version_id"
+)
 SHOWS_NO_OTHER = "(attribute_not_exists(shown_version_id) OR shown_version_id = :version_id)"
 
 

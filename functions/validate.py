@@ -25,6 +25,7 @@ class ValidateRequest(TypedDict):
 class Verdict(TypedDict, total=False):
     accepted: bool
     source: Source
+    recipe: str
     picture: dict[str, Any]
     renditions: list[dict[str, Any]]
     error: dict[str, str]
@@ -37,6 +38,7 @@ class Settings:
     upload_prefix: str
     limits: Limits
     max_cpu_seconds: int
+    recipe: str
     renditions: tuple[RenditionSetting, ...]
     quality: dict[str, int]
     background: str
@@ -52,6 +54,7 @@ class Settings:
                 heic=json.loads(environment["HEIC"]),
             ),
             max_cpu_seconds=int(environment["MAX_CPU_SECONDS"]),
+            recipe=environment["RECIPE"],
             renditions=tuple(RenditionSetting(**setting) for setting in json.loads(environment["RENDITIONS"])),
             quality=json.loads(environment["QUALITY"]),
             background=environment["BACKGROUND"],
@@ -98,7 +101,13 @@ def handler(event: ValidateRequest, context: LambdaContext, originals: Storage |
 def _acceptance(source: Source, picture: dict[str, Any]) -> Verdict:
     renditions = _renditions(source, picture, settings())
     logger.info("accepted", extra={"picture": picture, "renditions": [rendition["name"] for rendition in renditions]})
-    return {"accepted": True, "source": source, "picture": picture, "renditions": renditions}
+    return {
+        "accepted": True,
+        "source": source,
+        "recipe": settings().recipe,
+        "picture": picture,
+        "renditions": renditions,
+    }
 
 
 def _rejection(source: Source, rejected: Rejected) -> Verdict:
@@ -115,8 +124,8 @@ def _renditions(source: Source, picture: Mapping[str, Any], settings: Settings) 
     planned = plan(picture["width"], picture["height"], settings.renditions)
     made_of = source["version_id"], picture["content_hash"]
     look = settings.quality, settings.background, settings.keep_copyright
-    recipe = [*made_of, *look, *(asdict(one) for one in planned)]
-    version = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:VERSION_DIGITS]
+    whole = [*made_of, *look, *(asdict(one) for one in planned)]
+    version = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:VERSION_DIGITS]
     return [
         {
             **asdict(one),

@@ -5,6 +5,7 @@ Every setting has its default here and its explanation in docs/settings.md. `cdk
 found and what is allowed.
 """
 
+import hashlib
 import json
 import re
 import sys
@@ -41,6 +42,8 @@ RETENTION_DAYS = (
 # fmt: on
 
 LOOPBACK = ("127.0.0.1", "localhost")
+
+RECIPE_DIGITS = 16
 
 LONGEST_PROMPT = 3000  # bytes
 LONGEST_SHOWN = 100  # characters of a wrong value in its message
@@ -285,6 +288,7 @@ class Settings(Group):
             "MAX_PIXELS": str(self.limits.max_pixels),
             "MAX_CPU_SECONDS": str(self._reachable_cpu_seconds()),
             "HEIC": json.dumps(self.heic),
+            "RECIPE": self.recipe,
             **self.for_deliver(),
         }
 
@@ -296,6 +300,12 @@ class Settings(Group):
             "BACKGROUND": self.background,
             "KEEP_COPYRIGHT": json.dumps(self.keep_copyright),
         }
+
+    @property
+    def recipe(self) -> str:
+        """Names all that makes the files of one picture other ones, in 16 hex digits: a row whose renditions were made
+        by another recipe is stale."""
+        return hashlib.sha256(json.dumps(self.for_deliver()).encode()).hexdigest()[:RECIPE_DIGITS]
 
     def _reachable_cpu_seconds(self) -> int:
         """The limit; with less than one vCPU, what Validate gets of one in LONGEST_EXAMINATION."""

@@ -3,7 +3,7 @@
 import ast
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -17,6 +17,7 @@ from functions.imaging import Limits as Bounds
 from functions.imaging import RejectCode, Rejected, examine, formats
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS
 from functions.imaging.render import _ENCODERS
+from functions.storage import Source
 from stacks.settings import (
     ApiSettings,
     Format,
@@ -89,6 +90,38 @@ def test_validate_reads_every_setting_that_the_stack_gives_it():
     given = Asked(read_settings({}).for_validate())
     validate.Settings.read(given)
     assert given.read == set(given)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"renditions.small": '{"width": 481, "height": 480}'},
+        {"renditions.small": '{"width": 480, "height": 480, "formats": ["avif"]}'},
+        {"renditions.thumb": '{"width": 128, "height": 128, "fit": "cover", "crop": "entropy"}'},
+        {"quality.webp": 81},
+        {"background": "#000000"},
+        {"keep_copyright": True},
+        {},
+        {"limits.max_pixels": 1_000_000},
+        {"heic": True},
+        {"captions.prompt": "What is there?"},
+        {"functions.resize.memory": 3008},
+    ],
+    ids=str,
+)
+def test_another_recipe_is_another_address_of_the_files(changed):
+    """What names the settings in the row changes with those, and only with those, that Validate plans by."""
+
+    def made(context: dict[str, Any]) -> tuple[str, set[str]]:
+        settings = read_settings(context)
+        source: Source = {"bucket": "uploads", "key": "raw/cat.jpg", "version_id": "1", "etag": "e"}
+        picture = {"width": 4032, "height": 3024, "content_hash": "c0ffee"}
+        planned = validate._renditions(source, picture, validate.Settings.read(settings.for_validate()))
+        return settings.recipe, {one["key"] for one in planned}
+
+    (recipe, files), (other, others) = made({}), made(changed)
+    assert files.isdisjoint(others) is (recipe != other)
+    assert (files == others) is (recipe == other)
 
 
 def test_the_tests_of_the_functions_have_every_variable_of_the_stack():

@@ -23,6 +23,7 @@ CONTRACT = {
         "shown_version_id",
         "content_hash",
         "renditions",
+        "recipe",
         "placeholder",
         "color",
         "caption",

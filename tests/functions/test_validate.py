@@ -20,7 +20,7 @@ from functions import validate
 from functions.keys import rendition_key
 from functions.storage import Storage
 from functions.validate import settings
-from tests.functions.conftest import UPLOADS
+from tests.functions.conftest import ENVIRONMENT, UPLOADS
 
 
 def test_an_accepted_picture_comes_with_its_facts_and_plan(upload, call):
@@ -32,6 +32,7 @@ def test_an_accepted_picture_comes_with_its_facts_and_plan(upload, call):
     assert (picture["format"], picture["width"], picture["height"], picture["frames"]) == ("jpeg", 900, 600, 1)
     assert picture["size"] == len(data)
     assert picture["content_hash"] == hashlib.sha256(data).hexdigest()
+    assert verdict["recipe"] == ENVIRONMENT["RECIPE"]
     planned = [(one["name"], one["format"], one["width"], one["height"]) for one in verdict["renditions"]]
     assert planned == [("thumb", "webp", 128, 128), ("small", "webp", 480, 320), ("small_png", "png", 480, 320)]
     assert [one["key"].rsplit("/", 1)[1] for one in verdict["renditions"]] == ["thumb.webp", "small.webp", "small.png"]
@@ -249,7 +250,7 @@ def test_an_attempt_without_a_verdict_counts_no_picture(upload, call, log_lines)
 
 
 @pytest.mark.parametrize(
-    "missing", ["UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT"]
+    "missing", ["UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RECIPE", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT"]
 )
 def test_a_setting_that_is_missing_is_named(monkeypatch, missing):
     """A stack that forgot a variable fails with its name, not with a default nobody chose."""

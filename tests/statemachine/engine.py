@@ -136,6 +136,7 @@ def accepts(payload: dict[str, Any], *, renditions: int = 1) -> dict[str, Any]:
             "color": "#8899aa",
             "notes": [],
         },
+        "recipe": "0123456789abcdef",
         "renditions": [{"name": name, "key": f"cat/1/{name}.webp"} for name in RENDITIONS[:renditions]],
     }
 

@@ -22,7 +22,7 @@ from tests.statemachine.engine import (
 
 FACTS = {
     *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "notes"),
-    *("renditions", "caption", "shown_version_id"),
+    *("renditions", "recipe", "caption", "shown_version_id"),
 }
 FAILS = "RuntimeError"
 
@@ -76,6 +76,7 @@ def test_a_picture_becomes_its_renditions_and_a_row(pipeline):
         "placeholder": {"S": "3OcRJYB4d3h_iIeHeEh3eIhw-j2w"},
         "color": {"S": "#8899aa"},
         "notes": {"L": []},
+        "recipe": {"S": "0123456789abcdef"},
         "renditions": {
             "M": {
                 "thumb": {"M": {"key": {"S": "cat/1/thumb.webp"}, **rendition}},
@@ -929,6 +930,7 @@ def test_the_message_is_what_the_function_said(pipeline, cause, message):
         ("Validate", lambda payload: without(accepts(payload), "accepted")),
         ("Validate", lambda payload: without(rejects(payload), "error")),
         ("Validate", lambda payload: without(accepts(payload), "renditions")),
+        ("Validate", lambda payload: without(accepts(payload), "recipe")),
         ("Validate", lambda payload: {**accepts(payload), "renditions": None}),
         ("Validate", lambda payload: {**accepts(payload), "renditions": "thumb"}),
         ("Validate", lambda payload: accepts(payload, renditions=0)),
