@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
+from functions.keys import NO_VERSION
 from functions.links import rendition_url
 from functions.results import Results, Typed, plain, results
 from functions.telemetry import LambdaContext, logger
@@ -147,6 +148,8 @@ def announcement(row: Typed, delivery: str | None) -> dict[str, Any]:
     try:
         detail = plain({name: value for name, value in row.items() if name not in NOT_TOLD})
         identity = [detail["key"], detail["version_id"], detail["status"]]
+        if detail["version_id"] == NO_VERSION:  # every upload of the key has that one
+            identity.append(detail["sequencer"])
         detail["id"] = sha256(json.dumps(identity).encode()).hexdigest()[:ID_DIGITS]
         if delivery:
             renditions: Mapping[str, Any] = detail.get("renditions", {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+NO_VERSION = "null"  # S3's own word for the version of an object in a bucket that keeps none
 LONGEST_KEY = 1024  # bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 VERSION_DIGITS = 16  # 64 bits tell the versions of one key apart
 LONGEST_FILE_NAME = 37  # a rendition's name has 32 letters at most, and its ending has 5

@@ -309,10 +309,10 @@ def _older_rows(event: Mapping[str, Any]) -> str:
     """Which rows the event takes from whoever had them, and whether it makes one, as Claim and MarkDeleted have it: the
     deletion of one version takes only a row that speaks of it, and neither it nor a folder's marker makes a row."""
     detail, older = event["detail"]["object"], "sequencer < :sequencer"
-    if event["detail-type"] == "Object Created" or event["detail"].get("deletion-type") == "Delete Marker Created":
+    if event["detail-type"] == "Object Created" or not _of_a_version(event):
         of_a_folder = detail["key"].endswith("/") and not detail.get("size")
         return older if of_a_folder else f"{older} OR attribute_not_exists(#status)"
-    return f"({older} AND version_id = :version_id)" if _of_a_version(event) else older
+    return f"({older} AND version_id = :version_id)"
 
 
 def _of_a_version(event: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from functions.imaging import Rejected
+from functions.keys import NO_VERSION
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -29,7 +30,8 @@ FORBIDDEN_KEY = re.compile(r"kms:Decrypt|ciphertext refers to a customer master 
 
 
 class Source(TypedDict):
-    """Which object version an execution works on. `version_id` is S3's own word `null` where the event named none."""
+    """Which object version an execution works on. `version_id` is `NO_VERSION` where the event named none. `etag` is
+    empty where only a version can be read."""
 
     bucket: str
     key: str
@@ -64,7 +66,10 @@ class Storage:
         Raises Rejected: `gone` if that version is no longer there, `unreadable` if S3 keeps it from everybody like us,
         `too_large`, before a byte is read, if it has more than `at_most` bytes.
         """
-        which = {"IfMatch": source["etag"]} if source["version_id"] == "null" else {"VersionId": source["version_id"]}
+        pinned = source["version_id"] != NO_VERSION
+        if not (pinned or source["etag"]):
+            raise Rejected("gone", f"{source['key']} was overwritten, and its bucket keeps no versions")
+        which = {"VersionId": source["version_id"]} if pinned else {"IfMatch": source["etag"]}
         try:
             answer = self._s3.get_object(Bucket=source["bucket"], Key=source["key"], **which)  # type: ignore[arg-type]
         except ClientError as error:
@@ -77,7 +82,7 @@ class Storage:
         if at_most is not None and size > at_most:
             answer["Body"].close()
             raise Rejected("too_large", f"{size:,} bytes, limit {at_most:,} bytes")
-        return Original(answer["Body"].read(), answer.get("VersionId", "null"))
+        return Original(answer["Body"].read(), answer.get("VersionId", NO_VERSION))
 
     def _why_unreadable(self, error: ClientError) -> str | None:
         """What is the matter with the object, and what to do. None where it is with us: a grant that is missing, also

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from functions.examiner import Examiner
 from functions.imaging import Limits, Rejected, RenditionSetting, plan
-from functions.keys import VERSION_DIGITS, rendition_key
+from functions.keys import NO_VERSION, VERSION_DIGITS, rendition_key
 from functions.storage import Source, Storage, storage
 from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
 
@@ -93,13 +93,13 @@ def handler(event: ValidateRequest, context: LambdaContext, originals: Storage |
     except Rejected as rejected:
         verdict = _rejection(source, rejected)
     else:
-        verdict = _acceptance(source, picture)
+        verdict = _acceptance(source, picture, event["execution"])
     metrics.add_metric("Pictures", MetricUnit.Count, 1)
     return verdict
 
 
-def _acceptance(source: Source, picture: dict[str, Any]) -> Verdict:
-    renditions = _renditions(source, picture, settings())
+def _acceptance(source: Source, picture: dict[str, Any], execution: str) -> Verdict:
+    renditions = _renditions(source, picture, settings(), execution)
     logger.info("accepted", extra={"picture": picture, "renditions": [rendition["name"] for rendition in renditions]})
     return {
         "accepted": True,
@@ -118,11 +118,13 @@ def _rejection(source: Source, rejected: Rejected) -> Verdict:
     return {"accepted": False, "source": source, "picture": {}, "error": error}
 
 
-def _renditions(source: Source, picture: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:
+def _renditions(source: Source, picture: Mapping[str, Any], settings: Settings, execution: str) -> list[dict[str, Any]]:
     """What each Resize is told. The keys change with the upload and with the settings, so that a URL is immutable, and
-    so that what is removed as a leftover of one upload can never be a rendition of another."""
+    so that what is removed as a leftover of one upload can never be a rendition of another. Uploads of the same bytes
+    to a bucket that keeps no versions differ by their executions alone."""
     planned = plan(picture["width"], picture["height"], settings.renditions)
-    made_of = source["version_id"], picture["content_hash"]
+    upload = execution if source["version_id"] == NO_VERSION else source["version_id"]
+    made_of = upload, picture["content_hash"]
     look = settings.quality, settings.background, settings.keep_copyright
     whole = [*made_of, *look, *(asdict(one) for one in planned)]
     version = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:VERSION_DIGITS]

@@ -66,8 +66,8 @@ class Api(Construct):
             principal=iam.ServicePrincipal("apigateway.amazonaws.com"),
             source_arn=f"arn:{Aws.PARTITION}:execute-api:{Aws.REGION}:{Aws.ACCOUNT_ID}:{api.ref}/*/*",
         )
-        if origins:
-            storage.uploads.add_cors_rule(
+        if origins and storage.new_uploads:
+            storage.new_uploads.add_cors_rule(
                 allowed_methods=[s3.HttpMethods.POST],
                 allowed_origins=origins,
                 allowed_headers=["*"],

@@ -89,7 +89,7 @@ class Delivery(Construct):
         named_later = "they are named after uploads, whose names are not known before"
         # Without ListBucket, S3 answers 403 for an object that is not there.
         allow(deliver.role, "s3:ListBucket", "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
-        allow(deliver.role, "s3:GetObjectVersion", on=[originals], because=named_later)
+        allow(deliver.role, *storage.reads_pinned, on=[originals], because=named_later)
         allow(deliver.role, "s3:ListBucket", on=[storage.renditions.bucket_arn])
         allow(deliver.role, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", on=[derived], because=named_later)
         allow_key(deliver.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="s3")

@@ -208,6 +208,7 @@ class ApiSettings(Group):
 
 
 class Settings(Group):
+    uploads_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")  # one that is there
     upload_prefix: str = "raw/"
     renditions: dict[str, Rendition] = Field(
         default={

@@ -110,7 +110,7 @@ class Steps(Construct):
             sizing=settings.functions.resize,
             environment={"RENDITIONS_BUCKET": storage.renditions.bucket_name},
         )
-        allow(self.resize.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
+        allow(self.resize.role, *storage.reads_pinned, on=[originals], because=any_upload)
         allow(self.resize.role, "s3:PutObject", on=[renditions], because=any_rendition)
         allow_key(self.resize.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="s3")
 
@@ -120,7 +120,7 @@ class Steps(Construct):
             sizing=settings.functions.caption,
             environment=settings.for_caption(),
         )
-        allow(self.caption.role, "s3:GetObjectVersion", on=[originals], because=any_upload)
+        allow(self.caption.role, *storage.reads_pinned, on=[originals], because=any_upload)
         allow_key(self.caption.role, storage.key, "kms:Decrypt", through="s3")
         if settings.captions.enabled and settings.captions.model_id:
             allow(

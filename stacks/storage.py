@@ -15,6 +15,8 @@ class Storage(Construct):
     """`key` is the customer's own, if there is one: it encrypts everything here but the access logs, which S3 delivers
     only into a bucket with its own encryption.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+
+    `new_uploads` is the uploads bucket if the stack makes it. Of one that was there before, the stack changes nothing.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
@@ -26,17 +28,11 @@ class Storage(Construct):
         self.key = kms.Key.from_key_arn(self, "Key", settings.kms_key) if settings.kms_key else None
 
         self.access_logs = self._bucket("AccessLogs", lifecycle=s3.LifecycleRule(expiration=Duration.days(90)))
-        self.uploads = self._bucket(
-            "Uploads",
-            versioned=True,
-            key=self.key,
-            logs=self.access_logs,
-            lifecycle=s3.LifecycleRule(
-                abort_incomplete_multipart_upload_after=Duration.days(7),
-                expired_object_delete_marker=True,
-                noncurrent_version_expiration=Duration.days(settings.old_versions_days),
-            ),
-        )
+        self.new_uploads: s3.Bucket | None = None
+        if settings.uploads_bucket:
+            self.uploads: s3.IBucket = s3.Bucket.from_bucket_name(self, "Uploads", settings.uploads_bucket)
+        else:
+            self.uploads = self.new_uploads = self._uploads(settings.old_versions_days)
         self.renditions = self._bucket("Renditions", key=self.key, logs=self.access_logs)
         self.results = self._results(stream=settings.announces)
         self.dead_letters = sqs.Queue(
@@ -50,17 +46,35 @@ class Storage(Construct):
         )
         accept(self.dead_letters, "AwsSolutions-SQS3", because="it is the dead-letter queue")
 
-        # The L2 property `event_bridge_enabled` deploys a custom-resource Lambda for what CloudFormation does itself.
-        uploads = self.uploads.node.default_child
-        assert isinstance(uploads, s3.CfnBucket)
-        uploads.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
-        )
+    @property
+    def reads_pinned(self) -> tuple[str, ...]:
+        """What it takes to read the version that Validate pinned: by its ETag where a bucket keeps no versions."""
+        return ("s3:GetObjectVersion",) if self.new_uploads else ("s3:GetObject", "s3:GetObjectVersion")
 
     @property
     def encryption(self) -> dynamodb.TableEncryption:
         """Of every table."""
         return dynamodb.TableEncryption.CUSTOMER_MANAGED if self.key else dynamodb.TableEncryption.AWS_MANAGED
+
+    def _uploads(self, old_versions_days: int) -> s3.Bucket:
+        bucket = self._bucket(
+            "Uploads",
+            versioned=True,
+            key=self.key,
+            logs=self.access_logs,
+            lifecycle=s3.LifecycleRule(
+                abort_incomplete_multipart_upload_after=Duration.days(7),
+                expired_object_delete_marker=True,
+                noncurrent_version_expiration=Duration.days(old_versions_days),
+            ),
+        )
+        # The L2 property `event_bridge_enabled` deploys a custom-resource Lambda for what CloudFormation does itself.
+        resource = bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+        return bucket
 
     def _bucket(
         self,

@@ -8,9 +8,8 @@ from typing import Any
 
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
-from darkroom.pipeline.results import Row
+from darkroom.pipeline.results import NO_VERSION, Row
 from darkroom.pipeline.target import Target
-from darkroom.pipeline.uploads import NO_VERSION
 
 ORIGINAL = "original"
 CHUNK = 256 * 1024  # bytes

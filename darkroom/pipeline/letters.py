@@ -15,7 +15,6 @@ from darkroom.errors import TargetError
 from darkroom.pipeline import results
 from darkroom.pipeline.executions import arn_of
 from darkroom.pipeline.target import Target
-from darkroom.pipeline.uploads import NO_VERSION
 
 # While this long nobody else is given a letter that was read: time to start its execution, and many more.
 HIDDEN_SECONDS = 120
@@ -198,7 +197,9 @@ def _again(target: Target, run: "_Run", row: results.Row) -> str | None:
 def _can_be_captioned(row: results.Row) -> bool:
     """Whether the version that is shown can be read. A newer one in work brings a caption of its own if it succeeds."""
     shown = results.shown_version(row)
-    is_there = shown != NO_VERSION or row["status"] == "SUCCEEDED"  # where no version is kept, it was overwritten
+    is_there = (
+        shown != results.NO_VERSION or row["status"] == "SUCCEEDED"
+    )  # where no version is kept, it was overwritten
     return shown is not None and is_there and row["status"] != "PROCESSING"
 
 

@@ -26,6 +26,7 @@ Row = dict[str, Any]
 ENDED = ("SUCCEEDED", "REJECTED", "FAILED", "DELETED")
 STATUSES = ("PROCESSING", *ENDED)
 EXPLAINED = "explained in"  # what a person reads before the entry in the documentation
+NO_VERSION = "null"  # S3's own word for the version of an object in a bucket that keeps none
 LATEST = "9999"  # later than any time a row has
 
 # What is of the version that a row shows; all else is of the newest one.
@@ -293,7 +294,12 @@ def shown_version(found: Row) -> str | None:
 
 def shows_older(found: Row) -> bool:
     """Whether the renditions are of an older version than the one that status, error and size are of."""
-    return bool(found.get("renditions")) and shown_version(found) != found.get("version_id")
+    if not found.get("renditions"):
+        return False
+    shown = shown_version(found)
+    if shown == NO_VERSION == found.get("version_id"):  # as of every upload to a bucket that keeps no versions
+        return bool(found.get("status") != "SUCCEEDED")
+    return shown != found.get("version_id")
 
 
 def of_newest(found: Row) -> Row:
@@ -305,7 +311,9 @@ def of_older(found: Row) -> str | None:
     """In words, which older version is shown; None where none is."""
     if not shows_older(found):
         return None
-    return f"an older version, {shown_version(found) or 'nobody knows which'}"
+    shown = shown_version(found)
+    which = "which is overwritten" if shown == NO_VERSION else shown or "nobody knows which"
+    return f"an older version, {which}"
 
 
 def by_width(found: Row) -> list[str]:

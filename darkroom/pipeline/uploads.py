@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from darkroom.errors import DarkroomError
 from darkroom.pipeline import results
-from darkroom.pipeline.results import ENDED, Row
+from darkroom.pipeline.results import ENDED, NO_VERSION, Row
 from darkroom.pipeline.target import Target
 from darkroom.text import pictures
 
@@ -23,7 +23,6 @@ AT_ONCE = 8
 POLL_SECONDS = 0.3
 WAITING = "WAITING"  # has no row yet
 UNTOLD = timedelta(minutes=10)  # after the first deployment
-NO_VERSION = "null"  # S3's own word
 
 
 @dataclass(frozen=True)

@@ -202,8 +202,10 @@ def test_what_is_shown_is_never_taken_for_the_newest_versions():
         ({"status": "SUCCEEDED", "shown_version_id": None}, "newest", False),
         ({"status": "FAILED", "shown_version_id": None}, None, True),
         ({"renditions": None, "shown_version_id": None}, None, False),
+        ({"version_id": "null", "shown_version_id": "null"}, "null", True),
+        ({"status": "SUCCEEDED", "version_id": "null", "shown_version_id": "null"}, "null", False),
     ],
-    ids=["rejected", "succeeded", "made again", "from before", "failed since", "none"],
+    ids=["rejected", "succeeded", "made again", "from before", "failed since", "none", "overwritten", "no versions"],
 )
 def test_a_row_says_which_version_it_shows(changes: dict[str, str | None], shown: str | None, older: bool):
     """One that was written before rows said so shows its own version if that succeeded; else nobody knows."""

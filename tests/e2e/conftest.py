@@ -16,7 +16,7 @@ from darkroom.local import cloud as local_cloud
 from darkroom.local.cloud import Cloud
 from darkroom.local.deploy import deploy
 from darkroom.pipeline.executions import picture_key
-from darkroom.pipeline.target import Target, local
+from darkroom.pipeline.target import STACK, Target, local
 from tests.commands import started
 from tests.receiver import Receiver, receiver
 
@@ -39,9 +39,9 @@ class Deployed:
 
     hook: Receiver  # of the webhook, where the stack was deployed with one
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, stack: str = STACK) -> None:
         self.cloud = cloud
-        self.aws: Target = local(cloud)
+        self.aws: Target = local(cloud, stack)
 
     def client(self, service: str, **options: Any) -> Any:
         """`options` as boto3 takes them: the credentials of somebody else."""
@@ -50,7 +50,7 @@ class Deployed:
 
     def upload(self, key: str, data: bytes, **how: Any) -> str:
         bucket = self.aws.output("UploadsBucketName")
-        return self.aws.s3.put_object(Bucket=bucket, Key=key, Body=data, **how)["VersionId"]
+        return self.aws.s3.put_object(Bucket=bucket, Key=key, Body=data, **how).get("VersionId", "null")
 
     def row(self, key: str) -> dict[str, Any]:
         """Without the webhook's answer, which comes at any time later."""
@@ -171,7 +171,8 @@ class Deployed:
     def function(self, step: str) -> dict[str, Any]:
         """The configuration of the function of a step."""
         functions = self.client("lambda").list_functions()["Functions"]
-        return next(one for one in functions if one["Handler"] == f"functions.{step}.handler")
+        ours = (one for one in functions if one["FunctionName"].startswith(f"{self.aws.stack}-"))
+        return next(one for one in ours if one["Handler"] == f"functions.{step}.handler")
 
 
 class Role:

@@ -118,7 +118,7 @@ def acts(stack: "Stack") -> list[Act]:
         return lambda aws: aws.invoke(FunctionName=stack.function(step), InvocationType="DryRun", Payload=b"{}")
 
     return [
-        Act("read an original", "s3", lambda aws: aws.get_object(**picture), {VALIDATE}),
+        Act("read an original", "s3", lambda aws: aws.get_object(**picture), stack.readers),
         Act(
             "read a version of an original",
             "s3",
@@ -279,10 +279,14 @@ class Stack:
 
     def __init__(self, deployed: Deployed) -> None:
         self.deployed = deployed
-        found = deployed.client("cloudformation").describe_stack_resources(StackName="Darkroom")["StackResources"]
+        found = deployed.client("cloudformation").describe_stack_resources(StackName=deployed.aws.stack)[
+            "StackResources"
+        ]
         self._resources = {one["LogicalResourceId"][:-8]: one["PhysicalResourceId"] for one in found}
         self.roles = {name: self._resources[logical_id] for logical_id, name in ROLES.items()}
-        self.uploads, self.renditions = self._resources["StorageUploads"], self._resources["StorageRenditions"]
+        self.uploads, self.renditions = deployed.aws.output("UploadsBucketName"), self._resources["StorageRenditions"]
+        # Of a bucket that the stack did not make, nobody knows whether it keeps versions.
+        self.readers = {VALIDATE} if "StorageUploads" in self._resources else {VALIDATE, RESIZE, CAPTION, DELIVER}
         self.access_logs, self.table = self._resources["StorageAccessLogs"], self._resources["StorageResults"]
         self.queue, self.topic = deployed.aws.output("DeadLetterQueueUrl"), self._resources["AlarmsTopic"]
         self.logs, self.promises = self._resources["StepsCaptionLogs"], self._resources["ApiPromises"]

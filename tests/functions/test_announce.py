@@ -151,13 +151,21 @@ def test_an_end_without_a_claim_before_it_is_told(old, new, tell):
 
 
 def test_a_repetition_has_the_same_id_and_another_end_another(tell, bus):
-    """It is made of key, version and status, and of nothing else."""
+    """Where versions are kept, it is made of key, version and status, and of nothing else."""
     first = row()
     others = [row(key="raw/dog.jpg"), row(version_id="v2"), row(status="FAILED")]
     tell(became(first), became(row(execution="arn:2", updated_at="later")), *map(became, others))
     ids = [event["detail"]["id"] for event in bus.taken]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 1 + len(others)
+
+
+def test_uploads_to_a_bucket_that_keeps_no_versions_have_ids_of_their_own(tell, bus):
+    """Else a receiver would take an overwrite for a repetition. A redrive has the sequencer of its upload."""
+    first = row(version_id="null", sequencer="0A")
+    tell(became(first), became(row(version_id="null", sequencer="0B")), became({**first, "execution": {"S": "arn:2"}}))
+    ids = [event["detail"]["id"] for event in bus.taken]
+    assert ids[0] == ids[2] != ids[1]
 
 
 def test_what_is_of_the_telling_itself_is_not_told():

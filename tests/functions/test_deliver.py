@@ -57,7 +57,7 @@ def picture(upload, row):
     def made(key: str = KEY, size: tuple[int, int] = (600, 400), **attributes: Any) -> dict[str, Any]:
         source: Any = upload(key, photo(*size))
         facts = {"width": size[0], "height": size[1], "content_hash": "0f"}
-        planned = validate._renditions(source, facts, validate.settings())
+        planned = validate._renditions(source, facts, validate.settings(), "arn:execution")
         written = {"status": "SUCCEEDED", "version_id": source["version_id"], "etag": source["etag"], **facts}
         written |= {"renditions": {one["name"]: one for one in planned}} | attributes
         row(key, **written)
@@ -288,6 +288,18 @@ def test_an_original_that_is_gone_is_named(s3, picture):
     s3.delete_object(Bucket=UPLOADS, Key=KEY, VersionId=made["version_id"])
     answer = ask(link(w=320))
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "gone")
+
+
+@pytest.mark.parametrize("status", ["PROCESSING", "REJECTED", "FAILED"])
+def test_where_no_versions_are_kept_a_newer_upload_is_never_taken_for_the_shown_one(s3, picture, row, status):
+    """The row knows the newer one's ETag alone, and it may be what was rejected."""
+    older = {**picture(), "version_id": "null", "shown_version_id": "null"}
+    s3.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Suspended"})
+    etag = s3.put_object(Bucket=UPLOADS, Key=KEY, Body=photo(60, 40))["ETag"].strip('"')
+    row(KEY, **{**older, "status": status, "etag": etag})
+    answer = ask(link(w=320))
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "gone")
+    assert derived(s3) == []
 
 
 def test_what_was_overwritten_meanwhile_leaves_no_file(s3, picture, row, monkeypatch):

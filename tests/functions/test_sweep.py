@@ -593,6 +593,17 @@ def test_a_deletion_that_died_spares_what_it_did_not_delete(swept: Swept, of, se
     assert (swept.row(), swept.letters()) == (row, [])
 
 
+@pytest.mark.parametrize("status", [None, "SUCCEEDED"])
+def test_a_deletion_without_a_version_that_died_is_of_the_whole_picture(swept: Swept, status):
+    """A bucket that keeps no versions names none: also where there was no row yet."""
+    if status:
+        swept.put(status, sequencer="0A", execution="arn:picture", shows="null")
+    happened = deletion(marker=False)
+    del happened["detail"]["object"]["version-id"]
+    assert swept(status_change(), ended(of=happened)) == {ARN: "ABORTED"}
+    assert (swept.row()["status"], "shown_version_id" in swept.row()) == ({"S": "DELETED"}, False)
+
+
 def of_a_folder(happened: dict[str, Any]) -> dict[str, Any]:
     happened["detail"]["object"] |= {"key": "raw/2026/", "size": 0}
     return happened

@@ -188,6 +188,17 @@ def test_each_upload_has_keys_of_its_own(upload, call, monkeypatch):
     assert keys(first) != once
 
 
+def test_uploads_of_the_same_bytes_differ_where_no_versions_are_kept(s3, call):
+    """By their executions: what is removed after a deletion is never what was made of the next upload."""
+    s3.create_bucket(Bucket="unversioned", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    etag = s3.put_object(Bucket="unversioned", Key="raw/cat.jpg", Body=photo(90, 60))["ETag"].strip('"')
+    source = {"bucket": "unversioned", "key": "raw/cat.jpg", "version_id": "null", "etag": etag}
+    first, again, second = (call(validate, source, execution=one) for one in ("arn:1", "arn:1", "arn:2"))
+    assert first["source"]["version_id"] == "null"
+    assert first["renditions"] == again["renditions"]
+    assert not {one["key"] for one in first["renditions"]} & {one["key"] for one in second["renditions"]}
+
+
 def test_heic_is_taken_only_with_its_setting(upload, call, monkeypatch):
     """Without it the verdict names the setting; with it the file itself is looked at, and this one is only a header."""
     source = upload("raw/phone.heic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")

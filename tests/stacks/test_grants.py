@@ -210,6 +210,21 @@ def test_with_a_key_of_ones_own_each_role_may_use_it_for_its_own_work_only(synth
     assert with_key == {role: grants | KEY_GRANTS.get(role, set()) for role, grants in every.items()}
 
 
+def test_of_a_bucket_that_was_there_before_the_roles_read_and_nothing_else_is_touched(synth):
+    """Where it keeps no versions, an upload is read without one. No resource is about it but who uses it."""
+    template = synth(captions={"enabled": True}, uploads_bucket="my-photos", **EDGE)
+    theirs = "arn:AWS::Partition:s3:::my-photos"
+    expected = {
+        role: {one.replace("StorageUploads", theirs) for one in grants}
+        for role, grants in (GRANTS | EDGE_GRANTS).items()
+    }
+    for role in ("StepsResizeRole", "StepsCaptionRole", "DeliveryDeliverRole"):
+        expected[role].add(f"s3:GetObject on {theirs}/raw/*")
+    assert by_role(template) == expected
+    about = {one["Type"] for one in template.to_json()["Resources"].values() if "my-photos" in json.dumps(one)}
+    assert about == {"AWS::IAM::Policy", "AWS::Lambda::Function", "AWS::Events::Rule"}
+
+
 def tasks(states: Any) -> Iterator[dict[str, Any]]:
     """Every Task of a state machine, inside Parallel and Map too."""
     if isinstance(states, dict):

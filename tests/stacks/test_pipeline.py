@@ -44,7 +44,11 @@ def resources(template: Template, kind: str) -> list[dict]:
     return list(template.find_resources(kind).values())
 
 
-@pytest.mark.parametrize("settings", [{}, EVERY_SETTING], ids=["as it comes", "everything on"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, EVERY_SETTING, {"uploads_bucket": "my-photos"}],
+    ids=["as it comes", "everything on", "a bucket that is there"],
+)
 def test_cdk_nag_finds_nothing_that_has_no_reason(settings, tmp_path):
     """The AwsSolutions pack passes; each accepted finding carries its reason where it is granted."""
     chosen = context(**settings)
@@ -123,6 +127,18 @@ def test_the_rule_is_the_file(template, file, takes):
         if rule["Properties"].get("EventPattern", {}).get("detail-type") == [takes]
     ]
     assert deployed == pattern
+
+
+def test_the_rules_hear_of_a_bucket_that_was_there_before(synth):
+    """By its name, and the stack makes no other for uploads; web pages may upload by the rule that its owner sets."""
+    template = synth(uploads_bucket="my-photos", api={"enabled": True, "origins": ["https://app.example.com"]})
+    patterns = [one["Properties"].get("EventPattern", {}) for one in resources(template, "AWS::Events::Rule")]
+    heard = [one["detail"]["bucket"]["name"] for one in patterns if one.get("source") == ["aws.s3"]]
+    assert heard == [["my-photos"]] * len(RULES)
+    assert template.find_outputs("UploadsBucketName")["UploadsBucketName"]["Value"] == "my-photos"
+    buckets = template.find_resources("AWS::S3::Bucket")
+    assert {re.sub("[0-9A-F]{8}$", "", name) for name in buckets} == {"StorageAccessLogs", "StorageRenditions"}
+    assert "CorsConfiguration" not in json.dumps(buckets)
 
 
 def test_an_event_that_cannot_be_delivered_becomes_a_letter(template):

@@ -110,6 +110,7 @@ def test_validate_reaches_its_limit_of_cpu_before_its_time_is_out(context, secon
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"uploads_bucket": "s3://my-photos"}, 'uploads_bucket = "s3://my-photos": must be text of the form ^[a-z0-9]'),
     ({"upload_prefix": "raw"}, "upload_prefix = \"raw\": a prefix ends with '/'"),
     ({"upload_prefix": "/raw/"}, "upload_prefix = \"/raw/\": a prefix ends with '/'"),
     ({"renditions": {}}, "renditions = {}: must be 1 to 20 names, each a group of width, height, fit, crop, formats"),

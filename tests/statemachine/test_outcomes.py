@@ -623,6 +623,21 @@ def test_a_deletion_may_come_before_what_it_deletes(pipeline):
     assert pipeline.row()["status"] == {"S": "DELETED"}
 
 
+def test_a_deletion_without_a_version_is_of_the_whole_picture(pipeline):
+    """A bucket that keeps no versions names none, and S3 calls each of its deletions permanent."""
+    gone = deletion(version=None, marker=False)
+    assert pipeline.run(event(version=None)).output["status"] == "SUCCEEDED"
+    assert pipeline.run(gone, machine=DELETION).output["status"] == "DELETED"
+    assert "shown_version_id" not in pipeline.row()
+
+
+def test_a_deletion_without_a_version_may_come_before_what_it_deletes(pipeline):
+    """Events out of order: here too the creation that comes late finds a newer row."""
+    pipeline.run(deletion(version=None, marker=False), machine=DELETION)
+    assert pipeline.run(event(version=None)).states == ["Claim", "Duplicate"]
+    assert pipeline.row()["status"] == {"S": "DELETED"}
+
+
 def test_a_deleted_picture_may_be_uploaded_again(pipeline):
     """The newer event wins, and the row speaks of the new picture."""
     pipeline.run(deletion(), machine=DELETION)
