@@ -3,6 +3,7 @@
     local.py       up, down, demo, env, status: the local cloud and what is deployed
     doctor.py      doctor: what is missing on this machine or in the account
     policy.py      policy
+    adopt.py       adopt: a bucket that is there already
     upload.py      upload
     results.py     results
     get.py         get, open
@@ -16,7 +17,8 @@
 `app.py` has what they share: the options, the examples in their help, and how an error ends one.
 """
 
-from darkroom.cli import local, doctor, policy, upload, results, get, link, executions, inspect, redrive, smoke, console  # noqa: F401, I001 - as in the help
+from darkroom.cli import local, doctor, policy, adopt  # noqa: F401, I001 - as in the help
+from darkroom.cli import upload, results, get, link, executions, inspect, redrive, smoke, console  # noqa: F401
 from darkroom.cli.app import app
 
 __all__ = ["app"]

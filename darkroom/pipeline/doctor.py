@@ -19,9 +19,10 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from darkroom import documentation
-from darkroom.errors import DeployError, explained
+from darkroom.errors import REFUSED, DeployError, explained
 from darkroom.local import cloud
 from darkroom.local.cloud import PROJECT
+from darkroom.pipeline import buckets
 from darkroom.pipeline.attention import attention
 from darkroom.pipeline.target import WITHOUT_IT, Target, choose, meant_elsewhere
 from darkroom.text import size, some
@@ -87,6 +88,9 @@ class Doctor:
             *there,
             ("stack", ON_COMMANDS, self._deployed),
             ("stack's version", "upgrade.md#to-a-newer-version", self._version),
+            ("uploads bucket", "bucket.md#what-the-bucket-needs", partial(self._of_bucket, self._events)),
+            ("its encryption", "bucket.md#a-bucket-with-a-key-of-its-own", partial(self._of_bucket, self._key)),
+            ("its protection", "bucket.md#what-the-bucket-should-have", partial(self._of_bucket, self._protection)),
             ("pictures", "executions.md#dead-letters", self._pictures),
             ("model for captions", "deploy.md#the-model-for-captions", self._model),
         ]
@@ -233,6 +237,44 @@ class Doctor:
         found = [line.partition(": ")[0] for line in waiting]
         return "note", ", ".join(found), "darkroom results --status FAILED; darkroom redrive --dry-run"
 
+    def _of_bucket(self, look: Callable[[str], Any]) -> Any:
+        """What is to be said of the uploads bucket; a note where one may not ask."""
+        if not self._reached or self._template is None or "UploadsBucketName" not in self._target.outputs:
+            return "skipped", "there is no stack that would name it", None
+        try:
+            return look(self._target.output("UploadsBucketName"))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in REFUSED:
+                raise
+            return "note", "not known", "`darkroom policy viewer` prints what you need"
+
+    def _events(self, bucket: str) -> Any:
+        region, here = buckets.region(self._target.s3, bucket), self._target.session.region_name
+        if region != here:
+            said = f"{bucket} is in {region}, where its events stay, and the stack in {here}"
+            return "missing", said, f"deploy the stack in {region}"
+        if not buckets.tells_eventbridge(buckets.notifications(self._target.s3, bucket)):
+            said = f"{bucket} does not tell EventBridge of its uploads"
+            return "missing", said, f"darkroom {'--aws ' * self._aws}adopt {bucket}"
+        return "ok", f"{bucket} tells EventBridge of its uploads", None
+
+    def _key(self, bucket: str) -> Any:
+        """Whether the functions can read what is uploaded."""
+        key, ours = buckets.key(self._target.s3, bucket), _own_key(self._template or {})
+        if key is None:
+            return "ok", "by keys that need no grant", None
+        if ours and key.rpartition("/")[2] == ours.rpartition("/")[2]:
+            return "ok", "by the key that is set as kms_key", None
+        if "alias/" in key:
+            return "note", f"by {key}: see that it is the alias of kms_key, which is {ours or 'not set'}", None
+        return "missing", f"by {key}, which the functions may not use", "set kms_key to the ARN of that key"
+
+    def _protection(self, bucket: str) -> Any:
+        found = buckets.weaknesses(self._target.s3, bucket)
+        if found:
+            return "note", "; ".join(found), None
+        return "ok", "keeps versions, blocks public access, takes no ACLs", None
+
     def _places(self) -> Any:
         """How many functions the account may run at the same time, for all of its stacks together."""
         if not self._reached:
@@ -331,6 +373,13 @@ def _not_as_locked(lock: Path) -> Iterator[str]:
                 found = "missing"
             if found not in wanted.specifier:
                 yield f"{wanted.name} {found}"
+
+
+def _own_key(template: dict[str, Any]) -> str | None:
+    """The KMS key that the stack was deployed with."""
+    properties = [one.get("Properties", {}) for one in template.get("Resources", {}).values()]
+    told = [one.get("Environment", {}).get("Variables", {}) for one in properties]
+    return next((str(one["KMS_KEY"]) for one in told if "KMS_KEY" in one), None)
 
 
 def _caption_model(template: dict[str, Any]) -> str | None:

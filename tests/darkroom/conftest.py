@@ -14,6 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.s3.responses import S3Response
 from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
@@ -21,6 +22,7 @@ from darkroom.pipeline.target import Target
 from tests.aws import create_results_table
 
 REGION = "eu-central-1"
+SERIALIZED = S3Response.serialized
 
 
 class Stacks:
@@ -65,8 +67,24 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stacks]:
         monkeypatch.setenv(f"AWS_{name}", value)
     stacks = Stacks()
     monkeypatch.setattr(Target, "stacks", stacks)
+    monkeypatch.setattr(S3Response, "serialized", _with_eventbridge)
     with mock_aws():
         yield stacks
+
+
+def _with_eventbridge(self: S3Response, result: Any) -> Any:
+    """moto knows of a bucket that it tells EventBridge, but does not say so."""
+    if self.data.get("Action") == "GetBucketNotificationConfiguration":
+        configuration = self.backend.get_bucket_notification_configuration(self.bucket_name)
+        if configuration and configuration.event_bridge is not None:
+            result.result["EventBridgeConfiguration"] = {}
+    return SERIALIZED(self, result)
+
+
+def create_bucket(target: Target, name: str, region: str = REGION) -> None:
+    """Each of S3's endpoints makes buckets in its own region alone."""
+    there: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    target.session.client("s3", region_name=region).create_bucket(Bucket=name, **there)
 
 
 @pytest.fixture

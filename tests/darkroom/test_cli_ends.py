@@ -25,6 +25,7 @@ ARGUMENTS = {
     "status": "status",
     "doctor": "doctor --quick",
     "policy": "policy viewer",
+    "adopt": "adopt uploads --yes",
     "upload": "upload --no-wait {file}",
     "results": "results",
     "get": "get cat.jpg --rendition original -o {file}-copies",

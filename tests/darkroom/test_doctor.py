@@ -17,10 +17,10 @@ from botocore.stub import ANY, Stubber
 
 from darkroom.errors import DeployError
 from darkroom.local import cloud, deploy
-from darkroom.pipeline import doctor
+from darkroom.pipeline import buckets, doctor
 from darkroom.pipeline.doctor import Doctor
 from darkroom.pipeline.target import Target
-from tests.darkroom.conftest import REGION, Stacks, darkroom
+from tests.darkroom.conftest import REGION, Stacks, create_bucket, darkroom
 
 PROFILE = "eu.amazon.nova-lite-v1:0"
 TEMPLATE = {"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": {}}}}
@@ -34,6 +34,13 @@ def healthy(target: Target, account: Stacks, monkeypatch: pytest.MonkeyPatch) ->
     account.templates["Darkroom"] = TEMPLATE
     monkeypatch.setattr(deploy, "template", lambda *_: TEMPLATE)
     monkeypatch.setattr(Target, "functions", places(1_000))
+    s3: Any = target.s3
+    s3.put_bucket_notification_configuration(
+        Bucket="uploads", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    s3.put_public_access_block(Bucket="uploads", PublicAccessBlockConfiguration=dict.fromkeys(buckets.EVERYWHERE, True))
+    enforced = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    s3.put_bucket_ownership_controls(Bucket="uploads", OwnershipControls=enforced)
     return account
 
 
@@ -193,6 +200,71 @@ def test_no_stack(healthy: Stacks):
     found = look()
     assert_missing(found["stack"], "no stack Darkroom", "make deploy")
     assert found["stack's version"]["state"] == "skipped"
+
+
+OWN, ANOTHER = (f"arn:aws:kms:{REGION}:123456789012:key/{name}" for name in ("own", "another"))
+
+
+def encrypt(target: Target, key: str | None) -> None:
+    default: Any = {"SSEAlgorithm": "aws:kms", **({"KMSMasterKeyID": key} if key else {})}
+    rules: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+    target.s3.put_bucket_encryption(Bucket="uploads", ServerSideEncryptionConfiguration=rules)
+
+
+def test_a_bucket_that_tells_nobody_of_its_uploads(healthy: Stacks, target: Target):
+    """The command to run is there."""
+    target.s3.put_bucket_notification_configuration(Bucket="uploads", NotificationConfiguration={})
+    assert_missing(look()["uploads bucket"], "does not tell EventBridge", "darkroom --aws adopt uploads")
+    assert healthy
+
+
+def test_a_bucket_in_another_region(healthy: Stacks, target: Target):
+    create_bucket(target, "far", "eu-west-1")
+    healthy.deployed["Darkroom"]["UploadsBucketName"] = "far"
+    assert_missing(look()["uploads bucket"], "far is in eu-west-1", "deploy the stack in eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "said"),
+    [
+        (None, "ok", "by keys that need no grant"),
+        ("arn:aws:kms:eu-central-1:123456789012:alias/aws/s3", "ok", "by keys that need no grant"),
+        (OWN, "ok", "by the key that is set as kms_key"),
+        ("own", "ok", "by the key that is set as kms_key"),
+        (ANOTHER, "missing", f"by {ANOTHER}, which the functions may not use"),
+        ("alias/photos", "note", f"by alias/photos: see that it is the alias of kms_key, which is {OWN}"),
+    ],
+)
+def test_a_bucket_whose_key_the_functions_may_not_use(healthy: Stacks, target: Target, key, state, said):
+    """S3 names a key by its ARN, its id or an alias, as it was set."""
+    validate = {"Properties": {"Environment": {"Variables": {"KMS_KEY": OWN}}}}
+    healthy.templates["Darkroom"] = {"Resources": {"Validate": validate}}
+    encrypt(target, key)
+    check = look()["its encryption"]
+    assert (check["state"], check["found"]) == (state, said)
+
+
+def test_a_bucket_that_is_set_otherwise_than_ours(healthy: Stacks, target: Target):
+    """Nothing of it keeps a picture from its way."""
+    create_bucket(target, "bare")
+    healthy.deployed["Darkroom"]["UploadsBucketName"] = "bare"
+    check = look()["its protection"]
+    assert check["state"] == "note"
+    for said in ("it keeps no versions", "it does not block public access", "it takes ACLs"):
+        assert said in check["found"]
+
+
+def test_who_may_not_ask_about_the_bucket_is_told_what_allows_it(
+    healthy: Stacks, target: Target, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "GetBucketLocation")
+
+    monkeypatch.setattr(buckets, "region", refuse)
+    check = look()["uploads bucket"]
+    assert (check["state"], check["found"]) == ("note", "not known")
+    assert healthy
+    assert target
 
 
 def test_a_stack_that_is_not_whole(healthy: Stacks):

@@ -18,6 +18,9 @@ GRANTS = {
     "DeleteObjects": "DeleteObject",
     "ListObjectVersions": "ListBucketVersions",
     "ListObjectsV2": "ListBucket",
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
 }
 
 # What the local cloud asks for where AWS, as it documents, asks for what stands before it: a grant has another name, a
