@@ -111,10 +111,11 @@ scale: install  ## a simulation of bursts and of steady uploads against AWS's li
 	@$(BIN)/python -m benchmarks.scale
 
 .PHONY: deploy
-deploy: install  ## into the AWS account of your environment, after asking
-	@$(BIN)/darkroom --aws status
-	@read -r -p "Deploy Darkroom there? [y/N] " answer && test "$$answer" = y
-	@node_modules/.bin/cdk deploy --require-approval broadening
+deploy: install  ## into the AWS account of your environment, after asking; SETTINGS=file for a stack of its own settings
+	@stack=$$($(BIN)/python -m stacks.settings us-east-1 $(if $(SETTINGS),"settings=$(SETTINGS)")) \
+		&& $(BIN)/darkroom --aws --stack "$$stack" status \
+		&& read -r -p "Deploy $$stack there? [y/N] " answer && test "$$answer" = y
+	@node_modules/.bin/cdk deploy --require-approval broadening $(if $(SETTINGS),--context "settings=$(SETTINGS)")
 
 .PHONY: lock
 lock: install  ## the newest versions that pyproject.toml allows, into the lock files

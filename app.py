@@ -16,5 +16,5 @@ try:
     settings = read_settings(app.node.get_all_context(), os.environ.get("CDK_DEFAULT_REGION"))
 except SettingsError as wrong:
     sys.exit(f"darkroom: {wrong}")
-Pipeline(app, "Darkroom", settings=settings)
+Pipeline(app, settings.stack, settings=settings)
 app.synth()

@@ -70,6 +70,7 @@ class Services:
     webhook_queue: str | None
     letters: str
     delivery: str | None  # the URL under which renditions are delivered
+    stack: str
 
 
 @cache
@@ -82,6 +83,7 @@ def services() -> Services:
         os.environ.get("WEBHOOK_QUEUE"),
         os.environ["DEAD_LETTER_QUEUE"],
         os.environ.get("DELIVERY_URL"),
+        os.environ["STACK"],
     )
 
 
@@ -135,7 +137,7 @@ def _is_final(row: Typed) -> bool:
 
 def _tell(using: Services, row: Typed, *, on_bus: bool) -> None:
     """Raises Untellable."""
-    event = announcement(row, using.delivery)
+    event = announcement(row, using.stack, using.delivery)
     if using.bus and on_bus:
         _put(using, event)
     if using.webhook_queue:
@@ -143,7 +145,7 @@ def _tell(using: Services, row: Typed, *, on_bus: bool) -> None:
     logger.info("told", extra={"type": event["detail-type"], "id": event["detail"]["id"]})
 
 
-def announcement(row: Typed, delivery: str | None) -> dict[str, Any]:
+def announcement(row: Typed, stack: str, delivery: str | None = None) -> dict[str, Any]:
     """The event as docs/schemas/event.json has it. Raises Untellable."""
     try:
         detail = plain({name: value for name, value in row.items() if name not in NOT_TOLD})
@@ -151,6 +153,7 @@ def announcement(row: Typed, delivery: str | None) -> dict[str, Any]:
         if detail["version_id"] == NO_VERSION:  # every upload of the key has that one
             identity.append(detail["sequencer"])
         detail["id"] = sha256(json.dumps(identity).encode()).hexdigest()[:ID_DIGITS]
+        detail["stack"] = stack
         if delivery:
             renditions: Mapping[str, Any] = detail.get("renditions", {})
             detail["urls"] = {name: rendition_url(delivery, one["key"]) for name, one in renditions.items()}

@@ -4,6 +4,7 @@ Traces come from Lambda's and Step Functions' own active tracing. Powertools' Tr
 call, but its SDK costs a cold start more than boto3 does (docs/decisions/0008).
 """
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -27,7 +28,7 @@ __all__ = [
 
 Answer = TypeVar("Answer")
 
-NAMESPACE = "Darkroom"
+NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Darkroom")  # set where the stack has another name
 
 # Each log group is one function's, and logs are billed by the byte.
 SAID_BY_THE_LOG_GROUP = ("function_name", "function_arn", "function_memory_size")

@@ -16,7 +16,8 @@ from constructs import Construct
 
 from stacks.announcements import Announcements
 from stacks.operations import SWEEPS_EVERY
-from stacks.watched import NOTICED_WITHIN, Watched, ended_badly, of_ours
+from stacks.settings import Settings
+from stacks.watched import NOTICED_WITHIN, Watched, ended_badly
 
 LATE = Duration.minutes(1)  # an event is delivered within a second where nothing is short
 
@@ -25,7 +26,7 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, watched: Watched) -> None:
         super().__init__(scope, construct_id)
         steps, machines, captions = watched.steps, watched.workflow.machines, watched.settings.captions
-        self.topic = self._topic(watched.settings.alarm_email, watched.storage.key)
+        self.topic = self._topic(watched.settings, watched.storage.key)
 
         self._alarm(
             "FailedExecutions",
@@ -44,7 +45,7 @@ class Alarms(Construct):
         self._alarm(
             "StalledRows",
             "Rows were PROCESSING half an hour after their execution's end. The sweep finishes them: see that it did.",
-            of_ours("Stalled", "sweep", statistic="Maximum", period=SWEEPS_EVERY),
+            watched.of_ours("Stalled", "sweep", statistic="Maximum", period=SWEEPS_EVERY),
         )
         self._alarm(
             "ThrottledFunctions",
@@ -94,7 +95,7 @@ class Alarms(Construct):
                 f"More than {captions.alarm_share:.0%} of the captions fail. Ask the model with"
                 " `darkroom doctor`, then caption again with `darkroom redrive --caption-failed`.",
                 # Their share: of each caption 0 or 1 is published, of a throttled one when it is given up.
-                of_ours("CaptionsFailed", "caption", statistic="Average", period=NOTICED_WITHIN),
+                watched.of_ours("CaptionsFailed", "caption", statistic="Average", period=NOTICED_WITHIN),
                 over=captions.alarm_share,
                 periods=12,
                 breaching=3,  # one that fails, where few are made, asks for nothing
@@ -113,9 +114,9 @@ class Alarms(Construct):
                 watched.delivery.step.function.metric_errors(period=NOTICED_WITHIN),
             )
         if watched.announcements:
-            self._of_announcements(watched.announcements)
+            self._of_announcements(watched, watched.announcements)
 
-    def _of_announcements(self, announcements: Announcements) -> None:
+    def _of_announcements(self, watched: Watched, announcements: Announcements) -> None:
         self._alarm(
             "AnnounceErrors",
             "Rows that became final could not be told, and wait. Read the function's log.",
@@ -126,14 +127,14 @@ class Alarms(Construct):
                 "WebhookRefused",
                 "The webhook has not taken events for a quarter of an hour. They are sent again for a day: see that"
                 " it answers.",
-                of_ours("WebhookRefused", "notify", period=NOTICED_WITHIN),
+                watched.of_ours("WebhookRefused", "notify", period=NOTICED_WITHIN),
                 periods=3,
                 breaching=2,  # one that it takes at the second attempt asks for nothing
             )
 
-    def _topic(self, email: str | None, key: kms.IKey | None) -> sns.Topic:
+    def _topic(self, settings: Settings, key: kms.IKey | None) -> sns.Topic:
         """Publishing is for this account's alarms: a policy of its own takes the place of SNS's default."""
-        topic = sns.Topic(self, "Topic", display_name="Darkroom", enforce_ssl=True, master_key=key)
+        topic = sns.Topic(self, "Topic", display_name=settings.stack, enforce_ssl=True, master_key=key)
         topic.add_to_resource_policy(
             iam.PolicyStatement(
                 actions=["sns:Publish"],
@@ -147,8 +148,8 @@ class Alarms(Construct):
                 },
             )
         )
-        if email:
-            topic.add_subscription(subscriptions.EmailSubscription(email))
+        if settings.alarm_email:
+            topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
         return topic
 
     def _alarm(

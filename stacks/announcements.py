@@ -61,6 +61,7 @@ class Announcements(Construct):
             does="Tells the event bus and the webhook's queue of each row that became final",
             sizing=settings.functions.announce,
             environment={
+                "STACK": settings.stack,
                 "RESULTS_TABLE": storage.results.table_name,
                 "DEAD_LETTER_QUEUE": storage.dead_letters.queue_url,
                 **({"EVENT_BUS": "default"} if settings.events.enabled else {}),

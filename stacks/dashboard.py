@@ -16,7 +16,7 @@ from constructs import Construct
 
 from stacks.announcements import Announcements
 from stacks.steps import Step
-from stacks.watched import Watched, ended_badly, of_ours
+from stacks.watched import Watched, ended_badly
 
 WIDTH = 24  # columns of a dashboard
 STARTS = ("uploads", "deletions")
@@ -51,6 +51,7 @@ class Dashboard(Construct):
         storage, steps = watched.storage, watched.steps
         images, deletions = watched.workflow.machines
         machine_logs = watched.workflow.logs
+        stack = watched.settings.stack
         dashboard = cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -59,13 +60,13 @@ class Dashboard(Construct):
                 [
                     graph(
                         "Pictures, and how executions ended",
-                        of_ours("Pictures", "validate", label="validated"),
-                        search("Rejected", "code", total="rejected"),
+                        watched.of_ours("Pictures", "validate", label="validated"),
+                        search(stack, "Rejected", "code", total="rejected"),
                         images.metric_succeeded(label="ended well"),
                         *labelled(ended_badly(images), *ENDS),
                         *labelled(ended_badly(deletions), *(f"deletion {end}" for end in ENDS)),
                     ),
-                    graph("Rejected, by code", search("Rejected", "code")),
+                    graph("Rejected, by code", search(stack, "Rejected", "code")),
                     graph(
                         "From upload to row: until the execution starts, and the execution, ms",
                         *labelled(watched.delivery_times(), *(f"{one} until they start, p95" for one in STARTS)),
@@ -102,8 +103,8 @@ class Dashboard(Construct):
                     ),
                     graph(
                         "Rows that were left PROCESSING",
-                        of_ours("Stalled", "sweep", statistic="Maximum"),
-                        of_ours("Swept", "sweep"),
+                        watched.of_ours("Stalled", "sweep", statistic="Maximum"),
+                        watched.of_ours("Swept", "sweep"),
                     ),
                 ],
                 [
@@ -115,22 +116,22 @@ class Dashboard(Construct):
                     graph("Cost: DynamoDB, units", *units(storage.results)),
                     graph(
                         "Cost: captions, tokens",
-                        of_ours("CaptionInputTokens", "caption", label="in"),
-                        of_ours("CaptionOutputTokens", "caption", label="out"),
-                        right=[of_ours("CaptionsFailed", "caption", label="captions that failed")],
+                        watched.of_ours("CaptionInputTokens", "caption", label="in"),
+                        watched.of_ours("CaptionOutputTokens", "caption", label="out"),
+                        right=[watched.of_ours("CaptionsFailed", "caption", label="captions that failed")],
                     ),
                 ],
             ],
         )
         if watched.announcements:
-            dashboard.add_widgets(*of_announcements(watched.announcements))
+            dashboard.add_widgets(*of_announcements(watched, watched.announcements))
         if not watched.settings.local_cloud:  # its CloudFormation knows no saved queries
             every_log = [*(step.log_group for step in watched.functions), *machine_logs]
-            saved(self, "WhatHappened", "what happened to this key", every_log, WHAT_HAPPENED)
-            saved(self, "WhyRejected", "why were pictures rejected", [steps.validate.log_group], WHY_REJECTED)
+            saved(self, "WhatHappened", f"{stack}/what happened to this key", every_log, WHAT_HAPPENED)
+            saved(self, "WhyRejected", f"{stack}/why were pictures rejected", [steps.validate.log_group], WHY_REJECTED)
 
 
-def of_announcements(announcements: Announcements) -> Iterator[cloudwatch.GraphWidget]:
+def of_announcements(watched: Watched, announcements: Announcements) -> Iterator[cloudwatch.GraphWidget]:
     age = announcements.announce.function.metric("IteratorAge", statistic="Maximum", label="oldest, ms")
     yield graph("Events: how long rows wait to be told", age)
     if announcements.webhook:
@@ -139,7 +140,7 @@ def of_announcements(announcements: Announcements) -> Iterator[cloudwatch.GraphW
             "Webhook: events that wait, and attempts that it did not take",
             queue.metric_approximate_number_of_messages_visible(statistic="Maximum", label="wait"),
             queue.metric_approximate_number_of_messages_not_visible(statistic="Maximum", label="wait to be sent again"),
-            of_ours("WebhookRefused", "notify", label="not taken"),
+            watched.of_ours("WebhookRefused", "notify", label="not taken"),
         )
 
 
@@ -157,9 +158,10 @@ def labelled(metrics: Iterable[cloudwatch.Metric], *labels: str) -> list[cloudwa
     return [metric.with_(label=label) for metric, label in zip(metrics, labels, strict=True)]
 
 
-def search(name: str, by: str, *, total: str | None = None) -> cloudwatch.MathExpression:
+def search(namespace: str, name: str, by: str, *, total: str | None = None) -> cloudwatch.MathExpression:
     """One line for each value of the dimension `by`, whichever there are; or their `total`, under that label."""
-    found = f"SEARCH('{{Darkroom,{by},service}} MetricName=\"{name}\"', 'Sum')"
+    where = namespace if namespace.isalnum() else f'"{namespace}"'
+    found = f"SEARCH('{{{where},{by},service}} MetricName=\"{name}\"', 'Sum')"
     return cloudwatch.MathExpression(
         expression=f"SUM({found})" if total else found, label=total or f"${{PROP('Dim.{by}')}}", using_metrics={}
     )
@@ -200,7 +202,7 @@ def saved(scope: Construct, construct_id: str, name: str, of: Sequence[logs.ILog
     logs.CfnQueryDefinition(
         scope,
         construct_id,
-        name=f"Darkroom/{name}",
+        name=name,
         log_group_names=[one.log_group_name for one in of],
         query_string="\n| ".join(query),
     )

@@ -1,8 +1,8 @@
 """The deploy-time settings: `cdk.json` context in, one typed and checked object out.
 
 Every setting has its default here and its explanation in docs/settings.md. `cdk.json` or `-c NAME=VALUE` changes one;
-`-c captions.enabled=true` reaches into a group. A wrong one ends the synth with the setting's name, the value
-found and what is allowed.
+`-c captions.enabled=true` reaches into a group. `-c settings=FILE` names a file of those of one stack, which go before
+all others. A wrong one ends the synth with the setting's name, the value found and what is allowed.
 """
 
 import hashlib
@@ -45,8 +45,12 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 RECIPE_DIGITS = 16
 
+STACK = "Darkroom"
+
 LONGEST_PROMPT = 3000  # bytes
 LONGEST_SHOWN = 100  # characters of a wrong value in its message
+
+FILE = "settings"  # in the context, beside the settings themselves
 
 # The CDK keeps its own in the same context: feature flags, what the command line passes, answers of lookups.
 CDKS_OWN = re.compile(r"@|cli-|acknowledged-|.*:")
@@ -208,6 +212,7 @@ class ApiSettings(Group):
 
 
 class Settings(Group):
+    stack: str = Field(default=STACK, pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")
     uploads_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")  # one that is there
     upload_prefix: str = "raw/"
     renditions: dict[str, Rendition] = Field(
@@ -281,6 +286,10 @@ class Settings(Group):
         """Whether anybody is told of rows."""
         return self.events.enabled or self.webhook.url is not None
 
+    def for_metrics(self) -> dict[str, str]:
+        """The environment that every function reads the namespace of its metrics from."""
+        return {} if self.stack == STACK else {"POWERTOOLS_METRICS_NAMESPACE": self.stack}
+
     def for_validate(self) -> dict[str, str]:
         """The environment that Validate reads its part of the settings from."""
         return {
@@ -321,7 +330,7 @@ class Settings(Group):
 def read_settings(context: Mapping[str, Any], region: str | None = None) -> Settings:
     """Read the settings out of the CDK context, for a stack in that region. Raises SettingsError."""
     settings: dict[str, Any] = {}
-    for name, value in sorted(context.items()):  # a group sorts before its members
+    for name, value in sorted(_with_file(context).items()):  # a group sorts before its members
         if not CDKS_OWN.match(name):
             _put(settings, name.split("."), _parsed(name, value))
     try:
@@ -335,6 +344,22 @@ def read_settings(context: Mapping[str, Any], region: str | None = None) -> Sett
         captions = read.captions.model_copy(update={"model_id": _model_in(region)})
         read = read.model_copy(update={"captions": captions})
     return read
+
+
+def _with_file(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The context, and over it what is in the file that it names, if it does."""
+    others = {name: value for name, value in context.items() if name != FILE}
+    if FILE not in context:
+        return others
+    try:
+        found = json.loads(Path(context[FILE]).read_text())
+    except OSError as problem:
+        raise SettingsError(f"{FILE} = {context[FILE]}: {problem.strerror}") from None
+    except ValueError as problem:
+        raise SettingsError(f"{FILE} = {context[FILE]}: is not JSON: {problem}") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f"{FILE} = {context[FILE]}: must be a JSON object of settings, such as cdk.json has")
+    return others | found
 
 
 def _model_in(region: str | None) -> str:
@@ -386,12 +411,13 @@ def _explained(error: Any) -> str:
 
 
 def check(region: str, *chosen: str) -> None:
-    """Ends with what is wrong with these NAME=VALUE over cdk.json, if anything is."""
+    """Prints the name of the stack of these NAME=VALUE over cdk.json, or ends with what is wrong with them."""
     context = json.loads(Path("cdk.json").read_text())["context"]
     try:
-        read_settings({**context, **dict(one.split("=", 1) for one in chosen)}, region)
+        settings = read_settings({**context, **dict(one.split("=", 1) for one in chosen)}, region)
     except SettingsError as wrong:
         sys.exit(str(wrong))
+    sys.stdout.write(f"{settings.stack}\n")
 
 
 if __name__ == "__main__":

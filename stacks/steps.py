@@ -62,7 +62,7 @@ class Step(Construct):
             memory_size=sizing.memory,
             timeout=timeout,
             reserved_concurrent_executions=sizing.reserved_concurrency,
-            environment={"POWERTOOLS_SERVICE_NAME": name, **environment},
+            environment={"POWERTOOLS_SERVICE_NAME": name, **settings.for_metrics(), **environment},
             log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE if settings.tracing else None,
         )

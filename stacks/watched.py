@@ -57,6 +57,25 @@ class Watched:
         waits."""
         return (of_rule(rule, "IngestionToInvocationSuccessLatency", "p95") for rule in self.starts)
 
+    def of_ours(
+        self,
+        name: str,
+        step: str,
+        *,
+        statistic: str = "Sum",
+        label: str | None = None,
+        period: Duration | None = None,
+    ) -> cloudwatch.Metric:
+        """What that step itself publishes (functions/telemetry.py), in the stack's own namespace."""
+        return cloudwatch.Metric(
+            namespace=self.settings.stack,
+            metric_name=name,
+            dimensions_map={"service": step},
+            statistic=statistic,
+            label=label,
+            period=period,
+        )
+
 
 def ended_badly(machine: sfn.StateMachine) -> tuple[cloudwatch.Metric, ...]:
     return machine.metric_failed(), machine.metric_timed_out(), machine.metric_aborted()
@@ -70,18 +89,4 @@ def of_rule(rule: events.Rule, name: str, statistic: str = "Sum") -> cloudwatch.
         dimensions_map={"RuleName": rule.rule_name},
         statistic=statistic,
         period=NOTICED_WITHIN,
-    )
-
-
-def of_ours(
-    name: str, step: str, *, statistic: str = "Sum", label: str | None = None, period: Duration | None = None
-) -> cloudwatch.Metric:
-    """What that step itself publishes (functions/telemetry.py)."""
-    return cloudwatch.Metric(
-        namespace="Darkroom",
-        metric_name=name,
-        dimensions_map={"service": step},
-        statistic=statistic,
-        label=label,
-        period=period,
     )

@@ -131,6 +131,8 @@ def main(
     aws: Annotated[
         bool, typer.Option("--aws", help="Talk to the AWS account of your environment, not to the local cloud.")
     ] = False,
-    stack: Annotated[str, typer.Option(metavar="NAME", help="The name of the stack.")] = "Darkroom",
+    stack: Annotated[
+        str, typer.Option(metavar="NAME", envvar="DARKROOM_STACK", help="The name of the stack.")
+    ] = "Darkroom",
 ) -> None:
     ctx.obj = Choice(aws, stack)

@@ -11,7 +11,7 @@ from darkroom.cli.watch import watch
 from darkroom.errors import TargetError
 from darkroom.local.cloud import Cloud
 from darkroom.pipeline import files, links, uploads
-from darkroom.pipeline.target import Target, local
+from darkroom.pipeline.target import STACK, Target, local
 
 SIZE = 640  # pixels, the width of a picture that is shown at the end
 
@@ -48,12 +48,12 @@ A picture, and the same in a size that nobody has asked for before. A browser sh
   {sized}"""
 
 
-def run(cloud: Cloud, pictures: Path | None) -> None:
+def run(cloud: Cloud, pictures: Path | None, stack: str = STACK) -> None:
     """Upload the pictures of a folder, or the demo's own, follow each to its end, and show what became of them.
 
     Raises DarkroomError if one has not ended in a verdict: a success or a rejection.
     """
-    target = local(cloud)
+    target = local(cloud, stack)
     if pictures is None:
         from darkroom.local.pictures import draw
 

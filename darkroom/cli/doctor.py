@@ -1,5 +1,6 @@
 """What is missing on this machine or in the account: doctor."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,12 @@ def doctor(
     quick: Annotated[
         bool, typer.Option("--quick", help="Do not synthesise the stack to compare it with what is deployed.")
     ] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="With --aws: the file that the stack was deployed with."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check everything that Darkroom needs, and say how to fix what is missing. The exit code is 1 if something is.
@@ -34,7 +41,7 @@ def doctor(
     """
     from darkroom.pipeline.doctor import Doctor
 
-    ill = Doctor(aws=ctx.obj.aws, stack=ctx.obj.stack, home=cloud.home_folder(), synth=not quick)
+    ill = Doctor(aws=ctx.obj.aws, stack=ctx.obj.stack, home=cloud.home_folder(), synth=not quick, settings=settings)
     done = []
     with step("Looking") as news:
         for name, look in ill.checks():

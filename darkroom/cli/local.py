@@ -12,6 +12,7 @@ from darkroom.cli.app import LOCAL, Json, command
 from darkroom.cli.terminal import FACTS, say, show_json, show_table, step
 from darkroom.errors import DarkroomError
 from darkroom.local import cloud
+from darkroom.pipeline.target import STACK
 
 
 @command(
@@ -20,10 +21,12 @@ from darkroom.local import cloud
         "up": "starts the local cloud, and deploys the stack of this checkout",
         "up --set captions.enabled=true": "turns captions on, also for later deployments",
         "up --set captions.enabled=": "goes back to what cdk.json says",
+        "up --settings staging.json": "deploys the stack of this file, beside the others",
         "up --no-deploy --port 4567": "starts the cloud on this port, without the stack",
     },
 )
 def up(
+    ctx: typer.Context,
     port: Annotated[
         int | None,
         typer.Option(
@@ -38,15 +41,30 @@ def up(
             help="A setting, over cdk.json. It holds until you set it again; NAME= goes back to cdk.json.",
         ),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="The settings of a stack, over cdk.json, as JSON. They take the place of all that were set before.",
+        ),
+    ] = None,
     deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack into it.")] = True,
 ) -> None:
-    """Start the local cloud, and deploy the stack if something changed."""
-    if chosen and not deploy:
-        raise typer.BadParameter("a setting needs a deployment", param_hint="--set")
-    settings = dict(_setting(text) for text in chosen or [])
-    if settings:
-        _check(settings)
-    running = started(port, settings if deploy else None)
+    """Start the local cloud, and deploy the stack if something changed.
+
+    There may be several stacks, each with a name and settings of its own: `darkroom --stack NAME up`, or a file with
+    the setting `stack`.
+    """
+    if (chosen or file) and not deploy:
+        raise typer.BadParameter("a setting needs a deployment", param_hint="--settings" if file else "--set")
+    settings = {**_of_file(file), **dict(_setting(text) for text in chosen or [])}
+    stack = _stack(ctx.obj.stack, settings.pop("stack", None))
+    if settings or file or stack != STACK:
+        _check(settings, stack, file)
+    running = started(port, settings if deploy else None, stack, anew=file is not None)
     say(f'The local cloud is up at {running.endpoint}. To point any AWS tool at it: eval "$(darkroom env)"')
 
 
@@ -58,6 +76,7 @@ def up(
     },
 )
 def demo(
+    ctx: typer.Context,
     pictures: Annotated[
         Path | None,
         typer.Argument(
@@ -71,7 +90,8 @@ def demo(
 
     if pictures is not None:
         files.choose([pictures], prefix="")  # a wrong folder is said before half a minute of deploying
-    demo.run(started(None, {"captions.enabled": "true"}), pictures)
+    stack = ctx.obj.stack
+    demo.run(started(None, {"captions.enabled": "true"}, stack), pictures, stack)
 
 
 @command(LOCAL, examples={"down": "stops it; the next `darkroom up` finds everything as it was"})
@@ -145,8 +165,11 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
             say(line)
 
 
-def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
-    """The local cloud, running, with the stack of these settings in it; without settings, with what it has."""
+def started(
+    port: int | None, settings: dict[str, str] | None, stack: str = STACK, *, anew: bool = False
+) -> cloud.Cloud:
+    """The local cloud, running, with the stack of these settings in it; without settings, with what it has. With `anew`
+    they take the place of those that the stack had before."""
     from darkroom.local import deploy, recovery
 
     home = cloud.home_folder()
@@ -161,7 +184,7 @@ def started(port: int | None, settings: dict[str, str] | None) -> cloud.Cloud:
                 running = cloud.start(home, port=port, say=say)
         recovery.take_up_again(running, say)
         if settings is not None:
-            deploy.deploy(running, settings, say=say, step=step)
+            deploy.deploy(running, settings, stack=stack, anew=anew, say=say, step=step)
     return running
 
 
@@ -182,14 +205,32 @@ def _saying_what_runs(home: Path) -> Iterator[None]:
         raise
 
 
-def _check(settings: dict[str, str]) -> None:
+def _check(settings: dict[str, str], stack: str, file: Path | None) -> None:
     """Before anything starts: the synth would say it half a minute later."""
     from darkroom.local import deploy
 
     try:
-        deploy.check_settings(cloud.home_folder(), settings)
+        deploy.check_settings(cloud.home_folder(), settings, stack=stack, anew=file is not None)
     except DarkroomError as wrong:
-        raise typer.BadParameter(str(wrong), param_hint="--set") from None
+        raise typer.BadParameter(str(wrong), param_hint="--settings" if file else "--set") from None
+
+
+def _of_file(file: Path | None) -> dict[str, str]:
+    from darkroom.local import deploy
+
+    if file is None:
+        return {}
+    try:
+        return deploy.of_file(file)
+    except DarkroomError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--settings") from None
+
+
+def _stack(chosen: str, set_to: str | None) -> str:
+    """By `--stack`, or by the setting of that name."""
+    if set_to and chosen not in (STACK, set_to):
+        raise typer.BadParameter(f"the setting `stack` says {set_to}, and --stack says {chosen}", param_hint="--stack")
+    return set_to or chosen
 
 
 def _setting(text: str) -> tuple[str, str]:

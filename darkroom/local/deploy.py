@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from darkroom.errors import DeployError
 from darkroom.local import homes
 from darkroom.local.cloud import ACCOUNT, PROJECT, REGION, Cloud, one_at_a_time
 from darkroom.local.synth import QUIET, made_of, synthesise
+from darkroom.pipeline.target import STACK
 
 News = Callable[[str], None]
 Step = Callable[[str], AbstractContextManager[News]]
@@ -29,10 +30,11 @@ MOST_AT_ONCE = 40  # what an inline Map takes
 PLAIN = ("--no-notices", "--no-color", "--ci")
 
 
-def local_settings() -> dict[str, str]:
+def local_settings(stack: str = STACK) -> dict[str, str]:
     """What differs from AWS: nothing outlives the stack, and functions run on this machine's own Python."""
     machine = platform.machine().lower()
     return {
+        "stack": stack,
         "removal_policy": "destroy",
         "architecture": "arm64" if machine in ("arm64", "aarch64") else "x86_64",
         "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -55,29 +57,32 @@ def deploy(
     cloud: Cloud,
     settings: Mapping[str, str] | None = None,
     *,
+    stack: str = STACK,
+    anew: bool = False,
     say: Callable[[str], object] = str,
     step: Step = silently,
 ) -> None:
     """Synthesise the stack with these settings, in the form of `cdk -c NAME=VALUE`, and deploy it, if anything of what
     it is made of has changed since it was deployed.
 
-    The settings of earlier deployments hold until they are given anew; an empty value takes one back. Each
-    `step` is entered with its title and is told its news. Raises DeployError.
+    The settings of its earlier deployments hold until they are given anew, each or, with `anew`, all of them; an empty
+    value takes one back. Each `step` is entered with its title and is told its news. Raises DeployError.
     """
     check_tools()
     with one_at_a_time(cloud.home, "deploying"):
-        chosen = chosen_settings(cloud.home, settings or {})
+        chosen = chosen_settings(cloud.home, settings or {}, stack=stack, anew=anew)
         if chosen:
             say(f"Settings besides cdk.json: {', '.join(f'{name}={value}' for name, value in chosen.items())}")
-        chosen_here = {**local_settings(), **chosen}
+        chosen_here = {**local_settings(stack), **chosen}
         source, stacks = made_of(chosen_here), _stacks(cloud)
-        if _noted(_deployed_file(cloud)) == {"source": source, "stack": _identity(stacks)}:
+        file = _file(cloud.home, "deployed", stack)
+        if _noted(file) == {"source": source, "stack": _identity(stacks, stack)}:
             say("The stack is deployed already, and nothing of what it is made of has changed")
             return
         _deploy(cloud, chosen_here, bootstrapped="CDKToolkit" in stacks, step=step)
-        deployed = {"source": source, "stack": _identity(_stacks(cloud))}
-        homes.write(_settings_file(cloud.home), json.dumps(chosen).encode())
-        homes.write(_deployed_file(cloud), json.dumps(deployed).encode())
+        deployed = {"source": source, "stack": _identity(_stacks(cloud), stack)}
+        homes.write(_file(cloud.home, "settings", stack), json.dumps(chosen).encode())
+        homes.write(file, json.dumps(deployed).encode())
 
 
 def _deploy(cloud: Cloud, settings: Mapping[str, str], *, bootstrapped: bool, step: Step) -> None:
@@ -105,7 +110,8 @@ def template(folder: Path, settings: Mapping[str, str], region: str) -> dict[str
     DeployError."""
     check_tools()
     synthesise(folder, settings, region)
-    return dict(json.loads((folder / "Darkroom.template.json").read_text()))
+    [made] = folder.glob("*.template.json")
+    return dict(json.loads(made.read_text()))
 
 
 def check_tools() -> None:
@@ -116,35 +122,53 @@ def check_tools() -> None:
         raise DeployError(f"there is no CDK command line in {PROJECT / 'node_modules'}: run `make install`")
 
 
-def check_settings(home: Path, settings: Mapping[str, str]) -> None:
+def of_file(path: Path) -> dict[str, str]:
+    """The settings of a file, in the form of `cdk -c NAME=VALUE`, without those that are this machine's own. Raises
+    DeployError."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as problem:
+        raise DeployError(f"{path} is not JSON: {problem}") from None
+    if not isinstance(found, dict):
+        raise DeployError(f"{path} must be a JSON object of settings, such as cdk.json has")
+    ours = local_settings().keys() - {"stack"}
+    return {name: _text(value) for name, value in found.items() if name not in ours}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def check_settings(home: Path, settings: Mapping[str, str], *, stack: str = STACK, anew: bool = False) -> None:
     """Raises DeployError with a line for each that the settings' model does not take.
 
     That is asked in a process of its own: the operator's tool knows nothing of the stack's code.
     """
-    chosen = [f"{name}={value}" for name, value in {**local_settings(), **chosen_settings(home, settings)}.items()]
+    all_of_them = {**local_settings(stack), **chosen_settings(home, settings, stack=stack, anew=anew)}
+    chosen = [f"{name}={value}" for name, value in all_of_them.items()]
     asked = [sys.executable, "-m", "stacks.settings", REGION, *chosen]
     done = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise DeployError(done.stderr.strip())
 
 
-def chosen_settings(home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """Over cdk.json and what is local: those of earlier deployments that hold, and over them these. A group replaces
-    its members."""
-    before = _noted(_settings_file(home))
+def chosen_settings(
+    home: Path, settings: Mapping[str, str] = MappingProxyType({}), *, stack: str = STACK, anew: bool = False
+) -> dict[str, str]:
+    """Over cdk.json and what is local: those of the stack's earlier deployments that hold, and over them these. A group
+    replaces its members."""
+    before = {} if anew else _noted(_file(home, "settings", stack))
     groups = tuple(f"{name}." for name in settings)
     kept = {name: value for name, value in before.items() if not name.startswith(groups)}
     return {name: value for name, value in {**kept, **settings}.items() if value}
 
 
-def _settings_file(home: Path) -> Path:
-    """Among the data, so that it goes when the stack goes."""
-    return home / "data" / "settings.json"
-
-
-def _deployed_file(cloud: Cloud) -> Path:
-    """Of what the stack was made that was deployed last, and which that was."""
-    return cloud.home / "data" / "deployed.json"
+def _file(home: Path, what: Literal["settings", "deployed"], stack: str) -> Path:
+    """What was chosen for a stack; or of what it was made when it was deployed last, and which that was. Among the
+    data, so that it goes when the stack goes."""
+    return home / "data" / (f"{what}.json" if stack == STACK else f"{what}-{stack}.json")
 
 
 def _noted(file: Path) -> dict[str, Any]:
@@ -158,9 +182,9 @@ def _stacks(cloud: Cloud) -> dict[str, Any]:
     return {stack["StackName"]: stack for stack in local(cloud).stacks.describe_stacks()["Stacks"]}
 
 
-def _identity(stacks: Mapping[str, Any]) -> list[str] | None:
+def _identity(stacks: Mapping[str, Any], name: str) -> list[str] | None:
     """Of the stack as it was deployed last; None of one that is not complete."""
-    stack = stacks.get("Darkroom")
+    stack = stacks.get(name)
     if stack is None or stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         return None
     return [stack["StackId"], str(stack.get("LastUpdatedTime", stack["CreationTime"]))]

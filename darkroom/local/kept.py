@@ -2,7 +2,7 @@
 
 complete             there after an end at which all was written; gone while the cloud runs
 interrupted          there if an end came in the middle of executions, until these are taken up again
-settings.json        what was chosen for the stack
+settings.json        what was chosen for the stack; settings-NAME.json for one of another name
 state/memory.sqlite  what the cloud holds beside objects: written every half second (`ministack/journal.py`)
 s3/                  objects: MiniStack writes each before it answers, first the data, then a file of facts beside
 """

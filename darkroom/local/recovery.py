@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from darkroom.errors import TargetError
 from darkroom.local import kept
 from darkroom.local.cloud import Cloud
 from darkroom.pipeline import results
@@ -27,14 +26,22 @@ def take_up_again(cloud: Cloud, say: Callable[[str], object]) -> None:
     data = cloud.home / "data"
     if not kept.was_interrupted(data):
         return
-    target = local(cloud)
-    try:
-        keys = sorted({*_executions(target, since := datetime.fromisoformat(cloud.since)), *_events(target, since)})
-    except TargetError:  # there is no stack yet, and so no picture
-        keys = []
+    since = datetime.fromisoformat(cloud.since)
+    keys = sorted({key for one in _targets(cloud) for key in (*_executions(one, since), *_events(one, since))})
     if keys:
         say(f"Taken up again, because the end of the local cloud interrupted them: {some(keys)}")
     kept.all_taken_up(data)
+
+
+def _targets(cloud: Cloud) -> list[Target]:
+    """Every stack of Darkroom there."""
+    stacks = local(cloud).stacks.describe_stacks()["Stacks"]
+    names = [one["StackName"] for one in stacks if _is_ours(one)]
+    return [local(cloud, name) for name in names]
+
+
+def _is_ours(stack: Any) -> bool:
+    return "StateMachineArn" in {one["OutputKey"] for one in stack.get("Outputs", [])}
 
 
 def _executions(target: Target, since: datetime) -> Iterator[str]:
@@ -67,7 +74,8 @@ def _events(target: Target, since: datetime) -> Iterator[str]:
             key, row = found["Key"], rows.get(found["Key"])
             there.add(key)
             at_it = (key, str(found.get("ETag", "")).strip('"')) in running
-            if _folder(found) or at_it or found["LastModified"] > later or _speaks_of(row, found):
+            from_before = row is None and found["LastModified"] < target.created  # in a bucket that was there already
+            if _folder(found) or at_it or from_before or found["LastModified"] > later or _speaks_of(row, found):
                 continue
             _send(target, key, found if "ETag" in found else None)
             yield key

@@ -57,8 +57,9 @@ class Check:
 class Doctor:
     """Looks at this machine, then at the local cloud or, with `aws`, at the account."""
 
-    def __init__(self, *, aws: bool, stack: str, home: Path, synth: bool = True) -> None:
-        self._aws, self._stack, self._home, self._synth = aws, stack, home, synth
+    def __init__(self, *, aws: bool, stack: str, home: Path, synth: bool = True, settings: Path | None = None) -> None:
+        """`settings`: the file of those with which the stack was deployed into the account."""
+        self._aws, self._stack, self._home, self._synth, self._settings = aws, stack, home, synth, settings
 
     def checks(self) -> Iterator[tuple[str, Callable[[], Check]]]:
         """Each by its name, to be called when its turn has come."""
@@ -335,7 +336,10 @@ class Doctor:
         from darkroom.local.deploy import chosen_settings, local_settings, template
 
         running = cloud.running(self._home)
-        settings = {} if self._aws or running is None else {**local_settings(), **chosen_settings(running.home)}
+        if self._aws or running is None:
+            settings = {"stack": self._stack, **({"settings": str(self._settings.resolve())} if self._settings else {})}
+        else:
+            settings = {**local_settings(self._stack), **chosen_settings(running.home, stack=self._stack)}
         with tempfile.TemporaryDirectory() as folder:
             return template(Path(folder), settings, self._target.session.region_name)
 

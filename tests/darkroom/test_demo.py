@@ -17,7 +17,7 @@ from tests.darkroom.conftest import darkroom
 def running(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """The stack in moto stands in for the local cloud."""
     running = Cloud(tmp_path / "home", pid=1, port=1, since="")
-    monkeypatch.setattr(demo, "local", lambda _: target)
+    monkeypatch.setattr(demo, "local", lambda *_: target)
     monkeypatch.setattr(demo, "PATIENCE", 0)
     monkeypatch.setattr(local, "started", lambda *_: running)
     return running

@@ -35,8 +35,9 @@ class Cdk:
             self.update()
 
     def update(self, status: str = "UPDATE_COMPLETE") -> None:
-        self.stacks["Darkroom"] = {
-            "StackId": "one",
+        name = self.settings["stack"]
+        self.stacks[name] = {
+            "StackId": name,
             "CreationTime": "first",
             "LastUpdatedTime": len(self.commands),
             "StackStatus": status,
@@ -120,6 +121,73 @@ def test_what_has_changed_is_deployed_again(cdk: Cdk, cloud: Cloud, change: str)
         del cdk.stacks["Darkroom"]
     deploy.deploy(cloud, {"captions.enabled": "true"} if change == "setting" else {})
     assert cdk.commands.count("deploy") == 2
+
+
+def test_each_stack_has_settings_of_its_own(cdk: Cdk, cloud: Cloud):
+    """Those that hold, and whether anything has changed."""
+    deploy.deploy(cloud, {"background": "#000000"})
+    deploy.deploy(cloud, {"background": "#ffffff"}, stack="Staging")
+    assert (cdk.settings["stack"], chosen(cdk)) == ("Staging", {"background": "#ffffff"})
+    deploy.deploy(cloud)
+    deploy.deploy(cloud, stack="Staging")
+    assert cdk.commands == ["deploy", "deploy"]
+    deploy.deploy(cloud, {"heic": "true"})
+    assert (cdk.settings["stack"], chosen(cdk)) == ("Darkroom", {"background": "#000000", "heic": "true"})
+
+
+def test_a_file_of_settings_takes_the_place_of_all_that_were_set(cdk: Cdk, cloud: Cloud, tmp_path: Path):
+    """What is gone from the file is gone from the stack. What this machine needs is not the file's to say."""
+    file = tmp_path / "staging.json"
+    file.write_text('{"stack": "Staging", "heic": true, "limits": {"max_bytes": 7}, "architecture": "s390"}')
+    deploy.deploy(cloud, {"background": "#000000"}, stack="Staging")
+    settings = deploy.of_file(file)
+    stack = settings.pop("stack")
+    deploy.deploy(cloud, settings, stack=stack, anew=True)
+    assert chosen(cdk) == {"heic": "true", "limits": '{"max_bytes": 7}'}
+    assert cdk.settings["architecture"] == deploy.local_settings()["architecture"]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("{", ["up", "--settings", "FILE"], "staging.json is not JSON: Expecting property name"),
+        ("[]", ["up", "--settings", "FILE"], "staging.json must be a JSON object of settings"),
+        ('{"stack": "a b"}', ["up", "--settings", "FILE"], 'stack = "a b": must be text of the form'),
+        ('{"heic": 7}', ["up", "--settings", "FILE"], 'heic = "7": must be true or false'),
+        ('{"stack": "A"}', ["--stack", "B", "up", "--settings", "FILE"], "`stack` says A, and --stack says B"),
+        ("{}", ["up", "--no-deploy", "--settings", "FILE"], "a setting needs a deployment"),
+        ("{}", ["--stack", "a_b", "up"], 'stack = "a_b": must be text of the form'),
+    ],
+)
+def test_a_wrong_file_or_name_is_said_before_anything_starts(
+    text: str, arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "staging.json"
+    file.write_text(text)
+    monkeypatch.setattr("darkroom.cli.local.started", lambda *_, **__: pytest.fail("it starts"))
+    result = darkroom(*(str(file) if one == "FILE" else one for one in arguments))
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_a_stack_is_named_by_its_file_by_the_option_or_by_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    started: list[Any] = []
+    monkeypatch.setattr("darkroom.cli.local._check", lambda *_: None)
+    monkeypatch.setattr(
+        "darkroom.cli.local.started",
+        lambda *given, **more: started.append((*given, more)) or Cloud(tmp_path, pid=1, port=1, since=""),
+    )
+    file = tmp_path / "staging.json"
+    file.write_text('{"stack": "Staging", "heic": true}')
+    darkroom("up", "--settings", file, "--set", "background=#000000")
+    darkroom("--stack", "Other", "up")
+    monkeypatch.setenv("DARKROOM_STACK", "Third")
+    darkroom("up", "--set", "heic=true")
+    assert started == [
+        (None, {"heic": "true", "background": "#000000"}, "Staging", {"anew": True}),
+        (None, {}, "Other", {"anew": False}),
+        (None, {"heic": "true"}, "Third", {"anew": False}),
+    ]
 
 
 def test_an_account_that_has_none_gets_its_bootstrap(cdk: Cdk, cloud: Cloud):

@@ -281,6 +281,21 @@ def test_a_checkout_that_makes_no_stack(monkeypatch: pytest.MonkeyPatch):
     assert_missing(look()["stack's version"], "caption: there is no such setting", "npx cdk synth")
 
 
+def test_a_stack_is_compared_with_what_its_own_settings_make(
+    healthy: Stacks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """By its name, and by the file that it was deployed with."""
+    given: list[dict[str, str]] = []
+    monkeypatch.setattr(deploy, "template", lambda _, settings, __: given.append(settings) or TEMPLATE)
+    for stacks in (healthy.deployed, healthy.templates):
+        stacks["Staging"] = stacks["Darkroom"]
+    file = tmp_path / "staging.json"
+    file.write_text("{}")
+    result = darkroom("--aws", "--stack", "Staging", "doctor", "--settings", file, "--json")
+    assert {one["name"]: one["state"] for one in json.loads(result.stdout)["checks"]}["stack's version"] == "ok"
+    assert given == [{"stack": "Staging", "settings": str(file)}]
+
+
 def test_what_aws_refuses_is_said_in_its_words(healthy: Stacks, monkeypatch: pytest.MonkeyPatch):
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "DescribeStacks")

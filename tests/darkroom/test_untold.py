@@ -16,7 +16,7 @@ from tests.schemas import document
 KEY = "raw/a b+c%20é.jpg"
 ROW = {"key": {"S": KEY}, "status": {"S": "REJECTED"}, "version_id": {"S": "v"}, "execution": {"S": "arn"}}
 UNTOLD = _letter(KEY, ROW, {"code": "TooLarge", "message": "300,000 bytes, limit 262,144"})
-WEBHOOK = announcement({**ROW, "updated_at": {"S": "2026-11-26T08:00:00.000Z"}}, None)
+WEBHOOK = announcement({**ROW, "updated_at": {"S": "2026-11-26T08:00:00.000Z"}}, "Darkroom")
 
 # As Lambda writes it: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 OF_LAMBDA = {

@@ -137,8 +137,8 @@ def acts(stack: "Stack") -> list[Act]:
             "s3",
             lambda aws: aws.get_object(Bucket=stack.uploads, Key="elsewhere/tried.jpg"),
         ),
-        Act("write an original", "s3", lambda aws: aws.put_object(**picture, Body=b"x"), {API}),
         Act("delete an original", "s3", lambda aws: aws.delete_object(**picture), {API}),
+        Act("write an original", "s3", lambda aws: aws.put_object(**picture, Body=b"x"), {API}),  # for the next role
         Act("delete a version of an original", "s3", lambda aws: aws.delete_object(**old)),
         Act("read a rendition", "s3", lambda aws: aws.get_object(**rendition)),
         Act("list the renditions", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.renditions), {CLEANUP, DELIVER}),
@@ -345,21 +345,25 @@ def outcome(act: Act, client: Any) -> str:
     return MAY
 
 
-def denials(deployed: Deployed) -> dict[str, dict[str, str]]:
-    """Act → role → whether it is denied, as tried. An act that is a role's own work is tried with it too."""
+def denials(deployed: Deployed, service: str = "") -> dict[str, dict[str, str]]:
+    """Act → role → whether it is denied, as tried; all acts, or those of one service. An act that is a role's own work
+    is tried with it too."""
     stack = Stack(deployed)
-    tried: dict[str, dict[str, str]] = {act.does: {} for act in acts(stack)}
+    chosen = [act for act in acts(stack) if service in ("", act.service)]
+    tried: dict[str, dict[str, str]] = {act.does: {} for act in chosen}
     for role in stack.roles:
         session = stack.session(role)
-        clients = {act.service: deployed.client(act.service, **session) for act in acts(stack)}
-        for act in acts(stack):
+        clients = {act.service: deployed.client(act.service, **session) for act in chosen}
+        for act in chosen:
             tried[act.does][role] = outcome(act, clients[act.service])
     return tried
 
 
-def expected_denials(deployed: Deployed) -> dict[str, dict[str, str]]:
+def expected_denials(deployed: Deployed, service: str = "") -> dict[str, dict[str, str]]:
     return {
-        act.does: {role: MAY if role in act.by else DENIED for role in ROLES.values()} for act in acts(Stack(deployed))
+        act.does: {role: MAY if role in act.by else DENIED for role in ROLES.values()}
+        for act in acts(Stack(deployed))
+        if service in ("", act.service)
     }
 
 

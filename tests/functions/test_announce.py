@@ -82,7 +82,7 @@ def using(table: Any, bus: Any) -> Services:
     sqs = boto3.client("sqs")
     dead, waiting = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("letters", "webhook"))
     results = Results(table, ENVIRONMENT["RESULTS_TABLE"])
-    return Services(results, bus, sqs, "default", waiting, dead, "https://pictures.example")
+    return Services(results, bus, sqs, "default", waiting, dead, "https://pictures.example", "Darkroom")
 
 
 @pytest.fixture
@@ -112,11 +112,11 @@ def test_each_end_of_a_picture_is_told_as_the_schema_has_it(status, tell, bus, u
 
 def test_only_what_the_settings_name_is_told(bus, using):
     """Without `events` not the bus, without `webhook` not its queue; without `delivery` there are no URLs."""
-    alone = Services(using.results, bus, using.queues, None, None, using.letters, None)
+    alone = Services(using.results, bus, using.queues, None, None, using.letters, None, "Darkroom")
     assert announce.handler({"Records": [became(row())]}, Context(), alone)["told"] == ["raw/cat.jpg"]
     assert bus.taken == []
     assert letters(using.queues, str(using.webhook_queue)) == []
-    assert "urls" not in announce.announcement(row(), None)["detail"]
+    assert "urls" not in announce.announcement(row(), "Darkroom")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_uploads_to_a_bucket_that_keeps_no_versions_have_ids_of_their_own(tell, 
 
 def test_what_is_of_the_telling_itself_is_not_told():
     """The last answer of the webhook would be another one each time."""
-    detail = announce.announcement(row(webhook={"status_code": 500}, swept="then"), None)["detail"]
+    detail = announce.announcement(row(webhook={"status_code": 500}, swept="then"), "Darkroom")["detail"]
     assert not {"webhook", "swept"} & detail.keys()
 
 
@@ -196,7 +196,7 @@ def test_a_poisoned_row_is_a_letter_and_holds_no_other_up(poisoned, tell, bus, u
 
 def test_the_largest_event_is_told_and_one_byte_more_is_not(tell, using):
     """Source, type and detail together, as EventBridge counts them."""
-    empty = announce.announcement(row(notes=[""]), using.delivery)
+    empty = announce.announcement(row(notes=[""]), using.stack, using.delivery)
     size = sum(len(part) for part in (empty["source"], empty["detail-type"], json.dumps(empty["detail"])))
     room = LARGEST_EVENT - size
     assert tell(became(row(notes=["x" * room])), became(row(notes=["x" * (room + 1)]))) == ["raw/cat.jpg"]

@@ -29,7 +29,8 @@ def synth(tmp_path_factory: pytest.TempPathFactory) -> Synth:
     def synthesised(settings: str) -> Template:
         chosen = context(**json.loads(settings))
         app = App(context=chosen, outdir=str(tmp_path_factory.mktemp("cdk.out")))
-        return Template.from_stack(Pipeline(app, "Darkroom", settings=read_settings(chosen, REGION)))
+        read = read_settings(chosen, REGION)
+        return Template.from_stack(Pipeline(app, read.stack, settings=read))
 
     return lambda **settings: synthesised(json.dumps(settings))
 

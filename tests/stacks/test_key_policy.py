@@ -1,4 +1,4 @@
-"""The policy that docs/access.md asks for with a key of one's own. `tests/e2e/test_customer_key.py` deploys with it."""
+"""The policy that docs/access.md asks for with a key of one's own. `tests/e2e/test_yours.py` deploys with it."""
 
 import json
 from fnmatch import fnmatchcase

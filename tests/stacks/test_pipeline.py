@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -413,6 +414,40 @@ def test_captions_are_a_switch_of_the_workflow(synth, enabled, text):
     assert machine(template, "ImagePipeline")["DefinitionSubstitutions"]["CaptionsEnabled"] == text
     assert len(resources(template, "AWS::StepFunctions::StateMachine")) == (3 if enabled else 2)
     assert bool(template.find_outputs("RecaptionStateMachineArn")) is enabled
+
+
+def texts(part) -> Iterator[str]:
+    """Every key and value of a template that is text."""
+    if isinstance(part, dict):
+        part = [*part, *part.values()]
+    if isinstance(part, list):
+        for one in part:
+            yield from texts(one)
+    if isinstance(part, str):
+        yield part
+
+
+SAID_TO_PEOPLE = {
+    "Darkroom: an upload becomes renditions and one row that says what happened to it",
+    "Darkroom: pictures, in every size",
+    "Signs what Darkroom's webhook is sent",
+}
+
+
+def test_two_stacks_of_an_account_share_no_name(synth):
+    """What CloudFormation does not name by the stack is named so here: metrics, saved queries, the mails' sender."""
+    everything = {name: value for name, value in EVERY_SETTING.items() if name != "delivery"}
+    template = synth(stack="Staging-2", delivery={"enabled": True}, **everything).to_json()
+    assert {one for one in texts(template) if "Darkroom" in one} <= SAID_TO_PEOPLE
+    functions = [one["Properties"] for one in template["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
+    namespaces = [one["Environment"]["Variables"].get("POWERTOOLS_METRICS_NAMESPACE") for one in functions]
+    assert namespaces == ["Staging-2"] * 9
+    assert '{"Staging-2",code,service}' in "".join(texts(template)).replace("\\", "")
+
+
+def test_a_stack_of_the_usual_name_is_as_it_was_before_it_could_have_another(template):
+    """Else every function would be updated for nothing."""
+    assert "POWERTOOLS_METRICS_NAMESPACE" not in set(texts(template.to_json()))
 
 
 def test_no_file_of_the_code_asset_is_foreign(tmp_path):

@@ -109,6 +109,40 @@ def test_validate_reaches_its_limit_of_cpu_before_its_time_is_out(context, secon
     assert read_settings(context).for_validate()["MAX_CPU_SECONDS"] == str(seconds)
 
 
+def test_a_file_of_settings_goes_before_all_others(tmp_path):
+    """A group in it takes the place of the whole group, as in cdk.json; a member reaches into one."""
+    file = tmp_path / "staging.json"
+    file.write_text('{"stack": "Staging", "limits": {"max_bytes": 7}, "quality.webp": 60}')
+    here = {"settings": str(file), "background": "#000000", "limits": {"max_pixels": 9}, "quality": {"jpeg": 70}}
+    read = read_settings(here)
+    assert (read.stack, read.background, read.limits.max_bytes) == ("Staging", "#000000", 7)
+    assert read.limits.max_pixels == Settings().limits.max_pixels
+    assert (read.quality.webp, read.quality.jpeg) == (60, 70)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (None, "No such file or directory"),
+        ("{stack: 1}", "is not JSON: Expecting property name"),
+        ('["stack"]', "must be a JSON object of settings"),
+        ('{"stak": "x"}', "stak: there is no such setting: did you mean stack?"),
+    ],
+)
+def test_a_wrong_file_of_settings_ends_the_synth(tmp_path, text, wrong):
+    file = tmp_path / "staging.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match=wrong):
+        read_settings({"settings": str(file)})
+
+
+def test_a_name_that_cloudformation_does_not_take_is_refused():
+    for name in ("2nd", "a_b", "a" * 65, ""):
+        with pytest.raises(SettingsError, match="stack = "):
+            read_settings({"stack": name})
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"uploads_bucket": "s3://my-photos"}, 'uploads_bucket = "s3://my-photos": must be text of the form ^[a-z0-9]'),
     ({"upload_prefix": "raw"}, "upload_prefix = \"raw\": a prefix ends with '/'"),
