@@ -1,17 +1,15 @@
 """Others hear of each row that becomes final: from the event bus, from the webhook, or from both."""
 
 import json
-from functools import partial
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from stacks.grants import accept, allow, allow_key
+from stacks.grants import allow, allow_key, allow_secret
 from stacks.settings import Settings
-from stacks.steps import Step, Steps
+from stacks.steps import Steps
 from stacks.storage import Storage
 
 Mapping = lambda_.CfnEventSourceMapping
@@ -51,11 +49,10 @@ class Announcements(Construct):
         delivery_url: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        step = partial(Step, settings=settings, layer=steps.layer, key=storage.key)
         self.webhook = (
-            Webhook(self, "Webhook", settings=settings, storage=storage, step=step) if settings.webhook.url else None
+            Webhook(self, "Webhook", settings=settings, storage=storage, steps=steps) if settings.webhook.url else None
         )
-        self.announce = step(
+        self.announce = steps.step(
             self,
             "Announce",
             does="Tells the event bus and the webhook's queue of each row that became final",
@@ -108,7 +105,7 @@ class Webhook(Construct):
     """What waits for the webhook, in a queue where Announce puts it, and the function that sends it there, signed."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage, step: partial[Step]
+        self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage, steps: Steps
     ) -> None:
         super().__init__(scope, construct_id)
         self.queue = sqs.Queue(
@@ -121,15 +118,9 @@ class Webhook(Construct):
             visibility_timeout=Duration.seconds(6 * TIMEOUT_OF_NOTIFY.to_seconds()),  # as Lambda asks for
             dead_letter_queue=sqs.DeadLetterQueue(queue=storage.dead_letters, max_receive_count=ATTEMPTS_TO_NOTIFY),
         )
-        self.secret = secretsmanager.Secret(
-            self,
-            "Secret",
-            description="Signs what Darkroom's webhook is sent",
-            encryption_key=storage.key,
-            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=43, exclude_punctuation=True),
-        )
-        accept(self.secret, "AwsSolutions-SMG4", because="the receiver has to know the next one first: docs/events.md")
-        self.notify = step(
+        known_first = "the receiver has to know the next one first: docs/events.md"
+        self.secret = storage.secret(self, signs="what Darkroom's webhook is sent", unrotated_because=known_first)
+        self.notify = steps.step(
             self,
             "Notify",
             does="Sends one event to the webhook",
@@ -144,8 +135,7 @@ class Webhook(Construct):
             timeout=TIMEOUT_OF_NOTIFY,
         )
         role = self.notify.role
-        allow(role, "secretsmanager:GetSecretValue", on=[self.secret.secret_arn])
-        allow_key(role, storage.key, "kms:Decrypt", through="secretsmanager")
+        allow_secret(role, self.secret, storage.key)
         allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
         allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
         on_queue = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")

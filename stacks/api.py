@@ -99,14 +99,11 @@ class Api(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
         accept(promises, "AwsSolutions-DDB3", because="a promise that is lost is an upload that is asked for again")
-        step = Step(
+        step = steps.step(
             self,
             "Api",
             does="Answers the HTTP API: promises uploads, shows pictures, deletes them and starts them again",
             sizing=settings.functions.api,
-            settings=settings,
-            layer=steps.layer,
-            key=storage.key,
             environment={
                 "UPLOADS_BUCKET": storage.uploads.bucket_name,
                 "UPLOAD_PREFIX": settings.upload_prefix,

@@ -7,11 +7,10 @@ from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stacks import ROOT
-from stacks.grants import accept, allow, allow_key
+from stacks.grants import accept, allow, allow_key, allow_secret
 from stacks.settings import DeliverySettings, Settings
 from stacks.steps import TIMEOUT, Step, Steps
 from stacks.storage import Storage
@@ -46,15 +45,8 @@ class Delivery(Construct):
         self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage, steps: Steps
     ) -> None:
         super().__init__(scope, construct_id)
-        self.secret = secretsmanager.Secret(
-            self,
-            "Secret",
-            description="Signs the URLs of pictures in other sizes",
-            encryption_key=storage.key,
-            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
-            removal_policy=storage.removal_policy,
-        )
-        accept(self.secret, "AwsSolutions-SMG4", because="a new secret is made when the signers are ready for it")
+        ready = "a new secret is made when the signers are ready for it"
+        self.secret = storage.secret(self, signs="the URLs of pictures in other sizes", unrotated_because=ready)
         self.step = self._deliver(settings, storage, steps)
         self._clean_up(storage, steps)
         self.distribution = self._distribution(settings.delivery, storage)
@@ -64,18 +56,14 @@ class Delivery(Construct):
         """That function signs URLs, too."""
         step.function.add_environment("DELIVERY_URL", self.url)
         step.function.add_environment("DELIVERY_SECRET_ARN", self.secret.secret_arn)
-        allow(step.role, "secretsmanager:GetSecretValue", on=[self.secret.secret_arn])
-        allow_key(step.role, key, "kms:Decrypt", through="secretsmanager")
+        allow_secret(step.role, self.secret, key)
 
     def _deliver(self, settings: Settings, storage: Storage, steps: Steps) -> Step:
-        deliver = Step(
+        deliver = steps.step(
             self,
             "Deliver",
             does="Answers with a picture in the size of a signed URL, or says where its newest rendition is",
             sizing=settings.functions.deliver,
-            settings=settings,
-            layer=steps.layer,
-            key=storage.key,
             environment={
                 "UPLOADS_BUCKET": storage.uploads.bucket_name,
                 "RENDITIONS_BUCKET": storage.renditions.bucket_name,
@@ -95,8 +83,7 @@ class Delivery(Construct):
         allow_key(deliver.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="s3")
         allow(deliver.role, "dynamodb:GetItem", on=[storage.results.table_arn])
         allow_key(deliver.role, storage.key, "kms:Decrypt", through="dynamodb")
-        allow(deliver.role, "secretsmanager:GetSecretValue", on=[self.secret.secret_arn])
-        allow_key(deliver.role, storage.key, "kms:Decrypt", through="secretsmanager")
+        allow_secret(deliver.role, self.secret, storage.key)
         return deliver
 
     def _clean_up(self, storage: Storage, steps: Steps) -> None:

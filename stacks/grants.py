@@ -5,6 +5,7 @@ from typing import Any
 from aws_cdk import Acknowledgment, Aws, Stack, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IConstruct
 
 
@@ -36,6 +37,11 @@ def allow_key(role: iam.Role, key: kms.IKey | None, *actions: str, through: str)
     if key is not None:
         via = {"StringEquals": {"kms:ViaService": f"{through}.{Aws.REGION}.{Aws.URL_SUFFIX}"}}
         role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[key.key_arn], conditions=via))
+
+
+def allow_secret(role: iam.Role, secret: secretsmanager.ISecret, key: kms.IKey | None) -> None:
+    allow(role, "secretsmanager:GetSecretValue", on=[secret.secret_arn])
+    allow_key(role, key, "kms:Decrypt", through="secretsmanager")
 
 
 def accept(construct: IConstruct, finding: str, because: str) -> None:

@@ -80,17 +80,17 @@ class Step(Construct):
 
 
 class Steps(Construct):
-    """`all` are what alarms and the dashboard watch."""
+    """`all` are what alarms and the dashboard watch; `step` makes one more, where it is told."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage) -> None:
         super().__init__(scope, construct_id)
-        self.layer = DependencyLayer(self, "Layer", settings=settings)
+        layer = DependencyLayer(self, "Layer", settings=settings)
+        self.step = partial(Step, settings=settings, layer=layer, key=storage.key)
+        step = partial(self.step, self)
         originals = storage.uploads.arn_for_objects(f"{settings.upload_prefix}*")
         any_upload = "the originals under the upload prefix, whose names are not known before"
         renditions = storage.renditions.arn_for_objects("*")
         any_rendition = "renditions are named after uploads, whose names are not known before"
-
-        step = partial(Step, self, settings=settings, layer=self.layer, key=storage.key)
 
         self.validate = step(
             "Validate",

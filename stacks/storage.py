@@ -4,6 +4,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -75,6 +76,19 @@ class Storage(Construct):
             event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
         )
         return bucket
+
+    def secret(self, scope: Construct, *, signs: str, unrotated_because: str) -> secretsmanager.Secret:
+        """Made by AWS, so that no template and no log has it."""
+        secret = secretsmanager.Secret(
+            scope,
+            "Secret",
+            description=f"Signs {signs}",
+            encryption_key=self.key,
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            removal_policy=self.removal_policy,
+        )
+        accept(secret, "AwsSolutions-SMG4", because=unrotated_because)
+        return secret
 
     def _bucket(
         self,
