@@ -13,7 +13,8 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: install
-install: .venv/installed node_modules/.package-lock.json  ## everything into this folder: .venv and node_modules
+install:  ## everything into this folder: .venv and node_modules
+	@$(MAKE) --jobs 2 .venv/installed node_modules/.package-lock.json  # pip works while npm waits for the net
 
 .PHONY: demo
 demo: install  ## the local cloud, the stack, a set of pictures, a table; PICTURES=folder for your own
@@ -48,6 +49,7 @@ screenshots: install browser  ## every view of the page, light and dark, wide an
 faults: install  ## breaks every step in every way, and writes what was observed to docs/faults.md
 	@$(BIN)/python -m tests.statemachine.fault_matrix
 	@$(BIN)/python -m tests.e2e.fault_matrix
+	@$(BIN)/python -m tests.e2e.edge_faults
 
 .PHONY: soak
 soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number
@@ -134,12 +136,14 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "darkroom needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
-	@command -v npm >/dev/null || { echo "darkroom needs node 20 or newer, and npm is not on the PATH" >&2; exit 1; }
 	@echo "Installing uv, and with it the Python packages, into .venv"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.txt)"
+	@$(PYTHON) -m venv --without-pip .venv  # a pip of its own takes as long as uv; it gets one where the other is too old
+	@uv="$$(grep -o '^uv==[0-9.]*' requirements.txt)"; \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check "$$uv" 2>/dev/null \
+		|| { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check "$$uv"; }
 	@set -o pipefail; $(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements.txt 2>&1 | grep --line-buffered -v '^ [-+] '
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -c 'import aws_cdk' >/dev/null 2>&1 & \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable . && wait
 	@touch $@
 
 .venv/benchmarks: .venv/installed benchmarks/requirements.txt
@@ -158,7 +162,7 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement pages/requirements.txt
 	@touch $@
 
-# The first import of the CDK's library on a machine unpacks 213 MB and compiles them: beside npm, which waits for the net.
-node_modules/.package-lock.json: package-lock.json | .venv/installed
+node_modules/.package-lock.json: package-lock.json
+	@command -v npm >/dev/null || { echo "darkroom needs node 20 or newer, and npm is not on the PATH" >&2; exit 1; }
 	@echo "Installing the CDK command line into node_modules"
-	@$(BIN)/python -c 'import aws_cdk' >/dev/null 2>&1 & npm ci --no-audit --no-fund --loglevel error; installed=$$?; wait; exit $$installed
+	@npm ci --no-audit --no-fund --loglevel error >/dev/null

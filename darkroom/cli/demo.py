@@ -13,6 +13,8 @@ from darkroom.local.cloud import Cloud
 from darkroom.pipeline import files, links, uploads
 from darkroom.pipeline.target import STACK, Target, local
 
+DRAWN = "demo"  # folder in the cloud's home
+
 SIZE = 640  # pixels, the width of a picture that is shown at the end
 
 PATIENCE = 300  # seconds after the last upload for all pictures together, then for the event delivered again
@@ -48,19 +50,20 @@ A picture, and the same in a size that nobody has asked for before. A browser sh
   {sized}"""
 
 
+def draw(cloud: Cloud) -> None:
+    """The demo's own pictures."""
+    from darkroom.local import pictures
+
+    pictures.draw(cloud.home / DRAWN)
+
+
 def run(cloud: Cloud, pictures: Path | None, stack: str = STACK) -> None:
-    """Upload the pictures of a folder, or the demo's own, follow each to its end, and show what became of them.
+    """Upload the pictures of a folder, or those that were drawn, follow each to its end, and show what became of them.
 
     Raises DarkroomError if one has not ended in a verdict: a success or a rejection.
     """
     target = local(cloud, stack)
-    if pictures is None:
-        from darkroom.local.pictures import draw
-
-        pictures = cloud.home / "demo"
-        with step(f"Drawing pictures into {pictures}"):
-            draw(pictures)
-    chosen = files.choose([pictures], target.upload_prefix)
+    chosen = files.choose([pictures or cloud.home / DRAWN], target.upload_prefix)
     say_left_out(chosen)
     ended, _ = watch(target, chosen.files, PATIENCE)
     ended.sort(key=lambda end: end.upload.key)

@@ -1,7 +1,8 @@
 """The local cloud and what is deployed: up, demo, down, env, status."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,8 +91,9 @@ def demo(
 
     if pictures is not None:
         files.choose([pictures], prefix="")  # a wrong folder is said before half a minute of deploying
-    stack = ctx.obj.stack
-    demo.run(started(None, {"captions.enabled": "true"}, stack), pictures, stack)
+    stack, settings = ctx.obj.stack, {"captions.enabled": "true"}
+    running = started(None, settings, stack, beside=demo.draw if pictures is None else None)
+    demo.run(running, pictures, stack)
 
 
 @command(LOCAL, examples={"down": "stops it; the next `darkroom up` finds everything as it was"})
@@ -166,10 +168,16 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def started(
-    port: int | None, settings: dict[str, str] | None, stack: str = STACK, *, anew: bool = False
+    port: int | None,
+    settings: dict[str, str] | None,
+    stack: str = STACK,
+    *,
+    anew: bool = False,
+    beside: Callable[[cloud.Cloud], object] | None = None,
 ) -> cloud.Cloud:
     """The local cloud, running, with the stack of these settings in it; without settings, with what it has. With `anew`
-    they take the place of those that the stack had before."""
+    they take the place of those that the stack had before. `beside` is done while it deploys, which is mostly to
+    wait."""
     from darkroom.local import deploy, recovery
 
     home = cloud.home_folder()
@@ -183,8 +191,12 @@ def started(
             with step("Starting the local cloud"):
                 running = cloud.start(home, port=port, say=say)
         recovery.take_up_again(running, say)
-        if settings is not None:
-            deploy.deploy(running, settings, stack=stack, anew=anew, say=say, step=step)
+        with ThreadPoolExecutor(1) as worker:
+            done = worker.submit(beside, running) if beside else None
+            if settings is not None:
+                deploy.deploy(running, settings, stack=stack, anew=anew, say=say, step=step)
+            if done:
+                done.result()
     return running
 
 

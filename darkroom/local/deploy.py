@@ -17,7 +17,7 @@ from typing import Any, Literal
 from darkroom.errors import DeployError
 from darkroom.local import homes
 from darkroom.local.cloud import ACCOUNT, PROJECT, REGION, Cloud, one_at_a_time
-from darkroom.local.synth import QUIET, made_of, synthesise
+from darkroom.local.synth import QUIET, assembly, made_of
 from darkroom.pipeline.target import STACK
 
 News = Callable[[str], None]
@@ -87,16 +87,15 @@ def deploy(
 
 def _deploy(cloud: Cloud, settings: Mapping[str, str], *, bootstrapped: bool, step: Step) -> None:
     """The bootstrap is made beside the synth: they need nothing of each other."""
-    assembly = cloud.home / "cdk.out"
     with ThreadPoolExecutor(1) as beside:
         bootstrap = None if bootstrapped else beside.submit(_bootstrap, cloud)
         with step("Synthesising the stack"):
-            synthesise(assembly, settings, REGION)
+            folder = assembly(settings, REGION)
         if bootstrap is not None:
             with step("Bootstrapping the account for the CDK"):
                 bootstrap.result()
     with step("Deploying the stack") as news:
-        how = ("--all", "--app", str(assembly), "--require-approval", "never", "--progress", "events")
+        how = ("--all", "--app", str(folder), "--require-approval", "never", "--progress", "events")
         _cdk(cloud, ["deploy", *how], news)
 
 
@@ -105,12 +104,10 @@ def _bootstrap(cloud: Cloud) -> None:
     _cdk(cloud, ["bootstrap", f"aws://{ACCOUNT}/{REGION}"], lambda _: None, folder=cloud.home)
 
 
-def template(folder: Path, settings: Mapping[str, str], region: str) -> dict[str, Any]:
-    """The stack's template as this checkout makes it for that region, synthesised into that folder. Raises
-    DeployError."""
+def template(settings: Mapping[str, str], region: str) -> dict[str, Any]:
+    """The stack's template as this checkout makes it for that region. Raises DeployError."""
     check_tools()
-    synthesise(folder, settings, region)
-    [made] = folder.glob("*.template.json")
+    [made] = assembly(settings, region).glob("*.template.json")
     return dict(json.loads(made.read_text()))
 
 

@@ -7,9 +7,12 @@ in Python.
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from darkroom.errors import DeployError
@@ -36,11 +39,33 @@ OF_THE_COMMAND = {
     "@aws-cdk/core:failSynthOnValidationErrors": False,
 }
 
+KEPT = 4  # assemblies, each of 34 MB
+UNFINISHED = "unfinished-"
+
 # All that a template and its assets are made of, besides the settings: files and folders.
 SOURCES = (
     *("app.py", "cdk.json", "stacks", "functions", "statemachine"),
     *("requirements.txt", "package-lock.json"),  # the CDK's versions
 )
+
+
+def assembly(settings: Mapping[str, str], region: str) -> Path:
+    """The folder of what these settings make: an earlier one, if it was made of the same. Raises DeployError."""
+    made = PROJECT / "build" / "assemblies" / made_of({**settings, "region": region})
+    made.parent.mkdir(parents=True, exist_ok=True)
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=made.parent, prefix=UNFINISHED) as name:
+            folder = Path(name) / made.name
+            synthesise(folder, settings, region)
+            if made_of({**settings, "region": region}) != made.name:
+                return assembly(settings, region)  # somebody has changed something meanwhile
+            with suppress(OSError):  # another process was quicker
+                folder.rename(made)
+    made.touch()
+    there = [one for one in made.parent.iterdir() if not one.name.startswith(UNFINISHED)]
+    for old in sorted(there, key=lambda one: one.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return made
 
 
 def synthesise(folder: Path, settings: Mapping[str, str], region: str) -> None:
@@ -72,6 +97,8 @@ def variables(folder: Path, settings: Mapping[str, str], region: str) -> dict[st
 def made_of(settings: Mapping[str, str]) -> str:
     """Another one, in hexadecimal digits, when another template or asset may come of it."""
     digest = hashlib.sha256(json.dumps([sys.version, sorted(settings.items())]).encode())
+    if "settings" in settings:  # the name of a file of them
+        digest.update(Path(settings["settings"]).read_bytes())
     for source in SOURCES:
         path = PROJECT / source
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

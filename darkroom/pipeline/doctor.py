@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -340,8 +339,7 @@ class Doctor:
             settings = {"stack": self._stack, **({"settings": str(self._settings.resolve())} if self._settings else {})}
         else:
             settings = {**local_settings(self._stack), **chosen_settings(running.home, stack=self._stack)}
-        with tempfile.TemporaryDirectory() as folder:
-            return template(Path(folder), settings, self._target.session.region_name)
+        return template(settings, self._target.session.region_name)
 
     def _model(self) -> Any:
         """Asks the model one short question, as the functions do: nothing else says whether it would answer."""

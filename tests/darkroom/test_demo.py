@@ -19,7 +19,7 @@ def running(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     running = Cloud(tmp_path / "home", pid=1, port=1, since="")
     monkeypatch.setattr(demo, "local", lambda *_: target)
     monkeypatch.setattr(demo, "PATIENCE", 0)
-    monkeypatch.setattr(local, "started", lambda *_: running)
+    monkeypatch.setattr(local, "started", lambda *_, **__: running)
     return running
 
 
@@ -47,7 +47,7 @@ def ends(target: Target, monkeypatch: pytest.MonkeyPatch, **execution: Any) -> N
 
 
 def test_an_empty_folder_is_one_line_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(local, "started", lambda *_: pytest.fail("it starts"))
+    monkeypatch.setattr(local, "started", lambda *_, **__: pytest.fail("it starts"))
     result = darkroom("demo", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [f"darkroom: there is no picture in {tmp_path}"]
@@ -93,7 +93,7 @@ def test_its_hints_can_be_pasted_and_speak_of_the_cloud_that_runs(
 ):
     """A key is quoted for the shell; whether captions are canned is a fact of the cloud, not of this shell."""
     ends(target, monkeypatch, status="SUCCEEDED", output=json.dumps({"status": "Duplicate"}))
-    monkeypatch.setattr(local, "started", lambda *_: Cloud(running.home, 1, 1, "", bedrock))
+    monkeypatch.setattr(local, "started", lambda *_, **__: Cloud(running.home, 1, 1, "", bedrock))
     monkeypatch.setenv("MINISTACK_BEDROCK_PROXY_URL", "http://localhost:2")
     result = darkroom("demo", pictures)
     assert result.exit_code == 0

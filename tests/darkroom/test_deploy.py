@@ -21,10 +21,11 @@ class Cdk:
         self.stacks: dict[str, Any] = {"CDKToolkit": {}}
         self.commands: list[str] = []
 
-    def synthesise(self, _folder: Path, settings: dict[str, str], _region: str) -> None:
+    def assembly(self, settings: dict[str, str], _region: str) -> Path:
         self.settings = settings
         if self.fails:
             raise DeployError("cdk failed")
+        return Path()
 
     def made_of(self, settings: dict[str, str]) -> str:
         return f"{self.source} {settings}"
@@ -48,7 +49,7 @@ class Cdk:
 def cdk(monkeypatch: pytest.MonkeyPatch) -> Cdk:
     cdk = Cdk()
     monkeypatch.setattr(deploy, "_cdk", cdk.run)
-    monkeypatch.setattr(deploy, "synthesise", cdk.synthesise)
+    monkeypatch.setattr(deploy, "assembly", cdk.assembly)
     monkeypatch.setattr(deploy, "made_of", cdk.made_of)
     monkeypatch.setattr(deploy, "_stacks", lambda _: dict(cdk.stacks))
     monkeypatch.setattr(deploy, "check_tools", lambda: None)

@@ -286,7 +286,7 @@ def test_a_stack_is_compared_with_what_its_own_settings_make(
 ):
     """By its name, and by the file that it was deployed with."""
     given: list[dict[str, str]] = []
-    monkeypatch.setattr(deploy, "template", lambda _, settings, __: given.append(settings) or TEMPLATE)
+    monkeypatch.setattr(deploy, "template", lambda settings, _: given.append(settings) or TEMPLATE)
     for stacks in (healthy.deployed, healthy.templates):
         stacks["Staging"] = stacks["Darkroom"]
     file = tmp_path / "staging.json"

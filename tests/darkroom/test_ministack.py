@@ -89,9 +89,11 @@ def _two_processes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     processes.add()
 
 
-def acquired(name: str = "resize") -> tuple[Any, str]:
+def acquired(name: str = "resize", *, started: bool = True) -> tuple[Any, str]:
     config = {"FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}", "Runtime": "python3.11"}
     found: tuple[Any, str] = lambda_svc.acquire_worker(name, config, b"")
+    if started:
+        found[0]._start_time = time.time()
     return found
 
 
@@ -108,24 +110,50 @@ def test_a_call_more_than_there_are_processes_waits_for_one():
     assert workers == [one, another]
 
 
-def test_of_many_calls_that_wait_one_looks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
-    """300 pictures at once are as many calls of Validate: all looking, they would leave no time for anything else."""
-    acquire, looking, looks = lambda_runtime.acquire_worker, set[int](), threading.Semaphore(0)
+class Looks:
+    """Counts how often a process is looked for, and by which threads."""
 
-    def looked(*call: Any) -> Any:
-        looking.add(threading.get_ident())
-        looks.release()
-        return acquire(*call)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        acquire, self.threads, self._made = lambda_runtime.acquire_worker, set[int](), threading.Semaphore(0)
 
-    monkeypatch.setattr(lambda_runtime, "acquire_worker", looked)
+        def looked(*call: Any) -> Any:
+            self.threads.add(threading.get_ident())
+            self._made.release()
+            return acquire(*call)
+
+        monkeypatch.setattr(lambda_runtime, "acquire_worker", looked)
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self._made.acquire(timeout=PATIENCE)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Looks:
+    counted = Looks(monkeypatch)
     request.getfixturevalue("_two_processes_at_once")
+    return counted
+
+
+def test_a_second_process_waits_until_the_first_has_started(looks: Looks):
+    """Two starts at once take twice as long, and the call that waits is short."""
+    first, _ = acquired(started=False)
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(acquired)
+        looks.wait_for(1 + 3)
+        assert not second.done()
+        first._start_time = time.time()
+        assert second.result(PATIENCE)[1] == "spawn"
+
+
+def test_of_many_calls_that_wait_one_looks(looks: Looks):
+    """300 pictures at once are as many calls of Validate: all looking, they would leave no time for anything else."""
     held = [acquired()[0], acquired()[0]]
-    looking.clear()
+    looks.threads.clear()
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(lambda: lambda_svc.release_worker(acquired()[0])) for _ in range(20)]
-        for _ in range(2 + 10):
-            assert looks.acquire(timeout=PATIENCE)
-        assert len(looking) == 1
+        looks.wait_for(2 + 10)
+        assert len(looks.threads) == 1
         for worker in held:
             lambda_svc.release_worker(worker)
         for one in waiting:

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from darkroom.errors import DeployError
 from darkroom.local import synth
 from darkroom.local.deploy import CDK
 
@@ -74,3 +76,62 @@ def test_a_change_of_anything_else_is_none(project: Path, name: str):
 def test_another_setting_is_a_change():
     assert synth.made_of({"a": "1"}) != synth.made_of({"a": "2"})
     assert synth.made_of({"a": "1", "b": "2"}) == synth.made_of({"b": "2", "a": "1"})
+
+
+def test_another_setting_in_their_file_is_a_change(project: Path):
+    chosen = {"settings": str(project / "staging.json")}
+    change(project, "staging.json")
+    before = synth.made_of(chosen)
+    (project / "staging.json").write_text("{}")
+    assert synth.made_of(chosen) != before
+
+
+@pytest.fixture
+def synths(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The values of the setting `a` that were synthesised."""
+    done: list[str] = []
+
+    def synthesise(folder: Path, settings: dict[str, str], _region: str) -> None:
+        done.append(settings["a"])
+        folder.mkdir()
+        (folder / "manifest.json").write_text(settings["a"])
+        if settings["a"] == "changes":
+            change(project, f"functions/{len(done)}.py" if len(done) == 1 else "README.md")
+
+    monkeypatch.setattr(synth, "synthesise", synthesise)
+    return done
+
+
+def test_what_was_made_of_the_same_is_not_made_again(synths: list[str], project: Path):
+    """For another cloud, or another worker of the tests."""
+    first, second = (synth.assembly({"a": "1"}, "eu-west-1") for _ in range(2))
+    assert (first, synths) == (second, ["1"])
+    change(project, "app.py")
+    assert synth.assembly({"a": "1"}, "eu-west-1") not in (first, synth.assembly({"a": "1"}, "us-east-1"))
+    assert synths == ["1"] * 3
+
+
+@pytest.mark.usefixtures("synths")
+def test_those_that_were_used_last_are_kept():
+    made = []
+    for number in range(synth.KEPT + 2):
+        made.append(synth.assembly({"a": str(number)}, "eu-west-1"))
+        os.utime(made[-1], (number, number))
+    assert [one.exists() for one in made] == [False] * 2 + [True] * synth.KEPT
+
+
+def test_what_changed_while_it_was_made_is_made_again(synths: list[str]):
+    made = synth.assembly({"a": "changes"}, "eu-west-1")
+    assert (made.name, synths) == (synth.made_of({"a": "changes", "region": "eu-west-1"}), ["changes"] * 2)
+    assert [one.name for one in made.parent.iterdir()] == [made.name]
+
+
+def test_what_failed_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(folder: Path, *_: Any) -> None:
+        folder.mkdir()
+        raise DeployError("app.py failed")
+
+    monkeypatch.setattr(synth, "synthesise", fails)
+    with pytest.raises(DeployError):
+        synth.assembly({}, "eu-west-1")
+    assert list((project / "build" / "assemblies").iterdir()) == []

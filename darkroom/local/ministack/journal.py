@@ -27,6 +27,7 @@ FILE = "memory.sqlite"
 EVERY = 0.5  # seconds
 QUIET = 10  # seconds after the last request, from which on the looks are as far apart
 SHARE = 20  # a look takes at most one second in so many: the more there is, the rarer they are
+SHARE_OF_ALL = 100  # the same, of a look at what pictures do not change
 
 LARGE = 1024  # bytes that are kept beside, once: the code of functions and layers
 BLOB = "__blob__"
@@ -99,7 +100,7 @@ class Journal:
                 _log.exception("Not written down")
             took = time.thread_time() - spent  # and not what others took meanwhile
             if of_all:
-                next_of_all = began + SHARE * took
+                next_of_all = began + SHARE_OF_ALL * took
             else:
                 pause = max(EVERY, SHARE * took)
 

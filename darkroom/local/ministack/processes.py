@@ -1,7 +1,8 @@
-"""A function has no more processes at work than this machine has CPUs: further calls wait for one of them.
+"""A function has no more processes at work than this machine has CPUs: further calls wait for one of them. The second
+starts when the first has.
 
 MiniStack starts one for each call at once. On two CPUs the sixteen of the demo's first pictures only wait for each
-other, each for a start of its own.
+other, each for a start of its own, which takes longer than most calls.
 """
 
 import os
@@ -30,7 +31,7 @@ def add() -> None:
         key = lambda_runtime._worker_key(name, config, qualifier)
         with turns[key]:
             while True:
-                most = AT_ONCE + _long_at_work(key)
+                most = (AT_ONCE if _has_started(key) else 1) + _long_at_work(key)
                 found = acquire(name, config, code, qualifier, max_concurrency or most)
                 if found[0] is not None or max_concurrency:
                     return found
@@ -43,6 +44,11 @@ def add() -> None:
             given_back.notify_all()
 
     lambda_svc.acquire_worker, lambda_svc.release_worker = acquired, released
+
+
+def _has_started(key: str) -> bool:
+    with lambda_runtime._lock:
+        return any(one._start_time for one in lambda_runtime._workers.get(key, []))
 
 
 def _long_at_work(key: str) -> int:
