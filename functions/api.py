@@ -172,7 +172,7 @@ def delete_picture(encoded: str) -> Response[str]:
     if using.promises.find(key) is None:
         _row(using, key)  # a marker over nothing would make a row of its own
     deleted = using.uploads.delete_object(Bucket=os.environ["UPLOADS_BUCKET"], Key=key)
-    return _json(202, {"key": key, "marker": deleted["VersionId"]})
+    return _json(202, {"key": key, **({"marker": deleted["VersionId"]} if "VersionId" in deleted else {})})
 
 
 @app.post("/v1/pictures/<encoded>/redrive")

@@ -421,6 +421,16 @@ def test_a_deletion_is_a_marker_that_can_be_taken_back(ask):
     assert (answer.status, len(found["Versions"])) == (202, 1)
 
 
+def test_a_deletion_in_a_bucket_without_versions_has_no_marker(ask, monkeypatch):
+    monkeypatch.setenv("UPLOADS_BUCKET", "plain")
+    ask.uploads.create_bucket(Bucket="plain", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    ask.uploads.put_object(Bucket="plain", Key="raw/cat.jpg", Body=b"cat")
+    ask.row()
+    answer = ask("DELETE", "/v1/pictures/{key}", key="raw/cat.jpg")
+    assert (answer.status, answer.json) == (202, {"key": "raw/cat.jpg"})
+    assert "Contents" not in ask.uploads.list_objects_v2(Bucket="plain")
+
+
 def test_what_is_not_there_is_not_deleted(ask):
     """A marker over nothing would make a row. What was promised may have arrived a moment ago."""
     assert refused(ask("DELETE", "/v1/pictures/{key}", key=NEVER)) == (404, "unknown_picture")
