@@ -15,6 +15,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks.announcements import Announcements
+from stacks.settings import STACK
 from stacks.steps import Step
 from stacks.watched import Watched, ended_badly
 
@@ -55,6 +56,7 @@ class Dashboard(Construct):
         dashboard = cloudwatch.Dashboard(
             self,
             "Dashboard",
+            dashboard_name=None if stack == STACK else stack,  # CloudFormation's own says of which stack no word
             default_interval=Duration.days(1),
             widgets=[
                 [

@@ -40,6 +40,7 @@ def adopt(
         typer.confirm(f"Change the notifications of {bucket} like this?", abort=True, err=True)
     adopt.carry_out(target, adoption)
     say(f"{bucket} tells EventBridge of its uploads; on AWS it begins within some five minutes")
+    say(f"A stack takes them by the setting uploads_bucket={bucket}: `{target.deploy_with}`")
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

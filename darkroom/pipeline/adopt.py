@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from darkroom.errors import TargetError
+from darkroom.errors import REFUSED, TargetError
 from darkroom.pipeline import buckets
 from darkroom.pipeline.target import Target
 
@@ -26,15 +26,19 @@ class Adoption:
 
 
 def plan(target: Target, bucket: str) -> Adoption:
-    """Changes nothing. Raises TargetError for a bucket that is not there, or in another region than the stack's."""
+    """Changes nothing. Raises TargetError for a bucket that is not there, not the account's, or in another region."""
     owner = target.client("sts").get_caller_identity()["Account"]
     try:
         region = buckets.region(target.s3, bucket)
         before = buckets.notifications(target.s3, bucket, ExpectedBucketOwner=owner)
     except target.s3.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchBucket":
-            raise
-        raise TargetError(f"there is no bucket {bucket} in {target.name}") from None
+        code = error.response["Error"]["Code"]
+        if code == "NoSuchBucket":
+            raise TargetError(f"there is no bucket {bucket} in {target.name}") from None
+        if code in REFUSED:
+            lacking = "s3:GetBucketLocation and s3:GetBucketNotification"
+            raise TargetError(f"{bucket} is not of account {owner}, or you lack {lacking} on it") from None
+        raise
     if region != (here := target.session.region_name):
         raise TargetError(f"{bucket} is in {region}, and its events stay there: deploy the stack there, not in {here}")
     return Adoption(bucket, owner, before)

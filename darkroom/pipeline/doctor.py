@@ -89,8 +89,12 @@ class Doctor:
             ("stack", ON_COMMANDS, self._deployed),
             ("stack's version", "upgrade.md#to-a-newer-version", self._version),
             ("uploads bucket", "bucket.md#what-the-bucket-needs", partial(self._of_bucket, self._events)),
-            ("its encryption", "bucket.md#a-bucket-with-a-key-of-its-own", partial(self._of_bucket, self._key)),
-            ("its protection", "bucket.md#what-the-bucket-should-have", partial(self._of_bucket, self._protection)),
+            ("bucket's encryption", "bucket.md#a-bucket-with-a-key-of-its-own", partial(self._of_bucket, self._key)),
+            (
+                "bucket's protection",
+                "bucket.md#what-the-bucket-should-have",
+                partial(self._of_bucket, self._protection),
+            ),
             ("pictures", "executions.md#dead-letters", self._pictures),
             ("model for captions", "deploy.md#the-model-for-captions", self._model),
         ]
@@ -244,7 +248,10 @@ class Doctor:
         try:
             return look(self._target.output("UploadsBucketName"))
         except ClientError as error:
-            if error.response["Error"]["Code"] not in REFUSED:
+            code = error.response["Error"]["Code"]
+            if code == "NoSuchBucket":
+                return "missing", "there is no bucket of that name", "set uploads_bucket to one that is there"
+            if code not in REFUSED:
                 raise
             return "note", "not known", "`darkroom policy viewer` prints what you need"
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from darkroom.errors import TargetError
 from darkroom.pipeline import adopt, buckets
@@ -68,6 +69,18 @@ def test_what_somebody_changed_meanwhile_is_not_overwritten(target: Target, thei
         adopt.carry_out(target, planned)
     assert buckets.notifications(target.s3, BUCKET) == {}
     assert theirs
+
+
+def test_a_bucket_of_another_account_is_refused(target: Target, monkeypatch: pytest.MonkeyPatch):
+    """S3 says no more than that; so it does to somebody who lacks a grant."""
+
+    def refuse(*_: object, **owner: str) -> None:
+        assert owner == {"ExpectedBucketOwner": "123456789012"}
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "GetBucketNotification")
+
+    monkeypatch.setattr(buckets, "notifications", refuse)
+    with pytest.raises(TargetError, match=r"uploads is not of account 123456789012, or you lack s3:GetBucketLocation"):
+        adopt.plan(target, "uploads")
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])

@@ -224,6 +224,12 @@ def test_a_bucket_in_another_region(healthy: Stacks, target: Target):
     assert_missing(look()["uploads bucket"], "far is in eu-west-1", "deploy the stack in eu-west-1")
 
 
+def test_a_bucket_that_is_not_there(healthy: Stacks):
+    """CloudFormation takes any name."""
+    healthy.deployed["Darkroom"]["UploadsBucketName"] = "nowhere"
+    assert_missing(look()["uploads bucket"], "there is no bucket of that name", "set uploads_bucket to one")
+
+
 @pytest.mark.parametrize(
     ("key", "state", "said"),
     [
@@ -240,7 +246,7 @@ def test_a_bucket_whose_key_the_functions_may_not_use(healthy: Stacks, target: T
     validate = {"Properties": {"Environment": {"Variables": {"KMS_KEY": OWN}}}}
     healthy.templates["Darkroom"] = {"Resources": {"Validate": validate}}
     encrypt(target, key)
-    check = look()["its encryption"]
+    check = look()["bucket's encryption"]
     assert (check["state"], check["found"]) == (state, said)
 
 
@@ -248,7 +254,7 @@ def test_a_bucket_that_is_set_otherwise_than_ours(healthy: Stacks, target: Targe
     """Nothing of it keeps a picture from its way."""
     create_bucket(target, "bare")
     healthy.deployed["Darkroom"]["UploadsBucketName"] = "bare"
-    check = look()["its protection"]
+    check = look()["bucket's protection"]
     assert check["state"] == "note"
     for said in ("it keeps no versions", "it does not block public access", "it takes ACLs"):
         assert said in check["found"]

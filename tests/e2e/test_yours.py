@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from darkroom.local.cloud import ACCOUNT, REGION
 from darkroom.local.deploy import deploy
 from darkroom.local.pictures import photo
-from tests.e2e.conftest import Deployed, eventually, started_cloud
+from tests.e2e.conftest import Deployed, FunctionRole, eventually, started_cloud
 from tests.e2e.permissions import ROLES, Stack, denials, expected_denials
 from tests.receiver import Receiver, receiver
 
@@ -143,12 +143,23 @@ def test_the_roles_can_do_their_work_on_such_a_bucket_and_nothing_else(staging: 
     assert denials(staging, "s3") == expected_denials(staging, "s3")
 
 
+@pytest.mark.parametrize("step", ["resize", "caption"])
+def test_who_reads_it_needs_the_grant_to_read_without_a_version(staging: Deployed, step: str):
+    """Which the stack's own bucket does not ask for."""
+    with FunctionRole(staging, step).without("s3:GetObject"):
+        row = staging.picture(f"raw/without/{step}.jpg", photo(64, 64))
+        staging.execution(row["execution"])  # its letter comes after its row
+    said = row["error"]["message"] if step == "resize" else row["caption"]["reason"]
+    assert "AccessDenied" in said
+    staging.empty_the_queue()
+
+
 def test_the_doctor_says_how_such_a_bucket_is_set(staging: Deployed):
     """It is there, and is not protected as the stack's own would be."""
     said = staging.darkroom("--stack", STAGING, "doctor", "--quick", "--json").stdout
     found = {one["name"]: one for one in json.loads(said)["checks"]}
     assert found["uploads bucket"]["state"] == "ok"
-    assert "keeps no versions" in found["its protection"]["found"]
+    assert "keeps no versions" in found["bucket's protection"]["found"]
 
 
 def namespaces(stack: Deployed) -> set[str]:

@@ -442,11 +442,14 @@ def test_two_stacks_of_an_account_share_no_name(synth):
     functions = [one["Properties"] for one in template["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
     namespaces = [one["Environment"]["Variables"].get("POWERTOOLS_METRICS_NAMESPACE") for one in functions]
     assert namespaces == ["Staging-2"] * 9
+    [dashboard] = [one for one in template["Resources"].values() if one["Type"] == "AWS::CloudWatch::Dashboard"]
+    assert dashboard["Properties"]["DashboardName"] == "Staging-2"
     assert '{"Staging-2",code,service}' in "".join(texts(template)).replace("\\", "")
 
 
 def test_a_stack_of_the_usual_name_is_as_it_was_before_it_could_have_another(template):
-    """Else every function would be updated for nothing."""
+    """Else every function would be updated for nothing, and the dashboard replaced."""
+    assert "DashboardName" not in set(texts(template.to_json()))
     assert "POWERTOOLS_METRICS_NAMESPACE" not in set(texts(template.to_json()))
 
 

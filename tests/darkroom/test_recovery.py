@@ -1,0 +1,18 @@
+"""What is taken up again after the local cloud ended. With a real cloud that is killed: `tests/e2e/test_killed.py`."""
+
+from datetime import UTC, datetime, timedelta
+
+from darkroom.local import recovery
+from darkroom.pipeline.target import Target
+from tests.darkroom.conftest import Stacks
+
+
+def test_what_was_in_a_bucket_before_its_stack_is_not_taken_up(account: Stacks, target: Target):
+    """No event was ever due for it. An upload without a row lost its event."""
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    target.s3.put_object(Bucket="uploads", Key="raw/photo.jpg", Body=b"x")
+    account.created = now + hour
+    assert list(recovery._events(target, since=now + hour)) == []
+    del target._described
+    account.created = now - hour
+    assert list(recovery._events(target, since=now + hour)) == ["raw/photo.jpg"]
