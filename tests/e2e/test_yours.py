@@ -108,7 +108,7 @@ def uploaded(staging: Deployed, data: bytes) -> dict[str, Any]:
 
 
 def files(row: dict[str, Any]) -> set[str]:
-    return {one["key"] for one in row["renditions"].values()}
+    return {one["key"] for one in row.get("renditions", {}).values()}
 
 
 def test_a_bucket_of_before_that_keeps_no_versions_is_worked_on_like_ones_own(staging: Deployed):
@@ -128,6 +128,31 @@ def test_a_bucket_of_before_that_keeps_no_versions_is_worked_on_like_ones_own(st
     assert again["status"] == "SUCCEEDED"
     assert not files(first) & files(again)
     assert staging.row(OLD) == {}
+    assert staging.letters() == []
+
+
+def test_whatever_is_done_at_once_each_row_is_as_the_bucket_in_the_end(staging: Deployed):
+    """The same bytes, others, what is no picture and a deletion, one upon the other: no event names a version, and no
+    rendition is missing or left."""
+    contents = {"a": photo(64, 48), "b": photo(48, 64), "x": b"no picture", "-": None}
+    keys = {f"raw/at once/{history}.jpg": history for history in ("a-a", "ab-a", "ax", "-b-b-")}
+    for step in range(max(map(len, keys.values()))):
+        for key, history in keys.items():
+            data = contents[history[step]] if step < len(history) else None
+            if data is not None:
+                staging.upload(key, data)
+            elif step < len(history):
+                staging.delete(key)
+    ends = {"a": "SUCCEEDED", "b": "SUCCEEDED", "x": "REJECTED", "-": "DELETED"}
+    for key, history in keys.items():
+        eventually(lambda key=key, end=ends[history[-1]]: staging.in_status(key, end), f"the end of {key}")
+    eventually(lambda: not staging.at_work(), "the end of all executions")
+    for key, history in keys.items():
+        row = staging.row(key)
+        assert row["status"] == ends[history[-1]], key
+        assert staging.renditions(f"{key.removeprefix('raw/')}/") == files(row), key
+        if row["status"] == "SUCCEEDED":
+            assert row["height"] == (48 if history[-1] == "a" else 64), key
     assert staging.letters() == []
 
 
