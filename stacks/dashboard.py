@@ -56,7 +56,7 @@ class Dashboard(Construct):
         dashboard = cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=None if stack == STACK else stack,  # CloudFormation's own says of which stack no word
+            dashboard_name=None if stack == STACK else stack,  # CloudFormation's own name does not say it
             default_interval=Duration.days(1),
             widgets=[
                 [

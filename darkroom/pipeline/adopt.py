@@ -1,5 +1,6 @@
 """Make a bucket that was there before the stack tell EventBridge of its uploads; all else in it stays as it is."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,27 @@ def plan(target: Target, bucket: str) -> Adoption:
 def carry_out(target: Target, adoption: Adoption) -> None:
     """Raises TargetError if somebody changed the configuration since it was planned, which S3 itself does not notice,
     or if S3 did not take it as it was written."""
-    bucket, owner = adoption.bucket, adoption.owner
-    if buckets.notifications(target.s3, bucket, ExpectedBucketOwner=owner) != adoption.before:
+    bucket = adoption.bucket
+    if _now(target, adoption) != _unordered(adoption.before):
         raise TargetError(f"the notifications of {bucket} were changed meanwhile: nothing was written, begin again")
     target.s3.put_bucket_notification_configuration(
         Bucket=bucket,
         NotificationConfiguration=adoption.after,  # type: ignore[arg-type]
-        ExpectedBucketOwner=owner,
+        ExpectedBucketOwner=adoption.owner,
         SkipDestinationValidation=True,  # or S3 would refuse it for a queue of theirs that is gone by now
     )
-    if buckets.notifications(target.s3, bucket, ExpectedBucketOwner=owner) != adoption.after:
+    if _now(target, adoption) != _unordered(adoption.after):
         raise TargetError(f"the notifications of {bucket} are not as they were written: look at them in the S3 console")
+
+
+def _now(target: Target, adoption: Adoption) -> Any:
+    return _unordered(buckets.notifications(target.s3, adoption.bucket, ExpectedBucketOwner=adoption.owner))
+
+
+def _unordered(part: Any) -> Any:
+    """To be compared: S3 promises no order of its lists."""
+    if isinstance(part, dict):
+        return {name: _unordered(one) for name, one in part.items()}
+    if isinstance(part, list):
+        return sorted(map(_unordered, part), key=lambda one: json.dumps(one, sort_keys=True))
+    return part

@@ -197,10 +197,8 @@ def _again(target: Target, run: "_Run", row: results.Row) -> str | None:
 def _can_be_captioned(row: results.Row) -> bool:
     """Whether the version that is shown can be read. A newer one in work brings a caption of its own if it succeeds."""
     shown = results.shown_version(row)
-    is_there = (
-        shown != results.NO_VERSION or row["status"] == "SUCCEEDED"
-    )  # where no version is kept, it was overwritten
-    return shown is not None and is_there and row["status"] != "PROCESSING"
+    overwritten = shown == results.NO_VERSION and row["status"] != "SUCCEEDED"  # where no version is kept
+    return shown is not None and not overwritten and row["status"] != "PROCESSING"
 
 
 def _recaptioned(target: Target, run: "_Run", row: results.Row) -> Done:

@@ -71,6 +71,19 @@ def test_what_somebody_changed_meanwhile_is_not_overwritten(target: Target, thei
     assert theirs
 
 
+def test_the_order_in_which_s3_lists_them_is_no_change(theirs: dict[str, Any], target: Target):
+    """Of the events of one, and of several."""
+    [one] = theirs["QueueConfigurations"]
+    one = {**one, "Events": ["s3:ObjectCreated:Put", "s3:ObjectCreated:Post"]}
+    several: Any = {"QueueConfigurations": [one, {**one, "Id": "new", "Events": ["s3:ObjectRemoved:*"]}]}
+    target.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=several)
+    planned = adopt.plan(target, BUCKET)
+    planned.before["QueueConfigurations"].reverse()
+    planned.before["QueueConfigurations"][0]["Events"].reverse()
+    adopt.carry_out(target, planned)
+    assert adopt.plan(target, BUCKET).is_done
+
+
 def test_a_bucket_of_another_account_is_refused(target: Target, monkeypatch: pytest.MonkeyPatch):
     """S3 says no more than that; so it does to somebody who lacks a grant."""
 
