@@ -51,6 +51,10 @@ faults: install  ## breaks every step in every way, and writes what was observed
 	@$(BIN)/python -m tests.e2e.fault_matrix
 	@$(BIN)/python -m tests.e2e.edge_faults
 
+.PHONY: backfill
+backfill: install  ## 1,000 pictures in a bucket without events, made, stopped, gone on with, made again by another setting; PICTURES=number
+	@$(BIN)/python -m tests.e2e.filled $(PICTURES)
+
 .PHONY: soak
 soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number
 	@$(BIN)/python -m tests.e2e.soak $(PICTURES)

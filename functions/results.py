@@ -36,6 +36,12 @@ SHOWN = (
     "#format, width, height, frames, content_hash, placeholder, color, notes, renditions, recipe, caption,"
     " shown_version_id"
 )
+
+# What tells whether a picture needs work.
+JUDGED_BY = (
+    "#key, #status, version_id, etag, sequencer, execution, updated_at, recipe, shown_version_id, content_hash,"
+    " caption.#status"
+)
 SHOWS_NO_OTHER = "(attribute_not_exists(shown_version_id) OR shown_version_id = :version_id)"
 
 
@@ -90,6 +96,22 @@ class Results:
         """The whole row, in plain types, as it stands now: a consistent read."""
         answer = self._dynamodb.get_item(TableName=self._table, Key={"key": {"S": key}}, ConsistentRead=True)
         return plain(answer["Item"]) if "Item" in answer else None
+
+    def of(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The rows of at most 100 keys, which DynamoDB gives at once, in plain types, as they stand now, by their keys.
+        What they show is not among it."""
+        found: dict[str, dict[str, Any]] = {}
+        wanted: Any = {
+            "Keys": [{"key": {"S": key}} for key in keys],
+            "ConsistentRead": True,
+            "ProjectionExpression": JUDGED_BY,
+            "ExpressionAttributeNames": {"#key": "key", "#status": "status"},
+        }
+        while wanted["Keys"]:
+            answer = self._dynamodb.batch_get_item(RequestItems={self._table: wanted})
+            found |= {row["key"]: row for row in map(plain, answer["Responses"][self._table])}
+            wanted = answer["UnprocessedKeys"].get(self._table, {"Keys": []})  # of more than 16 MB, or throttled
+        return found
 
     def newest(
         self, statuses: Sequence[str], *, since: str, until: str, limit: int, after: Mapping[str, Mapping[str, str]]

@@ -46,6 +46,15 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """The newest of a key, as S3's event of it would name it."""
+
+    version_id: str
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """`data` is None where there is more of it than was wanted."""
 
@@ -101,6 +110,15 @@ class Storage:
             key = f"the KMS key {named[0]}" if named else "a KMS key"
             how = "upload it again under the bucket's own encryption"
             return f"encrypted under {key}, which Validate cannot use: {how}"
+        return None
+
+    def newest(self, bucket: str, key: str) -> Version | None:
+        """As it stands now; None where the key holds nothing, or is hidden by a delete marker. Of a bucket without
+        versions too. S3 lists a key before those that begin with it, and its newest version first."""
+        answer = self._s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1)
+        for one in answer.get("Versions", []):
+            if one["Key"] == key and one["IsLatest"]:
+                return Version(one["VersionId"], one["ETag"].strip('"'), one["Size"])
         return None
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> None:

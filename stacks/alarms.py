@@ -26,12 +26,13 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, watched: Watched) -> None:
         super().__init__(scope, construct_id)
         steps, machines, captions = watched.steps, watched.workflow.machines, watched.settings.captions
+        unattended = [watched.workflow.backfills] if watched.settings.reconcile_days else []
         self.topic = self._topic(watched.settings, watched.storage.key)
 
         self._alarm(
             "FailedExecutions",
             "An execution failed, timed out or was aborted. Look at the newest with `darkroom executions`.",
-            (metric for machine in machines for metric in ended_badly(machine)),
+            (metric for machine in (*machines, *unattended) for metric in ended_badly(machine)),
         )
         self._alarm(
             "DeadLetters",

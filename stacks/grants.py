@@ -23,12 +23,17 @@ def role_for(scope: Construct, role_id: str, *, service: str, source: str | None
     return iam.Role(scope, role_id, assumed_by=principal)
 
 
-def allow(role: iam.Role, *actions: str, on: list[str], because: str | None = None) -> None:
-    """Let a role do `actions` on the resources `on`. `because` is the reason of a wildcard among them, for cdk-nag."""
-    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=on))
+def allow(to: iam.Role | iam.Policy, *actions: str, on: list[str], because: str | None = None) -> None:
+    """Let a role, or whoever has a policy, do `actions` on the resources `on`. `because` is the reason of a wildcard
+    among them, for cdk-nag."""
+    statement = iam.PolicyStatement(actions=list(actions), resources=on)
+    if isinstance(to, iam.Policy):
+        to.add_statements(statement)
+    else:
+        to.add_to_policy(statement)
     if because:
         for arn in on:
-            accept(role, f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_writes_it(role, arn)}]", because)
+            accept(to, f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_writes_it(to, arn)}]", because)
 
 
 def allow_key(role: iam.Role, key: kms.IKey | None, *actions: str, through: str) -> None:
@@ -49,9 +54,9 @@ def accept(construct: IConstruct, finding: str, because: str) -> None:
     Validations.of(construct).acknowledge(Acknowledgment(id=f"AwsSolutions::{finding}", reason=because))
 
 
-def _as_cdk_nag_writes_it(role: iam.Role, arn: str) -> str:
+def _as_cdk_nag_writes_it(scope: IConstruct, arn: str) -> str:
     """`<LogicalId.Attribute>` for what is only known at deployment."""
-    resolved = Stack.of(role).resolve(arn)
+    resolved = Stack.of(scope).resolve(arn)
     parts = resolved["Fn::Join"][1] if isinstance(resolved, dict) else [resolved]
     return "".join(part if isinstance(part, str) else f"<{_reference(part)}>" for part in parts)
 

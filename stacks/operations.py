@@ -1,23 +1,41 @@
-"""What watches over the pipeline: the sweep behind every execution that died."""
+"""What watches over the pipeline: the sweep behind every execution that died, and the search for lost events."""
 
-from aws_cdk import Aws, Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.grants import accept, allow
+from stacks.grants import accept, allow, role_for
 from stacks.rules import rule_of
+from stacks.settings import Settings
 from stacks.steps import Steps
 from stacks.storage import Storage
-from stacks.workflow import Workflow
+from stacks.workflow import Workflow, executions_of
 
 SWEEPS_EVERY = Duration.minutes(15)
+
+# As `darkroom backfill --at-once 10` starts it. A Map lists 100 million objects at most.
+RECONCILIATION = {
+    "only": "missing",
+    "since": "",
+    "limit": 100_000_000,
+    "batches_at_once": 1,
+    "pictures_at_once": 10,
+}
 
 
 class Operations(Construct):
     def __init__(
-        self, scope: Construct, construct_id: str, *, storage: Storage, steps: Steps, workflow: Workflow
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        storage: Storage,
+        steps: Steps,
+        workflow: Workflow,
     ) -> None:
         super().__init__(scope, construct_id)
         machines = [machine.state_machine_arn for machine in workflow.machines]
@@ -63,9 +81,21 @@ class Operations(Construct):
             steps.sweep.role,
             "states:DescribeExecution",
             "states:GetExecutionHistory",
-            on=[
-                f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:execution:{machine.state_machine_name}:*"
-                for machine in workflow.machines
-            ],
+            on=[executions_of(machine) for machine in workflow.machines],
             because="an execution is named when it starts",
+        )
+        if settings.reconcile_days:
+            self.rules.append(self._reconciles(settings.reconcile_days, settings.upload_prefix, workflow.backfills))
+
+    def _reconciles(self, days: int, prefix: str, backfills: sfn.StateMachine) -> events.Rule:
+        """A backfill of what has no row, a few pictures at a time."""
+        role = role_for(self, "ReconcilesRole", service="events", source="events:rule/*")
+        allow(role, "states:StartExecution", on=[backfills.state_machine_arn])
+        asked = events.RuleTargetInput.from_object({**RECONCILIATION, "prefix": prefix})
+        return events.Rule(
+            self,
+            "Reconciles",
+            description="Makes the pictures whose events were lost",
+            schedule=events.Schedule.rate(Duration.days(days)),
+            targets=[targets.SfnStateMachine(backfills, role=role, input=asked)],
         )

@@ -29,7 +29,7 @@ class Pipeline(Stack):
         steps = Steps(self, "Steps", settings=settings, storage=storage)
         workflow = Workflow(self, "Workflow", settings=settings, steps=steps, storage=storage)
         intake = Intake(self, "Intake", settings=settings, storage=storage, starts=workflow)
-        operations = Operations(self, "Operations", storage=storage, steps=steps, workflow=workflow)
+        operations = Operations(self, "Operations", settings=settings, storage=storage, steps=steps, workflow=workflow)
         delivery = None
         if settings.delivery.enabled:
             delivery = Delivery(self, "Delivery", settings=settings, storage=storage, steps=steps)
@@ -71,6 +71,8 @@ class Pipeline(Stack):
         CfnOutput(self, "DeletionStateMachineArn", value=workflow.deletions.state_machine_arn)
         if workflow.recaptions:
             CfnOutput(self, "RecaptionStateMachineArn", value=workflow.recaptions.state_machine_arn)
+        CfnOutput(self, "BackfillStateMachineArn", value=workflow.backfills.state_machine_arn)
+        CfnOutput(self, "BackfillFunctionName", value=steps.backfill.function.function_name)
         CfnOutput(self, "DeadLetterQueueUrl", value=storage.dead_letters.queue_url)
         if api:
             CfnOutput(self, "ApiUrl", value=api.url)

@@ -188,6 +188,7 @@ class Functions(Group):
     caption: Function = Function(memory=1024)
     cleanup: Function = Function(memory=256)  # this and the next move names, not pixels
     sweep: Function = Function(memory=256)
+    backfill: Function = Function(memory=256)
     announce: Function = Function(memory=256)
     notify: Function = Function(memory=256)
     api: Function = Function(memory=512)  # it moves names too, while somebody waits
@@ -233,6 +234,7 @@ class Settings(Group):
     captions: Captions = Captions()
     delivery: DeliverySettings = DeliverySettings()
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
+    reconcile_days: int | None = Field(default=None, ge=1, le=365)  # between two searches for lost events
     events: Events = Events()
     webhook: Webhook = Webhook()
     functions: Functions = Functions()

@@ -165,7 +165,22 @@ class Steps(Construct):
         allow_key(self.sweep.role, storage.key, "kms:Decrypt", through="dynamodb")
         allow(self.sweep.role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
         allow_key(self.sweep.role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
-        self.all = [self.validate, self.resize, self.caption, self.cleanup, self.sweep]
+
+        self.backfill = step(
+            "Backfill",
+            does="Says which objects of a batch need work: a picture that is missing or stale, or its caption",
+            sizing=settings.functions.backfill,
+            environment={
+                "UPLOADS_BUCKET": storage.uploads.bucket_name,
+                "UPLOAD_PREFIX": settings.upload_prefix,
+                "RESULTS_TABLE": storage.results.table_name,
+                "RECIPE": settings.recipe,
+            },
+        )
+        allow(self.backfill.role, "dynamodb:BatchGetItem", on=[storage.results.table_arn])
+        allow_key(self.backfill.role, storage.key, "kms:Decrypt", through="dynamodb")
+        allow(self.backfill.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
+        self.all = [self.validate, self.resize, self.caption, self.cleanup, self.sweep, self.backfill]
 
 
 def model_arns(model_id: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -16,8 +17,8 @@ from stacks.storage import Storage
 
 
 class Machine(Construct):
-    """One state machine, with a role that may call its own functions, write rows, and, if the file does, send letters
-    and start executions."""
+    """One state machine, with a role that may call its own functions, and write rows, send letters and start executions
+    if the file does."""
 
     def __init__(
         self,
@@ -35,6 +36,8 @@ class Machine(Construct):
         values = {
             "ResultsTable": storage.results.table_name,
             "DeadLetterQueue": storage.dead_letters.queue_url,
+            "UploadsBucket": storage.uploads.bucket_name,
+            "ReportsBucket": storage.access_logs.bucket_name,
             "CaptionsEnabled": "true" if settings.captions.enabled else "false",
             "MapConcurrency": f"{{% {settings.map_concurrency} %}}",  # the field takes a number or an expression
             **{f"{step.node.id}Function": step.invoked.function_arn for step in calls},
@@ -60,8 +63,9 @@ class Machine(Construct):
         allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls])
         for one in starts:
             allow(role, "states:StartExecution", on=[one.machine.state_machine_arn])
-        allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
-        allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
+        if "ResultsTable" in placeholders:
+            allow(role, "dynamodb:UpdateItem", on=[storage.results.table_arn])
+            allow_key(role, storage.key, "kms:Decrypt", through="dynamodb")
         if "DeadLetterQueue" in placeholders:
             allow(role, "sqs:SendMessage", on=[storage.dead_letters.queue_arn])
             allow_key(role, storage.key, "kms:Decrypt", "kms:GenerateDataKey", through="sqs")
@@ -74,7 +78,8 @@ class Machine(Construct):
 
 
 class Workflow(Construct):
-    """The way of a picture, what follows the deletion of one, and, where captions are on, a caption made again."""
+    """The way of a picture, what follows the deletion of one, where captions are on a caption made again, and the start
+    of any of them for what is in the bucket already."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: Settings, steps: Steps, storage: Storage
@@ -89,7 +94,42 @@ class Workflow(Construct):
         deletions = machine("Deletion", file="deletion.asl.json", calls=[steps.cleanup], starts=[images])
         allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
         self.machines = self.images, self.deletions = images.machine, deletions.machine
-        self.logs = images.log_group, deletions.log_group
-        self.recaptions: sfn.StateMachine | None = None
+        captions = []
         if settings.captions.enabled:
-            self.recaptions = machine("Recaption", file="recaption.asl.json", calls=[steps.caption]).machine
+            captions = [machine("Recaption", file="recaption.asl.json", calls=[steps.caption])]
+        self.recaptions = captions[0].machine if captions else None
+        backfills = machine("Backfill", file="backfill.asl.json", calls=[steps.backfill], starts=[images, *captions])
+        self.backfills = backfills.machine
+        self.logs = images.log_group, deletions.log_group, backfills.log_group
+        self._let_it_list_and_wait(backfills, storage, [images, *captions])
+        steps.backfill.function.add_environment("STATE_MACHINE", self.images.state_machine_arn)
+        if self.recaptions:
+            steps.backfill.function.add_environment("RECAPTION_STATE_MACHINE", self.recaptions.state_machine_arn)
+
+    def _let_it_list_and_wait(self, backfills: Machine, storage: Storage, started: Sequence[Machine]) -> None:
+        """It may not stop what it started: who stops a backfill would have a letter for each picture that is at work.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+        https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+        """
+        role, named = backfills.role, "an execution is named when it starts"
+        allow(role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
+        for one in started:
+            allow(role, "states:DescribeExecution", on=[executions_of(one.machine)], because=named)
+        events = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        waits_by = f"{events}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"  # AWS's own, made when needed
+        allow(role, "events:PutTargets", "events:PutRule", "events:DescribeRule", on=[waits_by])
+        reports = storage.access_logs.arn_for_objects("backfill/*")
+        in_parts = ("s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload")
+        allow(role, "s3:PutObject", *in_parts, on=[reports], because="a report is named after its run")
+        # Apart, because the machine waits for the role's own policy, and this one for the machine.
+        children = iam.Policy(self, "BackfillChildren", roles=[role])
+        allow(children, "states:StartExecution", on=[self.backfills.state_machine_arn])
+        own = executions_of(self.backfills)
+        allow(children, "states:DescribeExecution", "states:StopExecution", on=[own], because=named)
+
+
+def executions_of(machine: sfn.StateMachine) -> str:
+    """All of them, in the ARN's form."""
+    account = f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+    return f"{account}:execution:{machine.state_machine_name}:*"

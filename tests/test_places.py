@@ -38,7 +38,7 @@ from tests.statemachine.engine import DELETION, IMAGES, definition, states
 
 ROOT = Path(__file__).resolve().parents[1]
 # No picture goes through these: their own files in tests/e2e break them.
-AT_THE_EDGE = {"api", "deliver", "announce", "notify"}
+AT_THE_EDGE = {"backfill", "api", "deliver", "announce", "notify"}
 FORMAT_OF = {"jpg": "jpeg", "tif": "tiff"}  # file extensions that are not the name of their format
 
 

@@ -18,7 +18,7 @@ from darkroom.pipeline.target import Target, local
 from darkroom.text import some
 
 INTERRUPTED = "States.ServiceRestart"  # MiniStack's own name for what ran when it ended
-MACHINES = ("StateMachineArn", "DeletionStateMachineArn", "RecaptionStateMachineArn")
+MACHINES = ("StateMachineArn", "DeletionStateMachineArn", "RecaptionStateMachineArn", "BackfillStateMachineArn")
 
 
 def take_up_again(cloud: Cloud, say: Callable[[str], object]) -> None:

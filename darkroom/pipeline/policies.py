@@ -19,6 +19,7 @@ def policy(target: Target, name: str) -> dict[str, Any]:
     """The policy of that name. Raises TargetError if the stack is not deployed."""
     machine = target.output("StateMachineArn")
     recaptions = target.outputs.get("RecaptionStateMachineArn", machine)  # where captions are off, nothing more
+    backfills = target.output("BackfillStateMachineArn")
     _, partition, _, region, account, *_ = machine.split(":")
     values = {
         **target.outputs,
@@ -32,6 +33,8 @@ def policy(target: Target, name: str) -> dict[str, Any]:
         "DeletionExecutions": arn_of(target.output("DeletionStateMachineArn"), "*"),
         "RecaptionStateMachineArn": recaptions,
         "RecaptionExecutions": arn_of(recaptions, "*"),
+        "BackfillExecutions": arn_of(backfills, "*"),
+        "BackfillMapRuns": f"{backfills.replace(':stateMachine:', ':mapRun:')}/*",
     }
     policy = json.loads(
         Template((FOLDER / f"{name}.json").read_text()).substitute(

@@ -99,7 +99,7 @@ def target(account: Stacks) -> Target:
             definition=json.dumps({"StartAt": "Claim", "States": {"Claim": {"Type": "Succeed"}}}),
             roleArn="arn:aws:iam::123456789012:role/pipeline",
         )["stateMachineArn"]
-        for name in ("pipeline", "deletion", "recaption")
+        for name in ("pipeline", "deletion", "recaption", "backfill")
     }
     account.deployed["Darkroom"] = {
         "UploadsBucketName": "uploads",
@@ -110,6 +110,8 @@ def target(account: Stacks) -> Target:
         "StateMachineArn": machines["pipeline"],
         "DeletionStateMachineArn": machines["deletion"],
         "RecaptionStateMachineArn": machines["recaption"],
+        "BackfillStateMachineArn": machines["backfill"],
+        "BackfillFunctionName": "backfill",
     }
     return target
 

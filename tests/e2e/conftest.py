@@ -176,19 +176,21 @@ class Deployed:
 
 
 class Role:
-    """A role of the stack, by its name, and its one policy."""
+    """A role of the stack, by its name, and its policy: if it has several, all of them as one."""
 
     def __init__(self, deployed: Deployed, name: str) -> None:
         self._iam = deployed.client("iam")
         self._role = name
-        [self._name] = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
+        self._name, *self._others = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
 
     def grants(self) -> list[dict[str, Any]]:
         """Its statements, each taken apart into those of one action on one resource."""
-        policy = self._iam.get_role_policy(RoleName=self._role, PolicyName=self._name)["PolicyDocument"]
+        names = [self._name, *self._others]
+        policies = [self._iam.get_role_policy(RoleName=self._role, PolicyName=name) for name in names]
         return [
             {**statement, "Action": action, "Resource": resource}
-            for statement in policy["Statement"]
+            for policy in policies
+            for statement in policy["PolicyDocument"]["Statement"]
             for action in _several(statement["Action"])
             for resource in _several(statement["Resource"])
         ]
@@ -206,6 +208,8 @@ class Role:
             self._put(grants)
 
     def _put(self, statements: list[dict[str, Any]]) -> None:
+        while self._others:
+            self._iam.delete_role_policy(RoleName=self._role, PolicyName=self._others.pop())
         if not statements:  # of which IAM takes no policy
             self._iam.delete_role_policy(RoleName=self._role, PolicyName=self._name)
             return

@@ -1,6 +1,7 @@
 """A person with just some of the policies of docs/policies, and what of them is used."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,11 +25,13 @@ GRANTS = {
 }
 
 # What the local cloud asks for where AWS, as it documents, asks for what stands before it: a grant has another name, a
-# log group that the stack leaves unnamed gets another one, and the ARN of a rule has the name of its bus.
+# log group that the stack leaves unnamed gets another one, the ARN of a rule has the name of its bus, and a Map Run has
+# none.
 LOCALLY = {
     '"sqs:ChangeMessageVisibility"': '"sqs:ChangeMessageVisibilityBatch"',
     ":rule/": ":rule/default/",
     "log-group:Darkroom-": "log-group:/aws/cloudformation/Darkroom/",
+    '"arn:[^"]*:mapRun:[^"]*"': '"*"',
 }
 
 
@@ -40,7 +43,7 @@ def person(deployed: Deployed, *policies: str) -> Iterator[set[str]]:
     for one in policies:
         document = json.dumps(policy(deployed.aws, one))
         for on_aws, here in LOCALLY.items():
-            document = document.replace(on_aws, here)
+            document = re.sub(on_aws, here, document)
         iam.put_user_policy(UserName=name, PolicyName=one, PolicyDocument=document)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     theirs = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}

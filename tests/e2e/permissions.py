@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from darkroom.local.pictures import photo
+from darkroom.pipeline.backfill import Only, given
+from darkroom.pipeline.executions import arn_of
 from functions.links import Options, signed_path
 from tests.e2e.conftest import Deployed, Role, eventually, own_cloud
 from tests.e2e.web import form
@@ -32,23 +34,24 @@ machine, and every target of a rule.
 Where the local cloud differs from AWS:
 
 - It does not ask IAM about the calls that Lambda makes for a function: those that write its logs and traces, and those
-  that read the stream or the queue which calls it.
+  that read the stream or the queue which calls it. Nor about those that Step Functions makes for a distributed Map, but
+  for the listing of the bucket, and to wait for an execution.
 - It takes the role of a function without a look at who may take it. The template's tests check the conditions.
 - It encrypts nothing, so no role uses a key. The template's tests check the grants of `kms_key`.
 - It asks for `bedrock:Converse` where AWS asks for `bedrock:InvokeModel`.
 """
 
 ROLES = {
-    **{f"Steps{name}Role": name for name in ("Validate", "Resize", "Caption", "Cleanup", "Sweep")},
-    **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion", "Recaption")},
+    **{f"Steps{name}Role": name for name in ("Validate", "Resize", "Caption", "Cleanup", "Sweep", "Backfill")},
+    **{f"Workflow{name}Role": f"{name} machine" for name in ("ImagePipeline", "Deletion", "Recaption", "Backfill")},
     **{f"Intake{name}Role": f"{name} rule" for name in ("Uploaded", "Deleted")},
     "ApiRole": "Api",
     "DeliveryDeliverRole": "Deliver",
     "AnnouncementsAnnounceRole": "Announce",
     "AnnouncementsWebhookNotifyRole": "Notify",
 }
-VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, *OF_OTHERS, API, DELIVER, ANNOUNCE, NOTIFY = ROLES.values()
-IMAGES, DELETIONS, RECAPTIONS, UPLOADED, DELETED = OF_OTHERS
+VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, BACKFILL, *OF_OTHERS, API, DELIVER, ANNOUNCE, NOTIFY = ROLES.values()
+IMAGES, DELETIONS, RECAPTIONS, BACKFILLS, UPLOADED, DELETED = OF_OTHERS
 DENIED, MAY = "denied", "may"
 REFUSED = "AccessDenied"
 
@@ -66,8 +69,10 @@ class Act(NamedTuple):
     harmless: str | None = None
 
 
-def acts_on_executions(of: str, machine: str, execution: str, starts: set[str]) -> Iterator[Act]:
-    """`starts` are the roles whose work it is to start them."""
+def acts_on_executions(
+    of: str, machine: str, execution: str, starts: set[str], waits: frozenset[str] = frozenset()
+) -> Iterator[Act]:
+    """`starts` are the roles whose work it is to start them, `waits` those that wait for their end."""
     service = "stepfunctions"
     yield Act(
         f"start an execution of {of}",
@@ -80,7 +85,10 @@ def acts_on_executions(of: str, machine: str, execution: str, starts: set[str]) 
         f"list the executions of {of}", service, lambda aws: aws.list_executions(stateMachineArn=machine), {SWEEP}
     )
     yield Act(
-        f"look at an execution of {of}", service, lambda aws: aws.describe_execution(executionArn=execution), {SWEEP}
+        f"look at an execution of {of}",
+        service,
+        lambda aws: aws.describe_execution(executionArn=execution),
+        {SWEEP, *waits},
     )
     yield Act(
         f"read the history of an execution of {of}",
@@ -125,12 +133,17 @@ def acts(stack: "Stack") -> list[Act]:
             lambda aws: aws.get_object(**old),
             {VALIDATE, RESIZE, CAPTION, DELIVER},
         ),
-        Act("list the originals", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.uploads), {VALIDATE, DELIVER}),
+        Act(
+            "list the originals",
+            "s3",
+            lambda aws: aws.list_objects_v2(Bucket=stack.uploads),
+            {VALIDATE, DELIVER, BACKFILLS},
+        ),
         Act(
             "list the versions of the originals",
             "s3",
             lambda aws: aws.list_object_versions(Bucket=stack.uploads, Prefix=picture["Key"]),
-            {VALIDATE, DELETIONS, DELIVER},
+            {VALIDATE, DELETIONS, DELIVER, BACKFILL},
         ),
         Act(
             "read uploads outside the prefix",
@@ -148,10 +161,27 @@ def acts(stack: "Stack") -> list[Act]:
         Act("delete another size", "s3", lambda aws: aws.delete_object(**other_size), {CLEANUP, DELIVER}),
         Act("write another size", "s3", lambda aws: aws.put_object(**other_size, Body=b"x"), {RESIZE, DELIVER}),
         Act("read the access logs", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.access_logs)),
+        Act(
+            "write a report",
+            "s3",
+            lambda aws: aws.put_object(Bucket=stack.access_logs, Key="backfill/tried.json", Body=b"{}"),
+            {BACKFILLS},
+        ),
+        Act(
+            "write among the access logs",
+            "s3",
+            lambda aws: aws.put_object(Bucket=stack.access_logs, Key="uploads/tried", Body=b"x"),
+        ),
         Act("read another bucket", "s3", lambda aws: aws.get_object(Bucket=stack.strange, Key="strange.txt")),
         Act("write to another bucket", "s3", lambda aws: aws.put_object(Bucket=stack.strange, Key="x", Body=b"x")),
         Act("open a bucket to all", "s3", lambda aws: aws.delete_public_access_block(Bucket=stack.uploads)),
         Act("read a row", "dynamodb", lambda aws: aws.get_item(**never), {CLEANUP, API, DELIVER, ANNOUNCE}),
+        Act(
+            "read the rows of many keys",
+            "dynamodb",
+            lambda aws: aws.batch_get_item(RequestItems={stack.table: {"Keys": [missing]}}),
+            {BACKFILL},
+        ),
         Act("find rows by status", "dynamodb", lambda aws: aws.query(**by_status), {SWEEP, API}),
         Act(
             "change a row",
@@ -192,6 +222,7 @@ def acts(stack: "Stack") -> list[Act]:
                 "Caption": {IMAGES, RECAPTIONS},
                 "Cleanup": {IMAGES, DELETIONS},
                 "Sweep": set(),
+                "Backfill": {BACKFILLS},
                 "Api": set(),
                 "Deliver": set(),
                 "Announce": set(),
@@ -203,8 +234,28 @@ def acts(stack: "Stack") -> list[Act]:
             "lambda",
             lambda aws: aws.update_function_configuration(FunctionName=stack.function("resize"), Timeout=59),
         ),
-        *acts_on_executions("a picture", stack.machine("ImagePipeline"), stack.execution, {UPLOADED, DELETIONS, API}),
+        *acts_on_executions(
+            "a picture",
+            stack.machine("ImagePipeline"),
+            stack.execution,
+            {UPLOADED, DELETIONS, API, BACKFILLS},
+            frozenset({BACKFILLS}),
+        ),
         *acts_on_executions("a deletion", stack.machine("Deletion"), stack.deletion, {DELETED}),
+        Act(
+            "start a backfill",
+            "stepfunctions",
+            lambda aws: aws.start_execution(stateMachineArn=stack.machine("Backfill"), input="no JSON"),
+            {BACKFILLS},
+            harmless="InvalidExecutionInput",
+        ),
+        Act(
+            "stop a backfill",
+            "stepfunctions",
+            lambda aws: aws.stop_execution(executionArn=arn_of(stack.machine("Backfill"), "none")),
+            {BACKFILLS},
+            harmless="ExecutionDoesNotExist",
+        ),
         Act(
             "ask the model",
             "bedrock-runtime",
@@ -220,7 +271,7 @@ def acts(stack: "Stack") -> list[Act]:
             "look at a redrive of a picture",
             "stepfunctions",
             lambda aws: aws.describe_execution(executionArn=f"{stack.execution.rpartition(':')[0]}:redrive-none"),
-            {SWEEP, API},
+            {SWEEP, API, BACKFILLS},
             harmless="ExecutionDoesNotExist",
         ),
         Act(
@@ -378,9 +429,15 @@ class Removal(NamedTuple):
 
 
 # What the local cloud does for a function without asking: it writes logs and traces, and reads what calls the function.
-NOT_ASKED = (
+NOT_ASKED: tuple[str, ...] = (
     *("logs:", "xray:", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
     *("dynamodb:ListStreams", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+)
+
+# And what it does for a backfill: it waits for what is started, begins and stops its children, and writes no report.
+OF_A_BACKFILL = (
+    *("states:DescribeExecution", "states:StopExecution", "events:PutTargets", "events:PutRule", "events:DescribeRule"),
+    *("s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"),
 )
 
 
@@ -486,6 +543,23 @@ class Without:
         source["bucket"] = self._deployed.aws.output("UploadsBucketName")
         ended = self._deployed.run({"source": source, "content_hash": row["content_hash"]}, machine)
         return self._causes(ended["executionArn"])
+
+    def backfilled(self) -> str:
+        """A picture is backfilled"""
+        return self._backfill("all")
+
+    def backfilled_caption(self) -> str:
+        """A caption is backfilled"""
+        self._deployed.aws.results.put_item(Item={**self._row, "caption": {"status": "FAILED"}})
+        return self._backfill("captions")
+
+    def _backfill(self, only: Only) -> str:
+        """What went wrong in it, and in the executions of its batches."""
+        states, machine = self._deployed.aws.states, self._deployed.aws.output("BackfillStateMachineArn")
+        ended = self._deployed.run(given(only, self._row["key"], at_once=1), machine)
+        runs = states.list_map_runs(executionArn=ended["executionArn"])["mapRuns"]
+        batches = [one for run in runs for one in states.list_executions(mapRunArn=run["mapRunArn"])["executions"]]
+        return str(ended.get("cause")) + "".join(self._causes(one["executionArn"]) for one in batches)
 
     def uploaded(self) -> str:
         """A picture is uploaded; its event is a letter"""
@@ -695,6 +769,7 @@ class Without:
     def act(self, role: str, action: str, resource: str) -> Callable[[], str]:
         self._lack = f"is not authorized to perform: {action} "
         by_machine = self.deletion_ended if "Deletion" in resource else self.image_ended
+        backfilled = self.backfilled_caption if "Recaption" in resource else self.backfilled
         return {
             ("Validate", "s3:ListBucket"): self.event_of_nothing,
             ("Validate", "s3:ListBucketVersions"): self.event_of_nothing,
@@ -713,6 +788,8 @@ class Without:
             ("Sweep", "states:ListExecutions"): self.schedule,
             ("Sweep", "states:DescribeExecution"): by_machine,
             ("Sweep", "states:GetExecutionHistory"): by_machine,
+            (BACKFILL, "dynamodb:BatchGetItem"): self.backfilled,
+            (BACKFILL, "s3:ListBucketVersions"): self.backfilled,
             (API, "s3:PutObject"): self.form,
             (API, "s3:DeleteObject"): self.deleted_by_api,
             (API, "dynamodb:GetItem"): self.never_promised if "Promises" in resource else self.shown,
@@ -731,6 +808,9 @@ class Without:
             (DELETIONS, "sqs:SendMessage"): self.failing_deletion,
             (RECAPTIONS, "lambda:InvokeFunction"): self.recaption,
             (RECAPTIONS, "dynamodb:UpdateItem"): self.recaption,
+            (BACKFILLS, "lambda:InvokeFunction"): self.backfilled,
+            (BACKFILLS, "s3:ListBucket"): self.backfilled,
+            (BACKFILLS, "states:StartExecution"): backfilled,
             (DELIVER, "s3:ListBucket"): self.viewed_when_gone,
             (DELIVER, "s3:ListBucketVersions"): self.viewed_when_gone,
             (DELIVER, "s3:GetObjectVersion"): self.viewed,
@@ -779,13 +859,21 @@ def removals(deployed: Deployed) -> list[Removal]:
         role = without.role(name)
         for grant in role.grants():
             action, resource = grant["Action"], grant["Resource"]
-            if not action.startswith(NOT_ASKED):
+            if _is_asked(name, action, resource):
                 act = without.act(name, action, resource)
                 with role.without(action, resource):
                     words = act()
                 found.append(Removal(name, action, _short(resource), str(act.__doc__), _ended(name, action, words)))
     without.clear()
     return found
+
+
+def _is_asked(role: str, action: str, resource: str) -> bool:
+    """Whether the local cloud asks for the grant when it is used."""
+    if role == BACKFILLS:
+        begins_a_batch = action == "states:StartExecution" and "WorkflowBackfill" in resource
+        return not (begins_a_batch or action.startswith((*NOT_ASKED, *OF_A_BACKFILL)))
+    return not action.startswith(NOT_ASKED)
 
 
 def _ended(role: str, action: str, words: str) -> str:
@@ -830,7 +918,8 @@ def page(tried: dict[str, dict[str, str]], removed: list[Removal]) -> str:
         "",
         "Each grant of a role was taken away, alone, while the act that needs it was done. `AccessDenied` named the",
         "grant: in the row, the execution, the letter, the sweep's answer or, where a picture succeeds without it, the",
-        "log. Not tried are the grants to write logs and traces.",
+        "log. Not tried are the grants to write logs and traces, and those by which Step Functions begins and stops",
+        "the batches of a backfill, waits for its pictures, and writes its report.",
         "",
         "| role | without | on | what was done | how it ended |",
         "|---|---|---|---|---|",

@@ -16,9 +16,11 @@ from darkroom.console.pages import ENOUGH
 from darkroom.console.server import application
 from darkroom.local import cloud
 from darkroom.local.pictures import photo
+from darkroom.pipeline import backfill as backfills
 from darkroom.pipeline.target import STACK, choose
 from tests.darkroom.conftest import darkroom
 from tests.e2e.conftest import Deployed, FunctionRole, eventually
+from tests.e2e.filled import lost_events
 from tests.e2e.people import granted, person
 
 KEY = "raw/policies/photo.jpg"
@@ -81,12 +83,15 @@ def look_at_all(client: TestClient, row: dict[str, Any]) -> None:
 def test_a_viewer_sees_everything_and_has_no_grant_that_is_not_used(deployed: Deployed, row: dict[str, Any]):
     """Of a deletion too. `status` and the bootstrap are looked at by DescribeStacks, as the outputs are."""
     send_letter(deployed, row)
+    backfills.start(deployed.aws, "failed", "policies/none")
     with person(deployed, "viewer") as used:
         assert KEY in {one["key"] for one in said("results")}
         assert said("results", KEY)["status"] == "SUCCEEDED"
         assert said("executions", "--limit", "3")
         assert said("inspect", KEY)["states"]
         assert [one["key"] for one in said("redrive", "--dry-run")] == [KEY]
+        followed = darkroom("backfill", "--follow")
+        assert followed.exit_code == 0, followed.stderr
         checks = {
             one["name"]: one["state"] for one in json.loads(darkroom("doctor", "--quick", "--json").stdout)["checks"]
         }
@@ -121,6 +126,9 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
     with FunctionRole(deployed, "caption").without("bedrock:Converse"):
         speechless = deployed.picture("raw/policies/speechless.jpg", photo(64, 48))
     assert speechless["caption"]["status"] == "FAILED"
+    with lost_events(deployed):
+        for number in range(3):
+            deployed.upload(f"raw/backfilled by them/{number}.png", photo(24, 16))
     send_letter(deployed, row)
     with person(deployed, "viewer", "operator") as used:
         assert [one["status"] for one in said("upload", tmp_path)] == ["SUCCEEDED"]
@@ -132,6 +140,9 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
         [recaptioned] = said("redrive", "--caption-failed", speechless["key"])
         assert deployed.execution(recaptioned["execution"])["status"] == "SUCCEEDED"
         assert darkroom("link", KEY).exit_code == 0
+        assert said("backfill", "--prefix", "backfilled by them/", "--dry-run")["pictures"] == 3
+        assert said("backfill", "--prefix", "backfilled by them/", "--at-once", "1")["status"] == "RUNNING"
+        assert said("backfill", "--stop")["status"] == "ABORTED"
         client = page(read_only=False)
         look_at_all(client, row)
         picture = {"pictures": ("by page.jpg", photo(64, 48), "image/jpeg")}

@@ -132,7 +132,7 @@ def test_every_alarm_is_in_the_list_of_alarms():
 def test_the_retriers_of_the_state_machines_are_those_of_the_table():
     """The same retrier stands in many states: one that is changed in eight of nine is found."""
     there = set()
-    for name in (IMAGES, DELETION, RECAPTION):
+    for name in (IMAGES, DELETION, RECAPTION, "backfill"):
         for _, state in states(definition(name)):
             for one in state.get("Retry", []):
                 assert (one["MaxAttempts"] == 0) or (one["BackoffRate"], one["JitterStrategy"]) == (2, "FULL")

@@ -70,10 +70,20 @@ def test_each_alarm_reads_what_it_is_named_after_and_nothing_else(template: Temp
     ],
 )
 def test_an_alarm_over_several_watches_all_of_them(synth, alarm, kind, dimension):
-    """Every state machine, function and rule of the stack, a new one too. No recaption: who asks for one looks on."""
+    """Every state machine, function and rule of the stack, a new one too. Who asks for a recaption or a backfill looks
+    on."""
     template = synth(**{**EVERYTHING, "captions": {"enabled": False}})
     watched = [metric["Dimensions"][0]["Value"]["Ref"] for metric in alarms(template)[alarm]]
-    assert set(watched) == set(template.find_resources(kind)), dimension
+    there = {name for name in template.find_resources(kind) if not name.startswith("WorkflowBackfill")}
+    assert set(watched) == there, dimension
+
+
+def test_a_backfill_that_nobody_asked_for_is_watched(synth):
+    """The scheduled one: whoever starts one looks on."""
+    for days, expected in ((None, 0), (7, 3)):
+        failed = alarms(synth(reconcile_days=days) if days else synth())["FailedExecutions"]
+        watched = [one["Dimensions"][0]["Value"]["Ref"] for one in failed]
+        assert sum(name.startswith("WorkflowBackfill") for name in watched) == expected
 
 
 def test_events_are_late_by_the_time_to_their_delivery_and_by_rule(template: Template):

@@ -19,6 +19,9 @@ from stacks.steps import model_arns
 from tests.stacks.conftest import ROOT
 
 EXECUTIONS = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution"
+WAITS_BY = (
+    "arn:AWS::Partition:events:AWS::Region:AWS::AccountId:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+)
 GRANTS = {
     "StepsValidateRole": {
         "s3:ListBucket on StorageUploads",
@@ -51,6 +54,7 @@ GRANTS = {
         "dynamodb:UpdateItem on OperationsMemory",
         "sqs:SendMessage on StorageDeadLetters",
     },
+    "StepsBackfillRole": {"dynamodb:BatchGetItem on StorageResults", "s3:ListBucketVersions on StorageUploads"},
     "WorkflowImagePipelineRole": {
         "lambda:InvokeFunction on StepsValidateFunction",
         "lambda:InvokeFunction on StepsResizeFunction",
@@ -70,6 +74,26 @@ GRANTS = {
     "WorkflowRecaptionRole": {
         "lambda:InvokeFunction on StepsCaptionFunction",
         "dynamodb:UpdateItem on StorageResults",
+    },
+    "WorkflowBackfillRole": {
+        "lambda:InvokeFunction on StepsBackfillFunction",
+        "s3:ListBucket on StorageUploads",
+        *(f"{action} on StorageAccessLogs/backfill/*" for action in ("s3:PutObject", "s3:GetObject")),
+        *(
+            f"s3:{action} on StorageAccessLogs/backfill/*"
+            for action in ("ListMultipartUploadParts", "AbortMultipartUpload")
+        ),
+        *(
+            f"{action} on Workflow{machine}Machine"
+            for action in ("states:StartExecution",)
+            for machine in ("ImagePipeline", "Recaption", "Backfill")
+        ),
+        *(
+            f"states:DescribeExecution on {EXECUTIONS}:Workflow{machine}Machine:*"
+            for machine in ("ImagePipeline", "Recaption", "Backfill")
+        ),
+        f"states:StopExecution on {EXECUTIONS}:WorkflowBackfillMachine:*",
+        *(f"events:{action} on {WAITS_BY}" for action in ("PutTargets", "PutRule", "DescribeRule")),
     },
     "IntakeDeletedRole": {"states:StartExecution on WorkflowDeletionMachine"},
 }
@@ -126,6 +150,7 @@ KEY_GRANTS = {
     "StepsCaptionRole": {f"{READS} through s3"},
     "StepsCleanupRole": {f"{READS} through dynamodb"},
     "StepsSweepRole": OF_ROWS_AND_LETTERS,
+    "StepsBackfillRole": {f"{READS} through dynamodb"},
     "WorkflowImagePipelineRole": OF_ROWS_AND_LETTERS,
     "WorkflowDeletionRole": OF_ROWS_AND_LETTERS,
     "WorkflowRecaptionRole": {f"{READS} through dynamodb"},
@@ -211,7 +236,8 @@ def test_with_a_key_of_ones_own_each_role_may_use_it_for_its_own_work_only(synth
 
 
 def test_of_a_bucket_that_was_there_before_the_roles_read_and_nothing_else_is_touched(synth):
-    """Where it keeps no versions, an upload is read without one. No resource is about it but who uses it."""
+    """Where it keeps no versions, an upload is read without one. No resource is about it but who uses it, and what
+    lists it."""
     template = synth(captions={"enabled": True}, uploads_bucket="my-photos", **EDGE)
     theirs = "arn:AWS::Partition:s3:::my-photos"
     expected = {
@@ -222,7 +248,8 @@ def test_of_a_bucket_that_was_there_before_the_roles_read_and_nothing_else_is_to
         expected[role].add(f"s3:GetObject on {theirs}/raw/*")
     assert by_role(template) == expected
     about = {one["Type"] for one in template.to_json()["Resources"].values() if "my-photos" in json.dumps(one)}
-    assert about == {"AWS::IAM::Policy", "AWS::Lambda::Function", "AWS::Events::Rule"}
+    uses = {"AWS::IAM::Policy", "AWS::Lambda::Function", "AWS::Events::Rule", "AWS::StepFunctions::StateMachine"}
+    assert about == uses
 
 
 def tasks(states: Any) -> Iterator[dict[str, Any]]:
@@ -304,7 +331,15 @@ def test_no_service_is_trusted_but_when_it_works_for_this_account(synth, setting
 
 
 @pytest.mark.parametrize(
-    "role", ["StepsValidateRole", "StepsResizeRole", "StepsCaptionRole", "StepsCleanupRole", "StepsSweepRole"]
+    "role",
+    [
+        "StepsValidateRole",
+        "StepsResizeRole",
+        "StepsCaptionRole",
+        "StepsCleanupRole",
+        "StepsSweepRole",
+        "StepsBackfillRole",
+    ],
 )
 def test_each_function_writes_to_its_own_log_group_only(template: Template, role: str):
     """Of all that it may do with logs."""

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from aws_cdk import App, Validations
@@ -11,6 +12,7 @@ from aws_cdk.assertions import Match, Template
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import ManualArgs, lint
 
+from darkroom.pipeline import backfill
 from stacks.pipeline import Pipeline
 from stacks.settings import read_settings
 from tests.stacks.conftest import ROOT, context
@@ -85,6 +87,7 @@ MACHINES = [
     ("ImagePipeline", "image_pipeline.asl.json"),
     ("Deletion", "deletion.asl.json"),
     ("Recaption", "recaption.asl.json"),
+    ("Backfill", "backfill.asl.json"),
 ]
 RULES = [("upload_rule.json", "Object Created"), ("deletion_rule.json", "Object Deleted")]
 
@@ -93,7 +96,7 @@ def test_nothing_is_custom(template):
     """No custom resource: no Lambda of the CDK's own runs in the account."""
     kinds = {resource["Type"] for resource in template.to_json()["Resources"].values()}
     assert not [kind for kind in kinds if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource"]
-    assert len(resources(template, "AWS::Lambda::Function")) == 5
+    assert len(resources(template, "AWS::Lambda::Function")) == 6
 
 
 @pytest.mark.parametrize(("name", "file"), MACHINES)
@@ -162,8 +165,9 @@ def test_an_event_that_cannot_be_delivered_becomes_a_letter(template):
 
 
 def test_the_sweep_hears_of_every_execution_that_died(template):
-    """Of both state machines, by the file's pattern, and on a schedule."""
-    machines = template.find_resources("AWS::StepFunctions::StateMachine")
+    """Of both state machines that have rows, by the file's pattern, and on a schedule."""
+    every = template.find_resources("AWS::StepFunctions::StateMachine")
+    machines = [name for name in every if not name.startswith("WorkflowBackfill")]
     rules = [one["Properties"] for one in resources(template, "AWS::Events::Rule")]
     [ended] = [one["EventPattern"] for one in rules if one.get("EventPattern", {}).get("source") == ["aws.states"]]
     file = json.loads((ROOT / "statemachine/ended_rule.json").read_text())
@@ -333,7 +337,7 @@ def test_the_index_by_status_is_the_contracts(template):
 def test_everything_is_logged_for_the_days_set(synth):
     """Each function and each state machine has a log group with that retention."""
     groups = resources(synth(log_retention_days=60), "AWS::Logs::LogGroup")
-    assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 7
+    assert [group["Properties"]["RetentionInDays"] for group in groups] == [60] * 9
 
 
 def test_everything_is_traced_if_that_is_set(synth):
@@ -366,7 +370,7 @@ def test_no_other_stack_can_fill_the_policy_that_lets_state_machines_log(templat
     start = "/aws/vendedlogs/states/"
     assert [name for name in names if name] == [
         {"Fn::Join": ["", [start, {"Ref": "AWS::StackName"}, f"-{machine}"]]}
-        for machine in ("ImagePipeline", "Deletion")
+        for machine in ("ImagePipeline", "Deletion", "Backfill")
     ]
 
 
@@ -412,7 +416,7 @@ def test_captions_are_a_switch_of_the_workflow(synth, enabled, text):
     """Off, no execution calls the model, and nothing is there that would make a caption later."""
     template = synth(captions={"enabled": enabled})
     assert machine(template, "ImagePipeline")["DefinitionSubstitutions"]["CaptionsEnabled"] == text
-    assert len(resources(template, "AWS::StepFunctions::StateMachine")) == (3 if enabled else 2)
+    assert len(resources(template, "AWS::StepFunctions::StateMachine")) == (4 if enabled else 3)
     assert bool(template.find_outputs("RecaptionStateMachineArn")) is enabled
 
 
@@ -441,7 +445,7 @@ def test_two_stacks_of_an_account_share_no_name(synth):
     assert {one for one in texts(template) if "Darkroom" in one} <= SAID_TO_PEOPLE
     functions = [one["Properties"] for one in template["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
     namespaces = [one["Environment"]["Variables"].get("POWERTOOLS_METRICS_NAMESPACE") for one in functions]
-    assert namespaces == ["Staging-2"] * 9
+    assert namespaces == ["Staging-2"] * 10
     [dashboard] = [one for one in template["Resources"].values() if one["Type"] == "AWS::CloudWatch::Dashboard"]
     assert dashboard["Properties"]["DashboardName"] == "Staging-2"
     assert '{"Staging-2",code,service}' in "".join(texts(template)).replace("\\", "")
@@ -451,6 +455,29 @@ def test_a_stack_of_the_usual_name_is_as_it_was_before_it_could_have_another(tem
     """Else every function would be updated for nothing, and the dashboard replaced."""
     assert "DashboardName" not in set(texts(template.to_json()))
     assert "POWERTOOLS_METRICS_NAMESPACE" not in set(texts(template.to_json()))
+
+
+def test_lost_events_are_searched_for_if_that_is_set(synth, template):
+    """A backfill of what is missing, with all that the machine reads of its input. Off, nothing starts one."""
+    assert len(resources(template, "AWS::Events::Rule")) == 4
+    reconciled = synth(reconcile_days=7, upload_prefix="in/")
+    [rule] = [
+        one["Properties"]
+        for one in resources(reconciled, "AWS::Events::Rule")
+        if one["Properties"].get("ScheduleExpression") == "rate(7 days)"
+    ]
+    [target] = rule["Targets"]
+    assert target["Arn"]["Ref"].startswith("WorkflowBackfillMachine")
+    given = json.loads(target["Input"])
+    assert (given["only"], given["prefix"]) == ("missing", "in/")
+    definition = json.loads((ROOT / "statemachine" / "backfill.asl.json").read_text())["States"]["Objects"]
+    read = set(re.findall(r'"\$\.(\w+)"', json.dumps(without_children(definition))))
+    assert set(given) == read
+    assert backfill.given("missing", "in/", 10) == given | {"since": ANY}  # as `darkroom backfill` gives it
+
+
+def without_children(state):
+    return {name: value for name, value in state.items() if name != "ItemProcessor"}
 
 
 def test_no_file_of_the_code_asset_is_foreign(tmp_path):

@@ -20,6 +20,7 @@ def add_to_ministack() -> None:
     from darkroom.local.ministack import (
         api_cors,
         captions,
+        distributed_maps,
         distribution_domains,
         function_children,
         function_errors,
@@ -48,6 +49,7 @@ def add_to_ministack() -> None:
     time_limit.add()
     workflow_log.add()
     workflow_roles.add()
+    distributed_maps.add()
     rule_targets.add()
     streams.add()
     function_children.add()

@@ -67,6 +67,16 @@ def add() -> None:
     app.call_service_handler_sync = called
 
 
+def ask_to_list(context: Any, bucket: str) -> None:
+    """Before a Map reads a bucket."""
+    token = _caller.set(_of(context))
+    try:
+        if said := _refusal(Call("s3", "GET", f"/{bucket}", {}, b"", {"list-type": ["2"]})):
+            raise stepfunctions._ExecutionError("States.ItemReaderFailed", said)
+    finally:
+        _caller.reset(token)
+
+
 def _of(context: Any) -> _Caller | None:
     machine = stepfunctions._state_machines.get(context["StateMachine"]["Id"])
     if machine is None:  # a state that is only tried

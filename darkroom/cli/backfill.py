@@ -1,0 +1,120 @@
+"""Pictures from what is in the bucket already: backfill."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from darkroom.cli.app import WORKFLOW, Json, command
+from darkroom.cli.follow import Follow, follow
+from darkroom.cli.terminal import FACTS, Column, say, show_json, show_table, step
+
+if TYPE_CHECKING:
+    from darkroom.pipeline.target import Target
+
+Only = Literal["missing", "stale", "failed", "captions", "all"]
+
+COLUMNS = (
+    Column("status", usual=9),
+    Column("objects", usual=11),
+    Column("done", usual=11),
+    Column("at work", usual=9),
+    Column("not looked at", usual=13),
+    Column("failed pictures", usual=15),
+)
+
+
+@command(
+    WORKFLOW,
+    examples={
+        "backfill --dry-run": "counts what has no row, and what its pictures would cost",
+        "backfill": "makes them; events that were lost, or a bucket that was there before",
+        "backfill --only stale --at-once 20": "after a change of the settings: makes the pictures by the new ones",
+        "backfill --only stale --prefix 2026/ --limit 100": "the first 100 objects in this folder",
+        "backfill --follow": "shows how far it is, until its end or Ctrl-C",
+        "backfill --stop": "ends it; `darkroom backfill --go-on` makes the rest",
+    },
+)
+def backfill(
+    ctx: typer.Context,
+    only: Annotated[
+        Only | None,
+        typer.Option(
+            metavar="WHICH",
+            help="missing: no event of it has reached a row (this is the default). stale: made by other settings than "
+            "today's. failed: its row says FAILED. captions: without its caption. all: every one.",
+        ),
+    ] = None,
+    prefix: Annotated[str | None, typer.Option(metavar="PREFIX", help="Only objects whose keys begin so.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="Look only at so many objects, the first by their keys.")
+    ] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", min=1, max=1000, help="Have at most so many pictures at work: else 100 on AWS."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, and say what it would cost.")] = False,
+    follow_on: Follow = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End it. Pictures that are at work come to their end.")] = False,
+    go_on: Annotated[bool, typer.Option("--go-on", help="Start what was stopped once more, for the rest.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make pictures from what is in the bucket already, in the background, so many at a time.
+
+    A newer upload or a deletion of the same key always wins. What a picture shows stays until it has something newer.
+    """
+    from darkroom.pipeline import backfill as backfills
+
+    starts = bool(only or prefix or limit or at_once or dry_run)
+    if stop + go_on + starts > 1:
+        raise typer.BadParameter("takes no other option than --json", param_hint="--stop" if stop else "--go-on")
+    target: Target = ctx.obj.target()
+    if dry_run:
+        _estimate(target, only or "missing", prefix or "", limit, as_json=as_json)
+        return
+    if stop:
+        _show(backfills.stop(target), as_json=as_json)
+        return
+    if go_on:
+        begun = backfills.go_on(target)
+    elif starts or not follow_on:
+        begun = backfills.start(target, only or "missing", prefix or "", limit=limit, at_once=at_once)
+    if follow_on:
+        follow(backfills.changes(target), lambda one: one["execution"], COLUMNS, line, as_json=as_json)
+        return
+    _show(begun, as_json=as_json)
+    say("It runs in the background: `darkroom backfill --follow` shows how far it is")
+
+
+def line(progress: dict[str, Any]) -> Sequence[object]:
+    """How far a backfill is, as a line of a table with COLUMNS."""
+    names = ("status", "objects", "done", "at_work", "not_looked_at", "failed")
+    return [progress[name] for name in names]
+
+
+def _show(progress: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(progress)
+    else:
+        show_table(COLUMNS, [line(progress)])
+
+
+def _estimate(target: "Target", only: Only, prefix: str, limit: int | None, *, as_json: bool) -> None:
+    from darkroom.pipeline import backfill as backfills
+
+    with step("Counting") as news:
+        for estimate in backfills.estimates(target, only, prefix, limit):
+            news(f"{estimate.pictures:,} of {estimate.objects:,}")
+    if as_json:
+        show_json(estimate.document())
+        return
+    what = "captions" if only == "captions" else "pictures"
+    more = ", and what the model costs" if only == "captions" else ""
+    show_table(
+        FACTS,
+        [
+            ("objects", f"{estimate.objects:,}"),
+            (f"{what} to make", f"{estimate.pictures:,}"),
+            ("price", f"about {estimate.usd:,.2f} USD on AWS{more}"),
+        ],
+    )

@@ -1,0 +1,208 @@
+"""Pictures made from what is in the bucket already: what a backfill would make and cost, its start, how far it is, and
+its end."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Literal
+
+from darkroom.errors import TargetError
+from darkroom.pipeline import results
+from darkroom.pipeline.executions import arn_of
+from darkroom.pipeline.target import Target
+
+Only = Literal["missing", "stale", "failed", "captions", "all"]
+Document = dict[str, Any]
+
+MOST_OBJECTS = 100_000_000  # that a Map lists
+MOST_OF_A_BATCH = 10  # pictures of one batch at once: few batches have enough of them for more
+BATCH = 100  # objects, as the state machine asks the function about them
+AT_ONCE = 8  # such questions
+MOST_COUNTED = 1000  # failures
+
+# What a million objects cost that are only looked at, and 1,000 pictures or captions that are made: docs/backfill.md.
+USD_OF_OBJECTS = 0.90
+USD_OF_PICTURES = 0.41
+USD_OF_CAPTIONS = 0.11
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of `objects` in the listing, these `pictures` would be made."""
+
+    only: Only
+    prefix: str
+    objects: int
+    pictures: int
+
+    @property
+    def usd(self) -> float:
+        each = USD_OF_CAPTIONS if self.only == "captions" else USD_OF_PICTURES
+        return self.objects * USD_OF_OBJECTS / 1_000_000 + self.pictures * each / 1000
+
+    def document(self) -> Document:
+        return {**asdict(self), "usd": round(self.usd, 4)}
+
+
+def estimates(target: Target, only: Only, prefix: str = "", limit: int | None = None) -> Iterator[Estimate]:
+    """The newest is of all that has been listed so far. The function that decides is asked, and nothing is started."""
+    _can(target, only)
+    whole, now = results.with_prefix(target, prefix), results.written(datetime.now(UTC))
+    objects = pictures = 0
+    yield Estimate(only, whole, 0, 0)
+    with ThreadPoolExecutor(AT_ONCE) as asking:
+        for listed in _listed(target, whole, limit or MOST_OBJECTS):
+            batches = (listed[start : start + BATCH] for start in range(0, len(listed), BATCH))
+            asked = [{"BatchInput": {"only": only, "since": now}, "Items": batch, "count": True} for batch in batches]
+            pictures += sum(asking.map(lambda one: _count(target, one), asked))
+            objects += len(listed)
+            yield Estimate(only, whole, objects, pictures)
+
+
+def start(
+    target: Target, only: Only, prefix: str = "", *, limit: int | None = None, at_once: int | None = None
+) -> Document:
+    """How far it is then. Raises TargetError while another one runs: together they would make more at once."""
+    _can(target, only)
+    return _start(target, given(only, results.with_prefix(target, prefix), at_once or target.at_once, limit))
+
+
+def given(only: Only, prefix: str, at_once: int, limit: int | None = None) -> Document:
+    """What the state machine is started with. It has so many pictures at work at most: in one batch up to ten."""
+    of_a_batch = min(at_once, MOST_OF_A_BATCH)
+    return {
+        "only": only,
+        "prefix": prefix,
+        "since": results.written(datetime.now(UTC)),
+        "limit": limit or MOST_OBJECTS,
+        "batches_at_once": at_once // of_a_batch,
+        "pictures_at_once": of_a_batch,
+    }
+
+
+def go_on(target: Target) -> Document:
+    """With what the newest was asked for. What it made needs no work any more: `all` too leaves out what was written
+    since it began. Raises TargetError."""
+    return _start(target, json.loads(_described(target, _newest(target))["input"]))
+
+
+def stop(target: Target) -> Document:
+    """Each that runs; how far the newest is. The pictures that are at work come to their end. Raises TargetError."""
+    running = _running(target)
+    if not running:
+        raise TargetError("no backfill is running")
+    for execution in running:
+        target.states.stop_execution(executionArn=execution)
+    return progress(target, running[0])
+
+
+def changes(target: Target) -> Iterator[Document]:
+    """How far the newest is, whenever that changes, until it ends."""
+    execution, told = _newest(target), None
+    while told is None or told["status"] == "RUNNING":
+        now = progress(target, execution)
+        if now != told:
+            yield now
+        told = now
+        if told["status"] == "RUNNING":
+            time.sleep(target.poll_seconds)
+
+
+def progress(target: Target, execution: str) -> Document:
+    described = _described(target, execution)
+    asked, stopped = json.loads(described["input"]), described.get("stopDate")
+    done: Document = {
+        "execution": execution,
+        "status": described["status"],
+        "only": asked["only"],
+        "prefix": asked["prefix"],
+        "at_once": asked["batches_at_once"] * asked["pictures_at_once"],
+        "started": described["startDate"],
+        "stopped": stopped,
+        "objects": 0,
+        "done": 0,
+        "at_work": 0,
+        "not_looked_at": 0,
+        "failed": _failed_since(target, described["startDate"], asked["prefix"]),
+    }
+    for run in target.states.list_map_runs(executionArn=execution)["mapRuns"]:
+        counts = target.states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
+        done |= {"objects": counts["total"], "done": counts["succeeded"], "at_work": counts["running"]}
+        done["not_looked_at"] = counts["failed"] + counts["timedOut"] + counts["aborted"]
+    if "error" in described:
+        done["error"] = {"code": described["error"], "message": described.get("cause", "")}
+    return done
+
+
+def _can(target: Target, only: Only) -> None:
+    """Raises TargetError."""
+    if only == "captions" and "RecaptionStateMachineArn" not in target.outputs:
+        off = f"stack {target.stack} in {target.name} makes no captions"
+        raise TargetError(f"{off}: set captions.enabled and run `{target.deploy_with}`")
+
+
+def _listed(target: Target, prefix: str, limit: int) -> Iterator[Sequence[Document]]:
+    """A page of S3's at a time, each object as the state machine hands it on."""
+    pages = target.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=target.output("UploadsBucketName"), Prefix=prefix, PaginationConfig={"MaxItems": limit}
+    )
+    for page in pages:
+        yield [
+            {
+                "key": one["Key"],
+                "etag": one["ETag"],
+                "size": one["Size"],
+                "modified": one["LastModified"].timestamp(),
+            }
+            for one in page.get("Contents", [])
+        ]
+
+
+def _count(target: Target, asked: Document) -> int:
+    """How many of a batch need work. Raises TargetError."""
+    function = target.output("BackfillFunctionName")
+    answer = target.functions.invoke(FunctionName=function, Payload=json.dumps(asked).encode())
+    said = answer["Payload"].read().decode(errors="replace")
+    if "FunctionError" in answer:
+        raise TargetError(f"{function} failed: {said}")
+    return int(json.loads(said)["pictures"])
+
+
+def _start(target: Target, asked: Document) -> Document:
+    if running := _running(target):
+        name = running[0].rpartition(":")[2]
+        raise TargetError(f"the backfill {name} is running: `darkroom backfill --follow` shows it, --stop ends it")
+    machine = target.output("BackfillStateMachineArn")
+    name = f"{asked['only']}-{time.time_ns() // 1_000_000}"
+    target.states.start_execution(stateMachineArn=machine, name=name, input=json.dumps(asked))
+    return progress(target, arn_of(machine, name))
+
+
+def _newest(target: Target) -> str:
+    """Raises TargetError."""
+    machine = target.output("BackfillStateMachineArn")
+    found = target.states.list_executions(stateMachineArn=machine, maxResults=1)["executions"]
+    if not found:
+        raise TargetError("there was no backfill yet: `darkroom backfill` starts one")
+    return found[0]["executionArn"]
+
+
+def _running(target: Target) -> list[str]:
+    """The newest first."""
+    machine = target.output("BackfillStateMachineArn")
+    found = target.states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")
+    return [one["executionArn"] for one in found["executions"]]
+
+
+def _described(target: Target, execution: str) -> Any:
+    return target.states.describe_execution(executionArn=execution)
+
+
+def _failed_since(target: Target, since: datetime, prefix: str) -> int:
+    """Pictures, at most MOST_COUNTED; some may be new uploads."""
+    failed = results.rows(target, "FAILED", since=results.written(since), prefix=prefix)
+    return sum(1 for _ in islice(failed, MOST_COUNTED))
