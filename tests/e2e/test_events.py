@@ -49,8 +49,9 @@ class Heard:
         return [one for one in self.all() if one["detail"]["key"] == key]
 
 
-@pytest.fixture(scope="module")
-def heard(deployed: Deployed) -> Iterator[Heard]:
+@contextmanager
+def listening(deployed: Deployed) -> Iterator[Heard]:
+    """To the event bus, from now on."""
     events = deployed.client("events")
     found = Heard(deployed, "heard")
     found.let("events")
@@ -59,6 +60,12 @@ def heard(deployed: Deployed) -> Iterator[Heard]:
     yield found
     events.remove_targets(Rule="heard", Ids=["queue"])
     events.delete_rule(Name="heard")
+
+
+@pytest.fixture(scope="module")
+def heard(deployed: Deployed) -> Iterator[Heard]:
+    with listening(deployed) as found:
+        yield found
 
 
 def hears(heard: Heard, key: str, *ends: str) -> list[dict[str, Any]]:
@@ -190,17 +197,20 @@ def _answered(deployed: Deployed, key: str, status: int) -> dict[str, Any] | Non
 
 
 @contextmanager
-def attempts(deployed: Deployed, most: int) -> Iterator[None]:
-    """The webhook's queue tries so often; on AWS and without this, for a day."""
+def attempts(deployed: Deployed, most: int, hidden: int | None = None) -> Iterator[None]:
+    """The webhook's queue tries so often; on AWS and without this, for a day. `hidden`: seconds for which a message is
+    one attempt's alone."""
     sqs = deployed.aws.sqs
     [queue] = [one for one in sqs.list_queues()["QueueUrls"] if "AnnouncementsWebhookQueue" in one]
-    policy = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
+    asked = ["RedrivePolicy", "VisibilityTimeout"]
+    before = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=asked)["Attributes"]
+    fewer = {"RedrivePolicy": json.dumps({**json.loads(before["RedrivePolicy"]), "maxReceiveCount": most})}
+    shorter = {"VisibilityTimeout": str(hidden)} if hidden else {}
     try:
-        fewer = json.dumps({**json.loads(policy), "maxReceiveCount": most})
-        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": fewer})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=fewer | shorter)
         yield
     finally:
-        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": policy})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=before)
 
 
 def test_what_the_webhook_does_not_take_is_a_letter_and_is_sent_again_by_its_redrive(deployed: Deployed, heard: Heard):

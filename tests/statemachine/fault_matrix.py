@@ -1,6 +1,7 @@
 """Breaks every step in every way on the engine; `make faults` writes what was observed to docs/faults.md.
 
-The last column of the page is the local cloud's: `tests/e2e/fault_matrix.py` writes it, and here it is kept.
+The last column of the page is the local cloud's: `tests/e2e/fault_matrix.py` writes it, and `edge_faults.py` the table
+after this one. Here both are kept.
 """
 
 import io
@@ -31,9 +32,6 @@ The deletions are of the whole picture, but for Withdraw: there only the newer v
 rejected. After the end of the execution the sweep ran: first by Step
 Functions' own event, if the deployed rule matches the event (it does not match if the execution sent its letter
 itself), then several times by its schedule.
-
-The API and Deliver are no steps of a picture: what [clients](api.md#when-something-breaks) and
-[viewers](delivery.md#when-something-breaks) see is on their pages.
 
 ## How to read the table
 
@@ -67,8 +65,8 @@ Not in the table:
 
 - An event that EventBridge cannot deliver becomes a letter. It is not in this table, but in that of the
   [grants](permissions.md#what-breaks-without-each-grant).
-- Who is [told how a picture ended](events.md#when-nobody-can-be-told) is told after its end: when that breaks, the
-  picture and its row stay as they are. `tests/e2e/test_events.py` breaks it.
+- Deliver, the API, Announce and Notify are no steps of a picture. They have
+  [a table of their own](#the-functions-that-no-state-machine-calls).
 - The line of a sweep that exits after its letter shows two letters. There can also be two if the answer to a
   SendMessage is lost and it is sent again, or if a sweep takes longer than the five minutes for which it has the row.
   Both letters redrive the same execution, and the picture is made once
@@ -108,6 +106,7 @@ ENDINGS = {
 FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
 ENGINE_ONLY = "engine only"
 NOTHING = "nothing"
+OTHERS = "\n## The functions that no state machine calls\n"  # the heading of the other table
 CONTEXT = SimpleNamespace(
     function_name="sweep",
     memory_limit_in_mb=1,
@@ -310,13 +309,18 @@ def page(observed: list[Observed], local: Mapping[tuple[str, str], str]) -> str:
         there = "-" if one.execution == "-" else local.get((one.step, one.fault), ENGINE_ONLY)
         columns = (one.step, one.fault, one.execution, one.row, shown, letters, one.metric, there)
         lines.append(f"| {' | '.join(columns)} |")
-    return INTRODUCTION + "\n" + "\n".join(lines) + "\n"
+    return INTRODUCTION + "\n" + "\n".join(lines) + "\n" + "".join(_page()[1:])
 
 
 def lines_of_the_page() -> list[list[str]]:
-    """Of its table, each as its columns."""
-    lines = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    """Of its first table, each as its columns."""
+    lines = [line.strip("| ").split(" | ") for line in _page()[0].splitlines() if line.startswith("| ")]
     return lines[1:]
+
+
+def _page() -> tuple[str, str, str]:
+    """As it stands: this part, the heading of the other, and that."""
+    return PAGE.read_text().partition(OTHERS)
 
 
 def local_column() -> dict[tuple[str, str], str]:
