@@ -26,8 +26,8 @@ from functions.imaging.placeholder import dominant_color, thumbhash
 from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
 
-SAMPLE = 256  # pixels a side looked at for placeholder and colour, taken evenly, ...
-GLANCE = 24  # ... and then averaged to this: three times what the 7 cosine terms of a ThumbHash can show
+SAMPLE = 256  # pixels a side looked at for placeholder and colour, taken evenly
+GLANCE = 24  # pixels a side that these are averaged to: three times what a ThumbHash's 7 cosine terms can show
 
 
 @dataclass(frozen=True, slots=True)
