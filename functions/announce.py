@@ -149,13 +149,14 @@ def announcement(row: Typed, stack: str, delivery: str | None = None) -> dict[st
     """The event as docs/schemas/event.json has it. Raises Untellable."""
     try:
         detail = plain({name: value for name, value in row.items() if name not in NOT_TOLD})
-        identity = [detail["key"], detail["version_id"], detail["status"]]
+        renditions: Mapping[str, Any] = detail.get("renditions", {})
+        files = sorted(one["key"] for one in renditions.values())  # others, if other settings made them
+        identity = [detail["key"], detail["version_id"], detail["status"], *files]
         if detail["version_id"] == NO_VERSION:  # every upload of the key has that one
             identity.append(detail["sequencer"])
         detail["id"] = sha256(json.dumps(identity).encode()).hexdigest()[:ID_DIGITS]
         detail["stack"] = stack
         if delivery:
-            renditions: Mapping[str, Any] = detail.get("renditions", {})
             detail["urls"] = {name: rendition_url(delivery, one["key"]) for name, one in renditions.items()}
         kind = TYPES[detail["status"]]
         size = len(SOURCE) + len(kind) + len(json.dumps(detail))  # which is ASCII

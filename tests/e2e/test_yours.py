@@ -127,8 +127,17 @@ def test_a_bucket_of_before_that_keeps_no_versions_is_worked_on_like_ones_own(st
     again = uploaded(staging, photo(300, 200))
     assert again["status"] == "SUCCEEDED"
     assert not files(first) & files(again)
-    assert staging.row(OLD) == {}
     assert staging.letters() == []
+
+
+def test_what_was_in_the_bucket_before_is_made_by_a_backfill(staging: Deployed):
+    """And by nothing else; a newer upload of it wins, because the backfill's sequencer is the least there is."""
+    assert staging.row(OLD) == {}
+    command = staging.darkroom("--stack", STAGING, "backfill", "--prefix", "from before", "--follow", "--json")
+    assert command.returncode == 0, command.stderr
+    row = staging.row(OLD)
+    assert (row["status"], row["version_id"], set(row["sequencer"])) == ("SUCCEEDED", "null", {"0"})
+    assert staging.renditions("from before.jpg/") == files(row)
 
 
 def test_whatever_is_done_at_once_each_row_is_as_the_bucket_in_the_end(staging: Deployed):

@@ -151,9 +151,11 @@ def test_an_end_without_a_claim_before_it_is_told(old, new, tell):
 
 
 def test_a_repetition_has_the_same_id_and_another_end_another(tell, bus):
-    """Where versions are kept, it is made of key, version and status, and of nothing else."""
+    """It is made of key, version, status and the files of the renditions: a picture that a backfill made again by other
+    settings is to be fetched again."""
     first = row()
-    others = [row(key="raw/dog.jpg"), row(version_id="v2"), row(status="FAILED")]
+    made_again = row(renditions={"medium": MEDIUM})
+    others = [row(key="raw/dog.jpg"), row(version_id="v2"), row(status="FAILED"), made_again]
     tell(became(first), became(row(execution="arn:2", updated_at="later")), *map(became, others))
     ids = [event["detail"]["id"] for event in bus.taken]
     assert ids[0] == ids[1]
