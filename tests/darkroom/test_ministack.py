@@ -168,6 +168,22 @@ def test_a_call_that_lasts_gives_its_place_up():
     assert acquired()[1] == "spawn"
 
 
+def test_however_long_calls_last_a_function_has_few_processes(looks: Looks):
+    """All calls last where the machine is busy: each process more would make them last longer."""
+    held = [acquired()[0] for _ in range(2)]
+    for worker in held:
+        worker.last_used = 0
+    while len(held) < processes.MOST:
+        held.append(acquired()[0])
+        held[-1].last_used = 0
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(acquired)
+        looks.wait_for(processes.MOST + 3)
+        assert not waiting.done()
+        lambda_svc.release_worker(held[0])
+        assert waiting.result(PATIENCE) == (held[0], "reused")
+
+
 @pytest.mark.usefixtures("_two_processes_at_once")
 def test_another_function_waits_for_none():
     acquired()

@@ -19,6 +19,7 @@ AT_ONCE = os.cpu_count() or 1
 # Seconds after which a call no longer counts. It waits more than it works, perhaps for a call of its own function,
 # which would else wait for it.
 LONG = 5.0
+MOST = 4 * AT_ONCE  # on a machine that is busy with something else, every call takes long
 
 
 def add() -> None:
@@ -31,7 +32,7 @@ def add() -> None:
         key = lambda_runtime._worker_key(name, config, qualifier)
         with turns[key]:
             while True:
-                most = (AT_ONCE if _has_started(key) else 1) + _long_at_work(key)
+                most = min(MOST, (AT_ONCE if _has_started(key) else 1) + _long_at_work(key))
                 found = acquire(name, config, code, qualifier, max_concurrency or most)
                 if found[0] is not None or max_concurrency:
                     return found
