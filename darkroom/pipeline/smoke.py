@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from darkroom.errors import explained
 from darkroom.local.pictures import photo
-from darkroom.pipeline import executions, letters, results, uploads
+from darkroom.pipeline import backfill, executions, letters, results, uploads
 from darkroom.pipeline.results import Row
 from darkroom.pipeline.target import Target
 from darkroom.text import pictures, seconds
@@ -81,6 +81,11 @@ class Smoke:
             ("burst", f"{pictures(self._burst)} at once, all SUCCEEDED", self._drop_burst),
             ("rejected", "row REJECTED with unsupported_format", self._reject),
             ("overwrite", "row of the newer version, and only its renditions", self._overwrite),
+            (
+                "backfill",
+                "one object listed, and its picture made again by an execution that took the row over",
+                self._backfill,
+            ),
             ("delete", "row DELETED, no rendition left", self._delete),
             ("undelete", "without its delete marker the picture is back", self._undelete),
             ("version deleted", "without its newest version the older one is back", self._delete_newest),
@@ -149,6 +154,21 @@ class Smoke:
     def _overwrite(self) -> str:
         self._put("photo.jpg", photo(400, 300))
         return _said(self._with_renditions("photo.jpg", 400))
+
+    def _backfill(self) -> str:
+        before = self._row("photo.jpg") or {}
+        arn = backfill.start(self._target, "all", self._key("photo.jpg"))["execution"]
+
+        def ended() -> dict[str, Any] | None:
+            now = backfill.progress(self._target, arn)
+            return now if now["status"] != "RUNNING" else None
+
+        found = self._wait(ended, lambda: f"{arn} still RUNNING")
+        row, seen = self._row("photo.jpg"), f"{found['status']}, {found['done']} of {found['objects']} done"
+        taken_over = row is not None and row["execution"] != before.get("execution")
+        if (found["status"], found["objects"], found["done"]) != ("SUCCEEDED", 1, 1) or not taken_over:
+            raise UnexpectedError(f"{seen}; {_said(row)}, {'another' if taken_over else 'the same'} execution")
+        return f"{seen}; {_said(self._with_renditions('photo.jpg', 400))}"
 
     def _delete(self) -> str:
         self._target.s3.delete_object(Bucket=self._bucket, Key=self._key("photo.jpg"))
