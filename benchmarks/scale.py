@@ -2,7 +2,7 @@
 
 A simulation, because a burst on AWS costs an account and money. It reads the order of the states and their retriers
 from the deployed ASL file, and AWS's limits from `QUOTAS`; what it takes for granted beside them stands below in
-capitals. `make scale` prints both tables, and ends with 1 if a burst failed a picture: docs/scale.md.
+capitals. `make scale` prints all tables, and ends with 1 if a burst failed a picture: docs/scale.md.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from random import Random
 from typing import Any
 
 from benchmarks.report import begin, show, tick
+from darkroom.pipeline.backfill import BATCH, MOST_OF_A_BATCH, Estimate
 
 ASL = Path(__file__).resolve().parent.parent / "statemachine" / "image_pipeline.asl.json"
 
 PLACES = (10, 50, 100, 1_000)  # for functions at work at the same time, in the account or reserved
 PICTURES = (200, 500, 1_000, 5_000, 20_000)  # uploaded at once
 RATES = (10, 100, 1_000, 10_000)  # uploads a second, for good
+WHERE = {"big regions": "big", "other regions": "other", "a new account": "new"}
+
+OBJECTS = (1_000_000, 100_000_000)  # of a backfill; the second is the most that a Map lists
+AT_ONCE = (100, 1_000)  # its pictures
+BATCH_SECONDS = 1.0  # that a batch is looked at, which is an assumption
+PICTURE_SECONDS = 3.0  # from the start of an execution to its end, which is another
 
 # How often each Map runs its states, and which way the Choice takes: a new and good picture in the default settings.
 ITEMS = {"Renditions": 4, "Captions": 0, "Leftovers": 0}
@@ -338,7 +345,15 @@ def bursts(machine: dict[str, Any]) -> Iterator[Burst]:
 
 def first_limits(way: Way) -> Iterator[tuple[str, str, str, str]]:
     """Of each rate of uploads and each kind of account: the limit that lets the fewest pictures through."""
-    demand = {
+    for rate in RATES:
+        for kind, member in WHERE.items():
+            limit, lets = _first_limit(demand(way), member)
+            yield f"{rate:,}", kind, limit if lets < rate else "none", f"{lets:,.0f}"
+
+
+def demand(way: Way) -> dict[str, float]:
+    """What a picture takes of each quota."""
+    return {
         "places": calls(way, "lambda") * SECONDS["lambda"],
         "transitions": entered(way),
         "starts": 1,
@@ -347,18 +362,42 @@ def first_limits(way: Way) -> Iterator[tuple[str, str, str, str]]:
         "table": 3,  # the row of 1 KB, and of up to 2 KB
         "puts": ITEMS["Renditions"],
     }
-    for rate in RATES:
-        for kind, member in (("big regions", "big"), ("other regions", "other"), ("a new account", "new")):
-            lets = {name: getattr(quota, member) / demand[name] for name, quota in QUOTAS.items()}
-            name = min(lets, key=lambda name: lets[name])
-            reached = lets[name] < rate
-            yield f"{rate:,}", kind, QUOTAS[name].name if reached else "none", f"{lets[name]:,.0f}"
+
+
+def _first_limit(of_one: dict[str, float], member: str) -> tuple[str, float]:
+    """And how many a second it lets through."""
+    lets = {QUOTAS[name].name: getattr(QUOTAS[name], member) / taken for name, taken in of_one.items() if taken}
+    return min(lets.items(), key=lambda limit: limit[1])
+
+
+def backfills(way: Way) -> Iterator[tuple[str, ...]]:
+    """Of so many objects, of which none needs anything or all do, with so many pictures at once: the price, the time,
+    and what keeps it from being shorter. Before the pictures' first limit that is the number at once."""
+    again = demand(way)
+    again |= {
+        "places": again["places"] + SECONDS["lambda"],  # Cleanup, because each has a row
+        "transitions": again["transitions"] + 2,  # and the one that waits
+        "events": 0,
+    }
+    for objects in OBJECTS:
+        for at_once in AT_ONCE:
+            looking = objects / BATCH * BATCH_SECONDS / max(1, at_once // MOST_OF_A_BATCH)
+            looked_at = Estimate("stale", "", objects, 0)
+            yield f"{objects:,}", "none", f"{at_once:,}", "any", "none", _time(looking), f"{looked_at.usd:,.0f}"
+            for kind in ("big regions", "other regions"):
+                limit, lets = _first_limit(again, WHERE[kind])
+                asked = at_once / PICTURE_SECONDS
+                whole, made = looking + objects / min(lets, asked), Estimate("stale", "", objects, objects)
+                reached = limit if lets < asked else "none"
+                yield f"{objects:,}", "all", f"{at_once:,}", kind, reached, _time(whole), f"{made.usd:,.0f}"
 
 
 def _time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
 def main() -> int:
@@ -372,6 +411,7 @@ def main() -> int:
     columns = ("places", "pictures", "failed", "half done", "all done", "at best", "retries each", "USD", "USD/1,000")
     show(columns, (burst.row for burst in done))
     show(("uploads/s", "where", "first limit", "pictures/s it lets through"), first_limits(way))
+    show(("objects", "to make", "at once", "where", "first limit", "time", "USD"), backfills(way))
     return 1 if any(burst.failed for burst in done) else 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks.cost import TRANSITIONS
-from benchmarks.scale import ASL, Bucket, Cloud, calls, entered, first_limits, way_of
+from benchmarks.scale import ASL, Bucket, Cloud, backfills, calls, entered, first_limits, way_of
 from tests.statemachine.engine import states
 
 
@@ -83,3 +83,13 @@ def test_the_first_limit_is_the_one_that_lets_the_fewest_through(rate, where, li
     """By hand: 800 / 11 = 73 a second, 10 / 2.0 s = 5 a second, 300 a second."""
     limits = {(line[0], line[1]): line[2] for line in first_limits(way_of(deployed()))}
     assert limits[rate, where] == limit
+
+
+def test_a_backfill_takes_longer_where_less_is_allowed_and_costs_the_same():
+    """What needs nothing takes only the time to look. More at once help until a limit of AWS is reached."""
+    lines = {line[:4]: line[4:] for line in backfills(way_of(deployed()))}
+    million, hundred = ("1,000,000", "all", "100", "other regions"), ("1,000,000", "all", "1,000", "other regions")
+    assert lines[million][0] == "none"
+    assert lines[hundred][0] == "Step Functions: transitions"
+    assert lines["100,000,000", "all", "1,000", "big regions"] == ("Step Functions: StartExecution", "4 days", "41,090")
+    assert {usd for (objects, needed, *_), (_, _, usd) in lines.items() if (objects, needed) == million[:2]} == {"411"}
