@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from functions.keys import NO_VERSION
 from functions.results import Results, results
@@ -52,7 +52,7 @@ class Batch(TypedDict):
 
     BatchInput: Asked
     Items: list[Listed]
-    count: bool
+    count: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,11 @@ import pytest
 import functions
 from benchmarks import corpus, memory
 from benchmarks.bombs import files as bombs
+from darkroom.cli import backfill as backfill_command
 from darkroom.console.files import content_type
 from darkroom.console.results import SHOWN_BY_BROWSERS
+from darkroom.pipeline import backfill
+from functions import backfill as backfilling
 from functions import validate
 from functions.imaging import Limits as Bounds
 from functions.imaging import RejectCode, Rejected, examine, formats
@@ -90,6 +93,12 @@ def test_validate_reads_every_setting_that_the_stack_gives_it():
     given = Asked(read_settings({}).for_validate())
     validate.Settings.read(given)
     assert given.read == set(given)
+
+
+def test_what_a_backfill_may_be_of_is_the_same_everywhere():
+    """The command's choices, what it asks for, and what the function knows."""
+    assert get_args(backfill_command.Only) == get_args(backfill.Only) == get_args(backfilling.Only)
+    assert set(backfilling.NEEDS) == set(get_args(backfilling.Only))
 
 
 @pytest.mark.parametrize(

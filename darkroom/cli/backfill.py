@@ -1,6 +1,6 @@
 """Pictures from what is in the bucket already: backfill."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -28,10 +28,10 @@ COLUMNS = (
     WORKFLOW,
     examples={
         "backfill --dry-run": "counts what has no row, and what its pictures would cost",
-        "backfill": "makes them; events that were lost, or a bucket that was there before",
+        "backfill": "makes them: after events were lost, or in a bucket of before",
         "backfill --only stale --at-once 20": "after a change of the settings: makes the pictures by the new ones",
         "backfill --only stale --prefix 2026/ --limit 100": "the first 100 objects in this folder",
-        "backfill --follow": "shows how far it is, until its end or Ctrl-C",
+        "backfill --follow": "shows how far the last one is, until its end or Ctrl-C",
         "backfill --stop": "ends it; `darkroom backfill --go-on` makes the rest",
     },
 )
@@ -80,7 +80,7 @@ def backfill(
     elif starts or not follow_on:
         begun = backfills.start(target, only or "missing", prefix or "", limit=limit, at_once=at_once)
     if follow_on:
-        follow(backfills.changes(target), lambda one: one["execution"], COLUMNS, line, as_json=as_json)
+        _follow(backfills.changes(target), as_json=as_json)
         return
     _show(begun, as_json=as_json)
     say("It runs in the background: `darkroom backfill --follow` shows how far it is")
@@ -90,6 +90,24 @@ def line(progress: dict[str, Any]) -> Sequence[object]:
     """How far a backfill is, as a line of a table with COLUMNS."""
     names = ("status", "objects", "done", "at_work", "not_looked_at", "failed")
     return [progress[name] for name in names]
+
+
+def _follow(changes: Iterator[dict[str, Any]], *, as_json: bool) -> None:
+    """Exit code 1 if it has ended without having looked at everything."""
+    last: dict[str, Any] = {}
+
+    def remembered() -> Iterator[dict[str, Any]]:
+        for change in changes:
+            last.update(change)
+            yield change
+
+    follow(remembered(), lambda one: one["execution"], COLUMNS, line, as_json=as_json)
+    if last.get("status") == "RUNNING" or (last.get("status") == "SUCCEEDED" and not last["not_looked_at"]):
+        return
+    if error := last.get("error"):
+        say(f"{error['code']}: {error['message']}")
+    say(f"{last['not_looked_at']:,} objects were not looked at: `darkroom backfill --go-on` does so")
+    raise typer.Exit(1)
 
 
 def _show(progress: dict[str, Any], *, as_json: bool) -> None:

@@ -185,6 +185,17 @@ def test_it_is_followed_to_its_end(target: Target, monkeypatch: pytest.MonkeyPat
     assert seen == [("RUNNING", 0, 100, 0), ("RUNNING", 100, 0, 0), ("ABORTED", 150, 0, 50)]
 
 
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (3, 1)])
+def test_who_follows_is_told_by_the_exit_code(target: Target, monkeypatch: pytest.MonkeyPatch, failed: int, code: int):
+    """Whether all was looked at."""
+    begun = backfills.start(target, "missing")
+    ended = {**begun, "status": "SUCCEEDED", "objects": 9, "done": 9 - failed, "not_looked_at": failed}
+    monkeypatch.setattr(backfills, "changes", lambda _: iter([begun, ended]))
+    result = darkroom("--aws", "backfill", "--follow")
+    assert result.exit_code == code
+    assert ("3 objects were not looked at" in result.stderr) is bool(failed)
+
+
 def test_pictures_that_failed_since_are_counted(target: Target):
     """Those under its prefix."""
     rows = {"raw/a/new.jpg": "2999-01-01", "raw/a/old.jpg": "1999-01-01", "raw/b/new.jpg": "2999-01-01"}

@@ -36,7 +36,8 @@ def add() -> None:
         execution["items"] = len(items)
         batcher = state.get("ItemBatcher")
         if batcher:
-            shared = {"BatchInput": this._resolve_params_obj(batcher["BatchInput"], effective, ctx)}
+            given_to_each = this._resolve_params_obj(batcher.get("BatchInput", {}), effective, ctx)
+            shared = {"BatchInput": given_to_each} if given_to_each else {}
             most, most_bytes = batcher.get("MaxItemsPerBatch", NO_LIMIT), batcher.get("MaxInputBytesPerBatch", NO_LIMIT)
             items = [{**shared, "Items": batch} for batch in _batches(items, most, most_bytes)]
         done = ("ItemReader", "ItemSelector", "Parameters", "ItemBatcher")
