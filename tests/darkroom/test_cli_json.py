@@ -126,7 +126,18 @@ def test_every_schema_is_one(path: Path):
 def test_every_command_with_json_has_its_schema_in_the_documentation():
     page = (FOLDER.parent / "commands.md").read_text()
     with_json = {one.callback.__name__ for one in app.registered_commands if "as_json" in one.callback.__annotations__}
-    assert with_json == {"status", "doctor", "upload", "results", "executions", "inspect", "redrive", "smoke", "get"}
+    assert with_json == {
+        "status",
+        "doctor",
+        "upload",
+        "results",
+        "executions",
+        "inspect",
+        "redrive",
+        "backfill",
+        "smoke",
+        "get",
+    }
     for name in with_json:
         assert (FOLDER / f"{name}.json").exists()
         assert f"(schemas/{name}.json)" in page
