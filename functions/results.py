@@ -7,6 +7,7 @@ here are of executions that died.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ SEQUENCER_DIGITS = 40
 # Of two calls for one execution, the second is turned away for as long as this after the first. If the first broke off,
 # the schedule's next sweep after that follows it.
 LEASE = timedelta(minutes=5)
+
+A_WHILE = 0.2  # seconds, until DynamoDB is asked for what it has not given
 
 # What a row shows: all that Record writes of the last version that succeeded. A deletion alone takes it away.
 SHOWN = (
@@ -111,6 +114,8 @@ class Results:
             answer = self._dynamodb.batch_get_item(RequestItems={self._table: wanted})
             found |= {row["key"]: row for row in map(plain, answer["Responses"][self._table])}
             wanted = answer["UnprocessedKeys"].get(self._table, {"Keys": []})  # of more than 16 MB, or throttled
+            if wanted["Keys"]:
+                time.sleep(A_WHILE)
         return found
 
     def newest(

@@ -26,13 +26,18 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, watched: Watched) -> None:
         super().__init__(scope, construct_id)
         steps, machines, captions = watched.steps, watched.workflow.machines, watched.settings.captions
-        unattended = [watched.workflow.backfills] if watched.settings.reconcile_days else []
+        backfills = watched.workflow.backfills
+        # Not those that were aborted: `darkroom backfill --stop` aborts one.
+        unattended = [backfills.metric_failed(), backfills.metric_timed_out()]
         self.topic = self._topic(watched.settings, watched.storage.key)
 
         self._alarm(
             "FailedExecutions",
             "An execution failed, timed out or was aborted. Look at the newest with `darkroom executions`.",
-            (metric for machine in (*machines, *unattended) for metric in ended_badly(machine)),
+            [
+                *(metric for machine in machines for metric in ended_badly(machine)),
+                *(unattended if watched.settings.reconcile_days else []),
+            ],
         )
         self._alarm(
             "DeadLetters",

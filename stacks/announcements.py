@@ -119,7 +119,8 @@ class Webhook(Construct):
             dead_letter_queue=sqs.DeadLetterQueue(queue=storage.dead_letters, max_receive_count=ATTEMPTS_TO_NOTIFY),
         )
         known_first = "the receiver has to know the next one first: docs/events.md"
-        self.secret = storage.secret(self, signs="what Darkroom's webhook is sent", unrotated_because=known_first)
+        signs = "what Darkroom's webhook is sent"
+        self.secret = storage.secret(self, signs=signs, characters=43, unrotated_because=known_first)
         self.notify = steps.step(
             self,
             "Notify",

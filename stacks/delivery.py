@@ -46,7 +46,8 @@ class Delivery(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         ready = "a new secret is made when the signers are ready for it"
-        self.secret = storage.secret(self, signs="the URLs of pictures in other sizes", unrotated_because=ready)
+        signs = "the URLs of pictures in other sizes"
+        self.secret = storage.secret(self, signs=signs, characters=64, unrotated_because=ready)
         self.step = self._deliver(settings, storage, steps)
         self._clean_up(storage, steps)
         self.distribution = self._distribution(settings.delivery, storage)

@@ -361,7 +361,8 @@ def _with_file(context: Mapping[str, Any]) -> dict[str, Any]:
         raise SettingsError(f"{FILE} = {context[FILE]}: is not JSON: {problem}") from None
     if not isinstance(found, dict):
         raise SettingsError(f"{FILE} = {context[FILE]}: must be a JSON object of settings, such as cdk.json has")
-    return others | found
+    groups = tuple(f"{name}." for name in found)
+    return {name: value for name, value in others.items() if not name.startswith(groups)} | found
 
 
 def _model_in(region: str | None) -> str:

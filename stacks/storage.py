@@ -77,14 +77,16 @@ class Storage(Construct):
         )
         return bucket
 
-    def secret(self, scope: Construct, *, signs: str, unrotated_because: str) -> secretsmanager.Secret:
-        """Made by AWS, so that no template and no log has it."""
+    def secret(self, scope: Construct, *, signs: str, characters: int, unrotated_because: str) -> secretsmanager.Secret:
+        """Made by AWS, so that no template and no log has it. Another number of characters makes another one."""
         secret = secretsmanager.Secret(
             scope,
             "Secret",
             description=f"Signs {signs}",
             encryption_key=self.key,
-            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=characters, exclude_punctuation=True
+            ),
             removal_policy=self.removal_policy,
         )
         accept(secret, "AwsSolutions-SMG4", because=unrotated_because)

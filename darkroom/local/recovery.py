@@ -109,7 +109,7 @@ def _speaks_of(row: results.Row | None, found: Any) -> bool:
         return bool(row["status"] == "DELETED")
     return (
         row["status"] in ("SUCCEEDED", "REJECTED", "FAILED")
-        and row["etag"] == found["ETag"].strip('"')
+        and row.get("etag") == found["ETag"].strip('"')
         and datetime.fromisoformat(row["updated_at"]) >= found["LastModified"]
     )
 

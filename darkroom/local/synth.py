@@ -7,10 +7,10 @@ in Python.
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -39,8 +39,7 @@ OF_THE_COMMAND = {
     "@aws-cdk/core:failSynthOnValidationErrors": False,
 }
 
-KEPT = 4  # assemblies, each of 34 MB
-UNFINISHED = "unfinished-"
+FORGOTTEN_AFTER = 3600  # seconds; an assembly has 34 MB
 
 # All that a template and its assets are made of, besides the settings: files and folders.
 SOURCES = (
@@ -53,19 +52,29 @@ def assembly(settings: Mapping[str, str], region: str) -> Path:
     """The folder of what these settings make: an earlier one, if it was made of the same. Raises DeployError."""
     made = PROJECT / "build" / "assemblies" / made_of({**settings, "region": region})
     made.parent.mkdir(parents=True, exist_ok=True)
-    if not made.exists():
-        with tempfile.TemporaryDirectory(dir=made.parent, prefix=UNFINISHED) as name:
+    _forget_unused(made)
+    if not made.is_dir():
+        with tempfile.TemporaryDirectory(dir=made.parent) as name:
             folder = Path(name) / made.name
             synthesise(folder, settings, region)
             if made_of({**settings, "region": region}) != made.name:
                 return assembly(settings, region)  # somebody has changed something meanwhile
-            with suppress(OSError):  # another process was quicker
+            try:
                 folder.rename(made)
-    made.touch()
-    there = [one for one in made.parent.iterdir() if not one.name.startswith(UNFINISHED)]
-    for old in sorted(there, key=lambda one: one.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+            except OSError:
+                if not made.is_dir():  # else another process was quicker
+                    raise
+    os.utime(made)
     return made
+
+
+def _forget_unused(wanted: Path) -> None:
+    """All others that nobody has asked for in an hour: a deployment may be reading one."""
+    for other in wanted.parent.iterdir():
+        with suppress(FileNotFoundError):  # another process forgets it, too
+            if other != wanted and time.time() - other.stat().st_mtime > FORGOTTEN_AFTER:
+                with tempfile.TemporaryDirectory(dir=wanted.parent) as name:
+                    other.rename(Path(name) / other.name)  # or half of it would be taken for the whole
 
 
 def synthesise(folder: Path, settings: Mapping[str, str], region: str) -> None:
@@ -98,7 +107,7 @@ def made_of(settings: Mapping[str, str]) -> str:
     """Another one, in hexadecimal digits, when another template or asset may come of it."""
     digest = hashlib.sha256(json.dumps([sys.version, sorted(settings.items())]).encode())
     if "settings" in settings:  # the name of a file of them
-        digest.update(Path(settings["settings"]).read_bytes())
+        digest.update((PROJECT / settings["settings"]).read_bytes())
     for source in SOURCES:
         path = PROJECT / source
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

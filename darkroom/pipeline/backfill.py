@@ -2,13 +2,14 @@
 its end."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
@@ -17,6 +18,8 @@ from darkroom.pipeline.target import Target
 
 Only = Literal["missing", "stale", "failed", "captions", "all"]
 Document = dict[str, Any]
+
+BY_A_PERSON = re.compile(rf"({'|'.join(get_args(Only))})-\d+")  # names; EventBridge has others for its executions
 
 MOST_OBJECTS = 100_000_000  # that a Map lists
 MOST_OF_A_BATCH = 10  # pictures of one batch at once: few batches have enough of them for more
@@ -85,9 +88,14 @@ def given(only: Only, prefix: str, at_once: int, limit: int | None = None) -> Do
 
 
 def go_on(target: Target) -> Document:
-    """With what the newest was asked for. What it made needs no work any more: `all` too leaves out what was written
-    since it began. Raises TargetError."""
-    return _start(target, json.loads(_described(target, _newest(target))["input"]))
+    """With what the newest was asked for that a person started. What it made needs no work any more: `all` too leaves
+    out what was written since it began. Raises TargetError."""
+    machine = target.output("BackfillStateMachineArn")
+    pages = target.states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    for execution in (one for page in pages for one in page["executions"]):
+        if BY_A_PERSON.fullmatch(execution["name"]):
+            return _start(target, json.loads(_described(target, execution["executionArn"])["input"]))
+    raise TargetError("there was no backfill yet: `darkroom backfill` starts one")
 
 
 def stop(target: Target) -> Document:

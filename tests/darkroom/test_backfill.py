@@ -142,6 +142,16 @@ def test_what_was_stopped_goes_on_with_what_it_was_asked_for(target: Target):
     assert first == second
 
 
+def test_the_schedules_search_is_not_what_a_person_goes_on_with(target: Target):
+    backfills.start(target, "stale")
+    backfills.stop(target)
+    machine, search = target.output("BackfillStateMachineArn"), backfills.given("missing", "raw/", 10)
+    named_by_eventbridge = "0f4c2d9e-1f0a-4c6b-9d8e-3a1b2c3d4e5f_7a6b5c4d-0000-4000-8000-000000000000"
+    target.states.start_execution(stateMachineArn=machine, name=named_by_eventbridge, input=json.dumps(search))
+    backfills.stop(target)
+    assert backfills.go_on(target)["only"] == "stale"
+
+
 @pytest.mark.parametrize("option", ["--stop", "--go-on", "--follow"])
 @pytest.mark.usefixtures("target")
 def test_where_there_is_none_it_says_so(option: str):

@@ -112,12 +112,29 @@ def test_what_was_made_of_the_same_is_not_made_again(synths: list[str], project:
 
 
 @pytest.mark.usefixtures("synths")
-def test_those_that_were_used_last_are_kept():
-    made = []
-    for number in range(synth.KEPT + 2):
-        made.append(synth.assembly({"a": str(number)}, "eu-west-1"))
-        os.utime(made[-1], (number, number))
-    assert [one.exists() for one in made] == [False] * 2 + [True] * synth.KEPT
+def test_one_that_is_not_used_any_more_is_forgotten():
+    """And what a process left that was killed."""
+    first, second = (synth.assembly({"a": number}, "eu-west-1") for number in "12")
+    left = first.parent / "left"
+    left.mkdir()
+    for folder in (first, left):
+        os.utime(folder, (0, 0))
+    third = synth.assembly({"a": "3"}, "eu-west-1")
+    assert set(first.parent.iterdir()) == {second, third}
+
+
+def test_of_two_that_make_the_same_the_first_is_kept(synths: list[str], monkeypatch: pytest.MonkeyPatch):
+    synthesise = synth.synthesise
+
+    def meanwhile(folder: Path, settings: dict[str, str], region: str) -> None:
+        monkeypatch.setattr(synth, "synthesise", synthesise)
+        first.append(synth.assembly(settings, region))
+        synthesise(folder, settings, region)
+
+    first: list[Path] = []
+    monkeypatch.setattr(synth, "synthesise", meanwhile)
+    assert [synth.assembly({"a": "1"}, "eu-west-1")] == first
+    assert (synths, list(first[0].parent.iterdir())) == (["1"] * 2, first)
 
 
 def test_what_changed_while_it_was_made_is_made_again(synths: list[str]):

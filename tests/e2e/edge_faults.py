@@ -32,7 +32,7 @@ SECONDS = 5  # of each function, and of a message in its hands
 TRIES = 2  # of the webhook's queue
 OLDEST = 1  # seconds, of a change that Announce failed at
 ALWAYS = 100  # attempts
-SHOWN = "as it was"
+SHOWN, NONE = "as it was", "-"
 TOLD = {0: "not told", 1: "told", 2: "told twice"}
 INTRODUCTION = f"""{OTHERS}
 The way of a picture ends without them. Each was broken for one picture: Deliver for a size that nobody has asked for
@@ -41,7 +41,8 @@ local cloud. What a missing grant breaks is in the table of the [grants](permiss
 
 - **seen**: the status that a viewer or a client gets, or whether the event bus or the webhook was told, while the
   function was broken. Where the local cloud's API answers 502, AWS answers 500.
-- **picture**: whether its row is the same and its rendition can be fetched meanwhile.
+- **picture**: whether its row is the same and its rendition can be fetched meanwhile. The rows that are told of have
+  no pictures.
 - **letters**: the reasons of the dead letters. So that they came soon, a change that Announce fails at is too old after
   a second (deployed: 6 hours, or 20 attempts), and Notify has {TRIES} attempts (deployed: 20). On AWS an attempt
   without a place to run counts too; the local cloud makes none.
@@ -100,7 +101,7 @@ class Edge:
             assert self._deployed.row(key)["status"] == "REJECTED"
         redriven = json.loads(self._deployed.darkroom("redrive", "--json").stdout)
         told = eventually(lambda: self._heard_of(case), f"{key} to be told")
-        return Observed(TOLD[seen], SHOWN, ", ".join(one["reason"] for one in redriven) or "none", TOLD[told])
+        return Observed(TOLD[seen], NONE, ", ".join(one["reason"] for one in redriven) or "none", TOLD[told])
 
     def _ask(self, case: Case) -> int:
         function, fault = case

@@ -80,7 +80,7 @@ def test_an_alarm_over_several_watches_all_of_them(synth, alarm, kind, dimension
 
 def test_a_backfill_that_nobody_asked_for_is_watched(synth):
     """The scheduled one: whoever starts one looks on."""
-    for days, expected in ((None, 0), (7, 3)):
+    for days, expected in ((None, 0), (7, 2)):
         failed = alarms(synth(reconcile_days=days) if days else synth())["FailedExecutions"]
         watched = [one["Dimensions"][0]["Value"]["Ref"] for one in failed]
         assert sum(name.startswith("WorkflowBackfill") for name in watched) == expected

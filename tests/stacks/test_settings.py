@@ -114,6 +114,7 @@ def test_a_file_of_settings_goes_before_all_others(tmp_path):
     file = tmp_path / "staging.json"
     file.write_text('{"stack": "Staging", "limits": {"max_bytes": 7}, "quality.webp": 60}')
     here = {"settings": str(file), "background": "#000000", "limits": {"max_pixels": 9}, "quality": {"jpeg": 70}}
+    here |= {"limits.max_bytes": 8}
     read = read_settings(here)
     assert (read.stack, read.background, read.limits.max_bytes) == ("Staging", "#000000", 7)
     assert read.limits.max_pixels == Settings().limits.max_pixels

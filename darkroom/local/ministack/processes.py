@@ -1,5 +1,5 @@
-"""A function has no more processes at work than this machine has CPUs: further calls wait for one of them. The second
-starts when the first has.
+"""A function has no more processes at work than this machine has CPUs, but for calls that last: further calls wait for
+one of them. The second starts when the first has.
 
 MiniStack starts one for each call at once. On two CPUs the sixteen of the demo's first pictures only wait for each
 other, each for a start of its own, which takes longer than most calls.
