@@ -34,6 +34,7 @@ ARGUMENTS = {
     "executions": "executions",
     "inspect": "inspect cat.jpg",
     "redrive": "redrive cat.jpg",
+    "backfill": "backfill --dry-run --prefix nothing-there/",
     "smoke": "smoke --timeout 0 --burst 1",
     "console": "console --no-browser",
     "up": "up --no-deploy",
