@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ministack import app
+from ministack.core.responses import set_request_account_id, set_request_region
 from ministack.services import eventbridge, iam, sqs, stepfunctions
 
 from darkroom.local.cloud import ACCOUNT, REGION
@@ -43,6 +44,8 @@ CALLS: dict[str, tuple[dict[str, Any], str, str, str]] = {
 @pytest.fixture(autouse=True)
 def _asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """MiniStack with roles that are asked, and with nothing in it before and after."""
+    set_request_account_id(ACCOUNT)  # another test of this process may have worked in another
+    set_request_region(REGION)
     monkeypatch.setattr(app, "AUTH", True)
     monkeypatch.setattr(app, "call_service_handler_sync", app.call_service_handler_sync)
     for name in ("_execute_task", "_invoke_resource", "_invoke_with_callback"):
