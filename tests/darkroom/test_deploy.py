@@ -168,7 +168,8 @@ def test_a_wrong_file_or_name_is_said_before_anything_starts(
     monkeypatch.setattr("darkroom.cli.local.started", lambda *_, **__: pytest.fail("it starts"))
     result = darkroom(*(str(file) if one == "FILE" else one for one in arguments))
     assert result.exit_code == 2
-    assert said in " ".join(result.stderr.replace("│", "").split())
+    words = result.stderr.replace("│", "").split()  # which break where the folder's name is long
+    assert said.replace(" ", "") in "".join(words)
 
 
 def test_a_stack_is_named_by_its_file_by_the_option_or_by_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -130,8 +130,10 @@ def test_a_caption_made_again_is_not_told(deployed: Deployed, heard: Heard):
 
 
 def final(deployed: Deployed, key: str, end: str = "REJECTED", **row: Any) -> None:
-    """A row that comes to that end, without a picture."""
+    """A row that comes to that end, without a picture. Other tests look at it, too."""
     of = {"key": key, "execution": "arn", "updated_at": "2026-11-26T08:00:00.000Z", **row}
+    if end == "REJECTED":
+        of["error"] = {"code": "corrupt", "message": "no picture"}
     for status in ("PROCESSING", end):
         deployed.aws.results.put_item(Item={**of, "status": status})
 
