@@ -33,7 +33,7 @@ def other_quality(deployed: Deployed) -> Iterator[None]:
 def test_a_filled_bucket_is_made_and_made_again(deployed: Deployed):
     """Without events: none lost, none twice, though it is stopped and gone on with. By another setting all of it once
     more, and no address changes before."""
-    filled = Filled(deployed, 6, "backfilled/filled")
+    filled = Filled(deployed, 12, "backfilled/filled")
     with ExitStack() as changed:
         counts = filled.run(lambda: changed.enter_context(other_quality(deployed)), at_once=1)
     assert filled.wrong == []

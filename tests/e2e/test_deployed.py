@@ -193,9 +193,12 @@ def test_of_ten_deliveries_at_once_one_works(deployed: Deployed):
 
 def test_an_aborted_execution_ends_in_a_row_and_a_letter(deployed: Deployed):
     """No Catch sees an abort; Step Functions tells of it, and the sweep does the rest. The letter is redriven."""
-    deployed.upload("raw/aborted.jpg", photo(3000, 2000))
-    [execution] = eventually(lambda: deployed.executions("raw/aborted.jpg"), "the execution")
-    deployed.aws.states.stop_execution(executionArn=execution["executionArn"], cause="a person stopped it")
+    held = {"validate": {"raw/aborted.jpg": ("out of time",)}}
+    with faulty(deployed, held, changes={"validate": {"Timeout": 30}}) as broken:
+        deployed.upload("raw/aborted.jpg", photo(64, 48))
+        [met] = eventually(broken.faults, "Validate to be at work")
+        deployed.aws.states.stop_execution(executionArn=met["execution"], cause="a person stopped it")
+        execution = deployed.execution(met["execution"])
 
     def failed() -> dict | None:
         row = deployed.row("raw/aborted.jpg")
