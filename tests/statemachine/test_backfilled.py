@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from functions import backfill
@@ -17,7 +17,7 @@ from functions.results import Results
 from functions.storage import Storage
 from tests.statemachine.engine import TABLE, UPLOADS
 from tests.statemachine.fault_matrix import CONTEXT
-from tests.statemachine.test_shown import KEY, SEQUENCES, World, status, world
+from tests.statemachine.test_shown import KEY, World, hide, remove, sequences, status, tell, tell_while, world
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
@@ -179,26 +179,16 @@ def _start(picture: Filled, which: int) -> None:
 
 
 def _start_while_told(picture: Filled, which: int) -> None:
-    """While what is told is in work, somewhere."""
     if picture.events and picture.starts:
-        at = ("Validate", "Resize", "Record", "Cleanup", "Look", "Undelete", "MarkDeleted", "Withdraw")[which % 8]
-        task = picture.pipeline.tasks[at]
-        task.meanwhile(lambda: _start(picture, which))
-        picture.tell(which // 8)
-        task._meanwhile = None
-
-
-def _remove(picture: Filled, which: int) -> None:
-    if versions := picture.versions():
-        picture.remove(versions[which % len(versions)])
+        tell_while(picture, which, _start)
 
 
 ACTS: dict[str, Callable[[Filled, int], Any]] = {
     "upload": lambda picture, _: picture.upload("succeeds"),
     "upload what is rejected": lambda picture, _: picture.upload("is rejected"),
-    "hide": lambda picture, _: picture.hide() if picture.versions() else None,
-    "remove": _remove,
-    "tell": lambda picture, which: picture.tell(which) if picture.events else None,
+    "hide": hide,
+    "remove": remove,
+    "tell": tell,
     "lose": _lose,
     "ask for what is missing": _ask("missing"),
     "ask for all": _ask("all"),
@@ -207,12 +197,7 @@ ACTS: dict[str, Callable[[Filled, int], Any]] = {
 }
 
 
-@settings(
-    max_examples=SEQUENCES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.generate, Phase.target, Phase.shrink],
-)
+@sequences
 @given(st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 63)), max_size=12))
 @example([("upload", 0), ("lose", 0), ("ask for what is missing", 0), ("hide", 0), ("tell", 0), ("start", 0)])
 def test_in_the_end_the_row_speaks_of_what_is_there(acts):

@@ -362,17 +362,17 @@ def _any_version(picture: World, which: int) -> str | None:
     return versions[which % len(versions)] if versions else None
 
 
-def _hide(picture: World, _: int) -> None:
+def hide(picture: World, _: int) -> None:
     if picture.versions():  # moto makes no marker where there is nothing
         picture.hide()
 
 
-def _remove(picture: World, which: int) -> None:
+def remove(picture: World, which: int) -> None:
     if version := _any_version(picture, which):
         picture.remove(version)
 
 
-def _tell(picture: World, which: int) -> None:
+def tell(picture: World, which: int) -> None:
     if picture.events:
         picture.tell(which)
 
@@ -385,11 +385,16 @@ def _tell_again(picture: World, which: int) -> None:
 def _tell_two(picture: World, which: int) -> None:
     """The second while the first is in work, somewhere."""
     if len(picture.events) > 1:
-        at = ("Validate", "Resize", "Record", "Cleanup", "Look", "Undelete", "MarkDeleted", "Withdraw")[which % 8]
-        task = picture.pipeline.tasks[at]
-        task.meanwhile(lambda: _tell(picture, which))
-        picture.tell(which // 8)
-        task._meanwhile = None
+        tell_while(picture, which, tell)
+
+
+def tell_while(picture: World, which: int, act: Act) -> None:
+    """That is done while what is told is in work, somewhere."""
+    at = ("Validate", "Resize", "Record", "Cleanup", "Look", "Undelete", "MarkDeleted", "Withdraw")[which % 8]
+    task = picture.pipeline.tasks[at]
+    task.meanwhile(lambda: act(picture, which))
+    picture.tell(which // 8)
+    task._meanwhile = None
 
 
 def _die(picture: World, which: int) -> None:
@@ -407,9 +412,9 @@ def _die(picture: World, which: int) -> None:
 
 ACTS: dict[str, Act] = {
     **{f"a version {fate}": lambda picture, _, fate=fate: picture.upload(fate) for fate in FATES},  # type: ignore[misc]
-    "hide": _hide,
-    "remove": _remove,
-    "tell": _tell,
+    "hide": hide,
+    "remove": remove,
+    "tell": tell,
     "tell again": _tell_again,
     "tell two at once": _tell_two,
     "die": _die,
@@ -425,12 +430,15 @@ def deletes(happened: dict[str, Any], shown: str) -> bool:
     return happened["detail-type"] == "Object Deleted" and (hides or detail["object"]["version-id"] == shown)
 
 
-@settings(
+sequences = settings(
     max_examples=SEQUENCES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.generate, Phase.target, Phase.shrink],
 )
+
+
+@sequences
 @given(st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 63)), max_size=10))
 @example([("a version fails", 0), ("tell", 0), ("remove", 1), ("tell", 0), ("hide", 0), ("tell", 0)])
 def test_a_shown_picture_is_shown_until_it_is_deleted(acts):
