@@ -50,6 +50,7 @@ class Examiner:
         `too_many_pixels` of too little memory, `corrupt` of a crash. Raises RuntimeError where it failed otherwise.
         """
         with self._lock:
+            self._start()  # before `read` makes its client: a fork has to copy what its process holds
             size = self._share(read())
             answer, died = self._ask(size)
             if died and died != -signal.SIGXCPU:
@@ -77,8 +78,7 @@ class Examiner:
 
     def _ask(self, size: int) -> tuple[str, int]:
         """The answer, or how the process ended without one."""
-        if self.process is None:
-            self._start()
+        self._start()
         answer = ""
         with suppress(OSError):  # it is dead already
             self._channel.write(f"{size}\n")
@@ -87,6 +87,8 @@ class Examiner:
         return answer, 0 if answer else self.close() or 1
 
     def _start(self) -> None:
+        if self.process is not None:
+            return
         self._socket, theirs = socket.socketpair()
         gc.freeze()  # both processes share what is there now: to look for garbage in it would copy it
         with theirs:
