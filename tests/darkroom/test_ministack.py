@@ -85,6 +85,8 @@ def _two_processes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_runtime, "_workers", {})
     for name in ("acquire_worker", "release_worker"):
         monkeypatch.setattr(lambda_svc, name, getattr(lambda_svc, name))
+    name = "_invoke_resource_with_timeout"
+    monkeypatch.setattr(stepfunctions, name, getattr(stepfunctions, name))
     monkeypatch.setattr(processes, "AT_ONCE", 2)
     processes.add()
 
@@ -144,6 +146,29 @@ def test_a_second_process_waits_until_the_first_has_started(looks: Looks):
         assert not second.done()
         first._start_time = time.time()
         assert second.result(PATIENCE)[1] == "spawn"
+
+
+def test_a_state_has_its_time_once_its_call_has_a_process(looks: Looks, monkeypatch: pytest.MonkeyPatch):
+    """A third look is more than 0.1 s after the first."""
+    monkeypatch.setattr(stepfunctions, "_invoke_resource", lambda *_: acquired())
+    one, another = acquired(), acquired()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(stepfunctions._invoke_resource_with_timeout, "a function", {}, 0.05)
+        looks.wait_for(2 + 3)
+        assert not waiting.done()
+        lambda_svc.release_worker(another[0])
+        assert waiting.result(PATIENCE) == (another[0], "reused")
+    assert one[0].in_use
+
+
+@pytest.mark.usefixtures("_two_processes_at_once")
+def test_a_state_that_takes_longer_ends(monkeypatch: pytest.MonkeyPatch):
+    over = threading.Event()
+    monkeypatch.setattr(stepfunctions, "_invoke_resource", lambda *_: over.wait(PATIENCE))
+    with pytest.raises(stepfunctions._ExecutionError) as raised:
+        stepfunctions._invoke_resource_with_timeout("a function", {}, 0.05)
+    over.set()
+    assert (raised.value.error, raised.value.cause) == ("States.Timeout", "Task timed out after 0.05 seconds")
 
 
 def test_of_many_calls_that_wait_one_looks(looks: Looks):

@@ -1,7 +1,10 @@
 """A function that fails on the local cloud fails as on Lambda. What Step Functions makes of it is in tests/e2e."""
 
 import io
+import os
 import queue
+import signal
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,11 +16,20 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, stepfunctions
 
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import function_children, function_errors, function_logs, function_memory
+from darkroom.local.ministack import (
+    function_children,
+    function_errors,
+    function_forks,
+    function_logs,
+    function_memory,
+    layers,
+)
 
 REQUEST = "3f1c0c6e-2a1b-4f3d-9f58-000000000001"
 CODE = """
-import os, signal, subprocess, sys, time
+import os, random, signal, subprocess, sys, time
+
+THERE = set(sys.modules)
 
 class ModelBusy(Exception): pass
 
@@ -27,6 +39,12 @@ def leaves(event, context): return event or os._exit(3)
 def ends(event, context): return event or sys.exit(0)
 def is_killed(event, context): return event or os.kill(os.getpid(), signal.SIGKILL)
 def sleeps(event, context): time.sleep(60)
+
+def tells_about_itself(event, context):
+    import packed
+    there = [name for name in ("boto3", "PIL.Image", "aws_lambda_powertools.logging") if name in THERE]
+    return {"parent": os.getppid(), "there": there, "packed": packed.NAME, "chance": random.random(),
+            "variable": os.environ.get("VARIABLE"), "folder": os.getcwd() == os.environ["LAMBDA_TASK_ROOT"]}
 
 def writes(event, context):
     for number in range(event):
@@ -50,10 +68,13 @@ def has_a_child_that_does(event, context):
 Called = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[Called]:
-    """Calls a function of CODE, with 60 s and 128 MB."""
-    for name in ("_PYTHON_WORKER_SCRIPT", "subprocess", "_signal"):
+@pytest.fixture(params=["started", "forked"])
+def called(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Called]:
+    """Calls a function of CODE, with 60 s and 128 MB; with a layer, it is forked."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.getbasetemp()))
+    for name in ("_PYTHON_WORKER_SCRIPT", "subprocess", "_signal", "zipfile"):
         monkeypatch.setattr(lambda_runtime, name, getattr(lambda_runtime, name))
     for name in ("invoke", "_read_stderr", "_drain_stderr_bounded"):
         monkeypatch.setattr(lambda_runtime.Worker, name, getattr(lambda_runtime.Worker, name))
@@ -62,27 +83,68 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[Called]:
     monkeypatch.setattr(lambda_runtime, "_workers", {})
     function_children.add()
     function_errors.add()
+    function_forks.add()
     function_logs.add()
     function_memory.add()
+    layers.add()
+    monkeypatch.setattr(lambda_svc, "_resolve_layer_zip", lambda _: zipped("python/packed.py", "NAME = 'packed'"))
 
-    def call(handler: str, event: Any = None, *, code: str = CODE, timeout: int = 60) -> dict[str, Any]:
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as file:
-            file.writestr("module.py", code)
+    def call(
+        handler: str, event: Any = None, *, code: str = CODE, timeout: int = 60, **variables: str
+    ) -> dict[str, Any]:
         arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
         config = {"FunctionArn": arn, "FunctionName": "f", "Runtime": "python3.11", "Handler": f"module.{handler}"}
-        config |= {"Timeout": timeout, "MemorySize": 128}
-        function = {"config": config, "code_zip": archive.getvalue()}
+        config |= {"Timeout": timeout, "MemorySize": 128, "Layers": ["a layer"] if request.param == "forked" else []}
+        config |= {"Environment": {"Variables": variables}}
+        function = {"config": config, "code_zip": zipped("module.py", code)}
         result: dict[str, Any] = lambda_svc._execute_function_warm(function, event, REQUEST)
         return result
 
     yield call
+    end_all()
+
+
+def end_all() -> None:
     lambda_runtime.kill_workers([worker for workers in lambda_runtime._workers.values() for worker in workers])
+    lambda_runtime._workers.clear()
+
+
+def zipped(name: str, text: str) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(zipfile.ZipInfo(name), text)  # which has always the same time
+    return archive.getvalue()
 
 
 def failed(result: dict[str, Any]) -> tuple[str, str]:
     assert result["error"]
     return result["body"]["errorType"], result["body"]["errorMessage"]
+
+
+@pytest.mark.parametrize("called", ["forked"], indirect=True)
+def test_one_with_a_layer_is_forked_from_what_has_its_packages(called: Called):
+    """Each process has its own environment, folder and chance; the one they are forked from has a single thread, or
+    another one's lock could be held for ever."""
+    first = called("tells_about_itself", VARIABLE="one")["body"]
+    end_all()
+    second = called("tells_about_itself", VARIABLE="two")["body"]
+    assert first["parent"] == second["parent"] != os.getpid()
+    assert first["there"] == ["boto3", "PIL.Image", "aws_lambda_powertools.logging"]
+    assert (first["packed"], first["folder"], first["variable"], second["variable"]) == ("packed", True, "one", "two")
+    assert first["chance"] != second["chance"]
+    assert "Threads:\t1\n" in Path(f"/proc/{first['parent']}/status").read_text()
+
+
+@pytest.mark.parametrize("called", ["forked"], indirect=True)
+def test_without_its_fork_server_a_function_is_started_as_ever(called: Called):
+    """And the next one has a fork server again."""
+    parents = [called("tells_about_itself")["body"]["parent"]]
+    os.kill(parents[0], signal.SIGKILL)
+    for _ in range(2):
+        end_all()
+        parents.append(called("tells_about_itself")["body"]["parent"])
+    assert parents[1] == os.getpid()
+    assert parents[2] not in parents[:2]
 
 
 def test_an_exception_has_its_class_and_its_stack(called: Called):

@@ -24,6 +24,7 @@ def add_to_ministack() -> None:
         distribution_domains,
         function_children,
         function_errors,
+        function_forks,
         function_logs,
         function_memory,
         function_url_origins,
@@ -54,6 +55,7 @@ def add_to_ministack() -> None:
     streams.add()
     function_children.add()
     function_errors.add()
+    function_forks.add()
     function_logs.add()
     function_memory.add()
     function_url_origins.add()

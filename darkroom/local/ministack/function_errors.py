@@ -99,18 +99,15 @@ def _as_lambda_says(body: dict[str, Any], request_id: str) -> dict[str, Any]:
     return {**said, "requestId": request_id}
 
 
-class _Process(subprocess.Popen[str]):
-    """A function's. Whoever reads past the end of what it wrote is told how it ended."""
+class Told:
+    """A process of a function. Whoever reads past the end of what it wrote is told how it ended."""
 
     killed_for_memory = False
+    wait: Any
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        if named.get("text"):  # MiniStack's own protocol of lines; a runtime of the function's own has another
-            self.stdout: Any = SimpleNamespace(readline=self._readline, close=self.stdout.close, pipe=self.stdout)
-
-    def _readline(self) -> str:
-        return self.stdout.pipe.readline() or self._ended()
+    def output(self, pipe: Any) -> Any:
+        """What MiniStack reads its lines from."""
+        return SimpleNamespace(readline=lambda: pipe.readline() or self._ended(), close=pipe.close)
 
     def _ended(self) -> str:
         code = self.wait()
@@ -120,3 +117,10 @@ class _Process(subprocess.Popen[str]):
         said = json.dumps({"errorMessage": f"Runtime {how}", "errorType": EXIT})
         logged = f"Runtime {how}\n{'Runtime.OutOfMemory' if self.killed_for_memory else EXIT}"
         return json.dumps({"status": "error", "error": said, "trace": logged}) + "\n"
+
+
+class _Process(Told, subprocess.Popen[str]):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        if named.get("text"):  # MiniStack's own protocol of lines; a runtime of the function's own has another
+            self.stdout: Any = self.output(self.stdout)
