@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import boto3
+
+from functions.results import Results, results
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -38,6 +41,12 @@ UNCAUGHT = {"States.Runtime", "States.DataLimitExceeded"}
 NAME_DIGITS = 40  # of a redrive's name, as the operator's tool has it
 
 LONGEST_MESSAGE = 1024  # characters, as the state machine keeps of an error
+
+# Of pictures whose executions died: what started them again is named by how often that was.
+MOST_AGAIN = 3  # times, before that is a person's work
+STARTED_AGAIN = re.compile(r"again-(\d+)-")
+SECONDS_A_LOOK = 2  # at the rows of those that are at work again
+SECONDS_AT_WORK = 300  # at most: an Express execution lasts no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,13 @@ class Executions:
         self._states = states
         self._machines = machines
         self._rest = rest
+
+    def can_tell_of(self, arn: str) -> bool:
+        """Whether it is an execution of these machines: of an Express one, and of a machine that was replaced, Step
+        Functions knows nothing."""
+        return arn.rpartition(":")[0] in {
+            machine.replace(":stateMachine:", ":execution:") for machine in self._machines
+        }
 
     def ended_badly(self, stopped_since: datetime, started_since: datetime) -> Iterator[str]:
         """By status, of every machine, each the newest first, as Step Functions lists them: by their start."""
@@ -149,6 +165,53 @@ class Redrives:
             after = execution  # it died before it had the row: the next is named after it
 
 
+class Again:
+    """Starts the image pipeline again for pictures whose executions died and nobody else asks about, so many at once at
+    most. Their rows tell when they are done."""
+
+    def __init__(
+        self,
+        states: SFNClient,
+        machine: str,
+        results: Results,
+        at_once: int,
+        rest: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._states = states
+        self._machine = machine
+        self._results = results
+        self._at_once = at_once
+        self._rest = rest
+        self._at_work: dict[str, datetime] = {}  # since when, by key
+
+    def start(self, event: Mapping[str, Any], redrives: str) -> str:
+        """The execution, which may take the row over from the one that died, and from no other."""
+        name = f"again-{times_started_again(redrives) + 1}-{sha256(redrives.encode()).hexdigest()[:NAME_DIGITS]}"
+        given = json.dumps({**event, "redrives": redrives})
+        started = self._states.start_execution(stateMachineArn=self._machine, name=name, input=given)
+        self._at_work[event["detail"]["object"]["key"]] = started["startDate"]
+        return started["executionArn"]
+
+    def waits_for_room(self, has_time: Callable[[], bool]) -> bool:
+        """Whether there is any before the time is over."""
+        while len(self._at_work) >= self._at_once:
+            if not has_time():
+                return False
+            self._rest(SECONDS_A_LOOK)
+            over = datetime.now(UTC) - timedelta(seconds=SECONDS_AT_WORK)
+            rows = self._results.of(list(self._at_work))
+            at_work = {key for key, row in rows.items() if row["status"] == "PROCESSING"}
+            self._at_work = {key: at for key, at in self._at_work.items() if key in at_work and at > over}
+        return True
+
+
+def times_started_again(arn: str) -> int:
+    """How often the picture of this execution was started again before, this execution included."""
+    *_, name = arn.split(":")[:8]  # behind it an Express execution has an id
+    found = STARTED_AGAIN.match(name)
+    return int(found[1]) if found else 0
+
+
 def event_of(row: Mapping[str, Any], bucket: str) -> dict[str, Any]:
     """The event of the upload or of the deletion, as far as the pipeline reads it. Which kind of deletion it was no
     longer matters: the row is its own already."""
@@ -177,6 +240,15 @@ def _ended(found: Mapping[str, Any], stopped: datetime | None) -> Ended:
 @cache
 def executions() -> Executions:
     return Executions(boto3.client("stepfunctions"), os.environ["STATE_MACHINES"].split(","))
+
+
+@cache
+def again() -> Again | None:
+    """None where Step Functions itself tells of what died."""
+    if "STARTS_AGAIN" not in os.environ:
+        return None
+    at_once = int(os.environ["STARTS_AGAIN_AT_ONCE"])
+    return Again(boto3.client("stepfunctions"), os.environ["STARTS_AGAIN"], results(), at_once)
 
 
 @cache

@@ -12,15 +12,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from functions.executions import Ended, Executions, event_of, executions
+from functions.executions import (
+    MOST_AGAIN,
+    Again,
+    Ended,
+    Executions,
+    again,
+    event_of,
+    executions,
+    times_started_again,
+)
 from functions.keys import LONGEST_KEY
 from functions.memory import Memory, mark, memory
 from functions.results import Results, plain, results
@@ -51,11 +60,12 @@ class Services:
     results: Results
     letters: SQSClient
     memory: Memory
+    again: Again | None = None
 
 
 @cache
 def services() -> Services:
-    return Services(executions(), results(), boto3.client("sqs"), memory())
+    return Services(executions(), results(), boto3.client("sqs"), memory(), again())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +97,26 @@ def _sweep(using: Services, context: LambdaContext, looked_at: Set[bytes]) -> di
     became: dict[str, str] = {}
     problems: list[Exception] = []
     found, done, all_found, stalled = set[bytes](), set[bytes](), False, 0
+
+    def has_time() -> bool:
+        return context.get_remaining_time_in_millis() >= SPARE_SECONDS * 1000
+
     try:
         for suspect in _suspects(using):
             found.add(mark(suspect.arn))
             if mark(suspect.arn) in looked_at and not suspect.left_a_row:
                 continue
-            if context.get_remaining_time_in_millis() < SPARE_SECONDS * 1000:
+            if not has_time() or not (using.again is None or using.again.waits_for_room(has_time)):
                 logger.warning("no time for the rest: the next sweep goes on")
                 break
             logger.append_keys(key=None, execution=suspect.arn)
             try:
                 ended = suspect.look()
                 stalled += suspect.left_a_row and _is_long_over(ended)
-                became[suspect.arn] = _finish(using, ended, told=False)
+                if ended and _may_be_started_again(using, ended) and mark(suspect.arn) not in looked_at:
+                    became[suspect.arn] = _start_again(using, ended)
+                else:
+                    became[suspect.arn] = _finish(using, ended, told=False)
                 if ended:
                     done.add(mark(suspect.arn))
             except Exception as problem:  # one that cannot be finished does not keep the others waiting
@@ -137,16 +154,18 @@ def _suspects(using: Services) -> Iterator[Suspect]:
 def _left_rows(using: Services, before: datetime) -> Iterator[dict[str, Any]]:
     """The rows that are PROCESSING since before that time, and no execution is at them. All that run are listed once,
     because a burst has thousands at work for hours, and a question about each would take them all from others."""
-    rows = using.results.at_work_since(before)
-    first = next(rows, None)
-    if first is None:
-        return
-    try:
-        running = {mark(arn) for arn in using.executions.running()}
-    except LookupError as too_many:
-        logger.warning("rows are looked at when fewer executions run", extra={"because": str(too_many)})
-        return
-    yield from (row for row in chain([first], rows) if mark(row["execution"]["S"]) not in running)
+    running: Set[bytes] | None = None
+    for row in using.results.at_work_since(before):
+        arn = row["execution"]["S"]
+        if using.executions.can_tell_of(arn):
+            try:
+                running = {mark(one) for one in using.executions.running()} if running is None else running
+            except LookupError as too_many:
+                logger.warning("rows are looked at when fewer executions run", extra={"because": str(too_many)})
+                return
+            if mark(arn) in running:
+                continue
+        yield row
 
 
 def _is_long_over(ended: Ended | None) -> bool:
@@ -154,12 +173,16 @@ def _is_long_over(ended: Ended | None) -> bool:
 
 
 def _ended(using: Services, row: Mapping[str, Any]) -> Ended | None:
-    """The execution of a row; where Step Functions has forgotten it, what the row itself remembers."""
-    arn = row["execution"]["S"]
-    try:
-        return using.executions.ended(arn)
-    except LookupError:
-        return Ended(arn, "STALLED", event_of(plain(row), os.environ["UPLOADS_BUCKET"]), FORGOTTEN, sent_nothing=True)
+    """The execution of a row; where Step Functions does not know it any more, what the row itself remembers."""
+    arn, remembered = row["execution"]["S"], plain(row)
+    if using.executions.can_tell_of(arn):
+        with suppress(LookupError):
+            return using.executions.ended(arn)
+    # With an error it had given up already: an Express execution says so before its letter, which may be sent or not.
+    how, error = ("FAILED", remembered["error"]) if "error" in remembered else ("STALLED", FORGOTTEN)
+    written = datetime.fromisoformat(remembered["updated_at"])
+    event = event_of(remembered, os.environ["UPLOADS_BUCKET"])
+    return Ended(arn, how, event, error, sent_nothing=True, stopped=written)
 
 
 def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
@@ -183,6 +206,21 @@ def _finish(using: Services, ended: Ended | None, *, told: bool) -> str:
     metrics.add_metric("Swept", MetricUnit.Count, 1)
     logger.warning("finished what an execution left", extra={"how": ended.how, "letter": owed})
     return ended.how
+
+
+def _may_be_started_again(using: Services, ended: Ended) -> bool:
+    """An upload of whose execution nobody knows more than that its row was left PROCESSING. If the row still names one
+    that a sweep has looked at, then what it started died before it had the row, and so would the next."""
+    if using.again is None or ended.how != "STALLED" or not ended.sent_nothing:
+        return False
+    return ended.event["detail-type"] == "Object Created" and times_started_again(ended.arn) < MOST_AGAIN
+
+
+def _start_again(using: Services, ended: Ended) -> str:
+    assert using.again
+    started = using.again.start(ended.event, ended.arn)
+    logger.warning("started again what ran out of time", extra={"started": started})
+    return "STARTED AGAIN"
 
 
 def _has_row(event: Any) -> bool:

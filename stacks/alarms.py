@@ -29,13 +29,17 @@ class Alarms(Construct):
         backfills = watched.workflow.backfills
         # Not those that were aborted: `darkroom backfill --stop` aborts one.
         unattended = [backfills.metric_failed(), backfills.metric_timed_out()]
+        # An Express execution that runs out of time asks for nothing: the sweep starts its picture again.
+        bad_ends = [metric for machine in watched.workflow.listed for metric in ended_badly(machine)]
+        if watched.settings.is_express:
+            bad_ends.append(watched.workflow.images.metric_failed())
         self.topic = self._topic(watched.settings, watched.storage.key)
 
         self._alarm(
             "FailedExecutions",
             "An execution failed, timed out or was aborted. Look at the newest with `darkroom executions`.",
             [
-                *(metric for machine in machines for metric in ended_badly(machine)),
+                *bad_ends,
                 *(unattended if watched.settings.reconcile_days else []),
             ],
         )

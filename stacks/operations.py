@@ -16,6 +16,10 @@ from stacks.workflow import Workflow, executions_of
 
 SWEEPS_EVERY = Duration.minutes(15)
 
+# Pictures whose Express executions died, and that a sweep has at work again at once: a burst that was too much for the
+# account would be too much again. The local cloud starts processes for them on this machine's cores.
+STARTED_AGAIN_AT_ONCE, STARTED_AGAIN_AT_ONCE_LOCALLY = 100, 4
+
 # As `darkroom backfill --at-once 10` starts it. A Map lists 100 million objects at most.
 RECONCILIATION = {
     "only": "missing",
@@ -38,7 +42,7 @@ class Operations(Construct):
         workflow: Workflow,
     ) -> None:
         super().__init__(scope, construct_id)
-        machines = [machine.state_machine_arn for machine in workflow.machines]
+        listed = [machine.state_machine_arn for machine in workflow.listed]
         sweep = targets.LambdaFunction(steps.sweep.invoked)
         ended = rule_of(
             self,
@@ -75,17 +79,27 @@ class Operations(Construct):
         accept(memory, "AwsSolutions-DDB3", because="what it forgets, the next sweep looks at once more")
         steps.sweep.function.add_environment("SWEEPS_TABLE", memory.table_name)
         allow(steps.sweep.role, "dynamodb:UpdateItem", on=[memory.table_arn])
-        steps.sweep.function.add_environment("STATE_MACHINES", ",".join(machines))
-        allow(steps.sweep.role, "states:ListExecutions", on=machines)
+        steps.sweep.function.add_environment("STATE_MACHINES", ",".join(listed))
+        allow(steps.sweep.role, "states:ListExecutions", on=listed)
         allow(
             steps.sweep.role,
             "states:DescribeExecution",
             "states:GetExecutionHistory",
-            on=[executions_of(machine) for machine in workflow.machines],
+            on=[executions_of(machine) for machine in workflow.listed],
             because="an execution is named when it starts",
         )
+        if settings.is_express:
+            self._starts_again(settings, storage, steps, workflow)
         if settings.reconcile_days:
             self.rules.append(self._reconciles(settings.reconcile_days, settings.upload_prefix, workflow.backfills))
+
+    def _starts_again(self, settings: Settings, storage: Storage, steps: Steps, workflow: Workflow) -> None:
+        """Pictures whose executions died: the sweep watches their rows while they are at work again."""
+        at_once = STARTED_AGAIN_AT_ONCE_LOCALLY if settings.local_cloud else STARTED_AGAIN_AT_ONCE
+        steps.sweep.function.add_environment("STARTS_AGAIN", workflow.images.state_machine_arn)
+        steps.sweep.function.add_environment("STARTS_AGAIN_AT_ONCE", str(at_once))
+        allow(steps.sweep.role, "states:StartExecution", on=[workflow.images.state_machine_arn])
+        allow(steps.sweep.role, "dynamodb:BatchGetItem", on=[storage.results.table_arn])
 
     def _reconciles(self, days: int, prefix: str, backfills: sfn.StateMachine) -> events.Rule:
         """A backfill of what has no row, a few pictures at a time."""

@@ -67,6 +67,8 @@ class Pipeline(Stack):
         CfnOutput(self, "UploadLimitBytes", value=str(settings.limits.max_bytes))
         CfnOutput(self, "RenditionsBucketName", value=storage.renditions.bucket_name)
         CfnOutput(self, "ResultsTableName", value=storage.results.table_name)
+        if settings.is_express:
+            CfnOutput(self, "WorkflowKind", value=settings.workflow)
         CfnOutput(self, "StateMachineArn", value=workflow.images.state_machine_arn)
         CfnOutput(self, "DeletionStateMachineArn", value=workflow.deletions.state_machine_arn)
         if workflow.recaptions:

@@ -233,6 +233,7 @@ class Settings(Group):
     keep_copyright: bool = False
     captions: Captions = Captions()
     delivery: DeliverySettings = DeliverySettings()
+    workflow: Literal["standard", "express"] = "standard"  # the kind of the state machines that make pictures
     map_concurrency: int = Field(default=0, ge=0, le=40)  # 40 is what an inline Map runs at most; 0 means just that
     reconcile_days: int | None = Field(default=None, ge=1, le=365)  # between two searches for lost events
     events: Events = Events()
@@ -282,6 +283,10 @@ class Settings(Group):
         if days not in RETENTION_DAYS:
             raise ValueError(f"CloudWatch Logs takes only {', '.join(map(str, RETENTION_DAYS))}")
         return days
+
+    @property
+    def is_express(self) -> bool:
+        return self.workflow == "express"
 
     @property
     def announces(self) -> bool:

@@ -10,6 +10,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks import ROOT, STATE_MACHINES
+from stacks.express import LONGEST_EXECUTION
 from stacks.grants import accept, allow, allow_key, role_for
 from stacks.layer import DependencyLayer, architecture, runtime
 from stacks.models import GEOGRAPHIES
@@ -22,8 +23,10 @@ TIMEOUT = Duration.seconds(60)
 # There may be thousands of executions to ask about, a few a second. Shorter than the time between two scheduled ones.
 TIMEOUT_OF_THE_SWEEP = Duration.minutes(14)
 
-# Seconds after its last write in which a row that is PROCESSING is nobody's business but its execution's.
+# Seconds after its last write in which a row that is PROCESSING is nobody's business but its execution's. An Express
+# execution is over by then, and what it wrote last has arrived.
 LEFT_ALONE = 300
+LEFT_ALONE_EXPRESS = LONGEST_EXECUTION + 60
 
 
 class Step(Construct):
@@ -156,7 +159,7 @@ class Steps(Construct):
                 "RESULTS_TABLE": storage.results.table_name,
                 "DEAD_LETTER_QUEUE": storage.dead_letters.queue_url,
                 "LONGEST_EXECUTION_SECONDS": str(pictures["TimeoutSeconds"]),
-                "SECONDS_LEFT_ALONE": str(LEFT_ALONE),
+                "SECONDS_LEFT_ALONE": str(LEFT_ALONE_EXPRESS if settings.is_express else LEFT_ALONE),
             },
             timeout=TIMEOUT_OF_THE_SWEEP,
         )

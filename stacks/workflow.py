@@ -1,7 +1,8 @@
-"""The state machines: the files of `statemachine/` as they stand, with their placeholders filled."""
+"""The state machines: the files of `statemachine/`, with their placeholders filled. Those of pictures and captions are
+Express where that is set, with what this changes in them; all else is deployed as it stands in the file."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aws_cdk import Aws
@@ -10,6 +11,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks import STATE_MACHINES
+from stacks.express import in_five_minutes, waiting_for_express
 from stacks.grants import accept, allow, allow_key, role_for
 from stacks.settings import Settings
 from stacks.steps import Step, Steps, log_group
@@ -18,21 +20,22 @@ from stacks.storage import Storage
 
 class Machine(Construct):
     """One state machine, with a role that may call its own functions, and write rows, send letters and start executions
-    if the file does."""
+    if the file does. `express`: of that type, whose log is all that Step Functions keeps of an execution."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        file: str,
+        definition: str,
         calls: Sequence[Step],
         storage: Storage,
         settings: Settings,
         starts: Sequence["Machine"] = (),
+        express: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
-        definition = (STATE_MACHINES / file).read_text()
+        self.express = express
         values = {
             "ResultsTable": storage.results.table_name,
             "DeadLetterQueue": storage.dead_letters.queue_url,
@@ -54,11 +57,15 @@ class Machine(Construct):
             "Machine",
             definition_body=sfn.DefinitionBody.from_string(definition),
             definition_substitutions={name: values[name] for name in sorted(placeholders)},
-            state_machine_type=sfn.StateMachineType.STANDARD,
+            state_machine_type=sfn.StateMachineType.EXPRESS if express else sfn.StateMachineType.STANDARD,
             role=role,
             tracing_enabled=settings.tracing,
-            # A picture that goes well logs nothing: its events are in the execution's history, which costs nothing.
-            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ERROR, include_execution_data=True),
+            # A picture that goes well logs nothing where its events are in a history, which costs nothing.
+            logs=sfn.LogOptions(
+                destination=self.log_group,
+                level=sfn.LogLevel.ALL if express else sfn.LogLevel.ERROR,
+                include_execution_data=True,
+            ),
         )
         allow(role, "lambda:InvokeFunction", on=[step.invoked.function_arn for step in calls])
         for one in starts:
@@ -86,19 +93,29 @@ class Workflow(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         machine = partial(Machine, self, storage=storage, settings=settings)
-        images = machine(
+        express = settings.is_express
+        of_pictures = partial(machine, express=express)
+        images = of_pictures(
             "ImagePipeline",
-            file="image_pipeline.asl.json",
+            definition=_file("image_pipeline.asl.json", in_five_minutes if express else None),
             calls=[steps.validate, steps.resize, steps.caption, steps.cleanup],
         )
-        deletions = machine("Deletion", file="deletion.asl.json", calls=[steps.cleanup], starts=[images])
+        # Always of the type that lists what died: a row that is DELETED does not say that its renditions are left.
+        deletions = machine("Deletion", definition=_file("deletion.asl.json"), calls=[steps.cleanup], starts=[images])
         allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
         self.machines = self.images, self.deletions = images.machine, deletions.machine
+        self.listed = [one.machine for one in (images, deletions) if not one.express]
         captions = []
         if settings.captions.enabled:
-            captions = [machine("Recaption", file="recaption.asl.json", calls=[steps.caption])]
+            definition = _file("recaption.asl.json", in_five_minutes if express else None)
+            captions = [of_pictures("Recaption", definition=definition, calls=[steps.caption])]
         self.recaptions = captions[0].machine if captions else None
-        backfills = machine("Backfill", file="backfill.asl.json", calls=[steps.backfill], starts=[images, *captions])
+        backfills = machine(
+            "Backfill",
+            definition=_file("backfill.asl.json", waiting_for_express if express else None),
+            calls=[steps.backfill],
+            starts=[] if express else [images, *captions],
+        )
         self.backfills = backfills.machine
         self.logs = images.log_group, deletions.log_group, backfills.log_group
         self._let_it_list_and_wait(backfills, storage, [images, *captions])
@@ -115,7 +132,10 @@ class Workflow(Construct):
         role, named = backfills.role, "an execution is named when it starts"
         allow(role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
         for one in started:
-            allow(role, "states:DescribeExecution", on=[executions_of(one.machine)], because=named)
+            if one.express:
+                allow(role, "states:StartSyncExecution", on=[one.machine.state_machine_arn])
+            else:
+                allow(role, "states:DescribeExecution", on=[executions_of(one.machine)], because=named)
         events = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}"
         waits_by = f"{events}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"  # AWS's own, made when needed
         allow(role, "events:PutTargets", "events:PutRule", "events:DescribeRule", on=[waits_by])
@@ -127,6 +147,11 @@ class Workflow(Construct):
         allow(children, "states:StartExecution", on=[self.backfills.state_machine_arn])
         own = executions_of(self.backfills)
         allow(children, "states:DescribeExecution", "states:StopExecution", on=[own], because=named)
+
+
+def _file(name: str, changed: Callable[[str], str] | None = None) -> str:
+    text = (STATE_MACHINES / name).read_text()
+    return changed(text) if changed else text
 
 
 def executions_of(machine: sfn.StateMachine) -> str:

@@ -6,7 +6,7 @@ So the rows are compared with the objects, and an event is sent for each that do
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from darkroom.pipeline.target import Target, local
 from darkroom.text import some
 
 INTERRUPTED = "States.ServiceRestart"  # MiniStack's own name for what ran when it ended
+EXPRESS = {"StateMachineArn", "RecaptionStateMachineArn"}  # where the workflow is
 MACHINES = ("StateMachineArn", "DeletionStateMachineArn", "RecaptionStateMachineArn", "BackfillStateMachineArn")
 
 
@@ -47,7 +48,7 @@ def _is_ours(stack: Any) -> bool:
 def _executions(target: Target, since: datetime) -> Iterator[str]:
     """Each that was running runs once more, with what it was given; the keys of their pictures."""
     pages = target.states.get_paginator("list_executions")
-    for machine in [target.outputs[name] for name in MACHINES if name in target.outputs]:
+    for machine in _listed(target, MACHINES):
         for page in pages.paginate(stateMachineArn=machine, statusFilter="FAILED"):
             for one in page["executions"]:
                 if one["stopDate"] < since:
@@ -87,13 +88,19 @@ def _events(target: Target, since: datetime) -> Iterator[str]:
 
 def _at_work(target: Target) -> Iterator[tuple[str, str]]:
     """The keys and ETags of the uploads that an execution is at; of a deletion an empty one."""
-    for name in ("StateMachineArn", "DeletionStateMachineArn"):
+    for machine in _listed(target, ("StateMachineArn", "DeletionStateMachineArn")):
         pages = target.states.get_paginator("list_executions")
-        for page in pages.paginate(stateMachineArn=target.output(name), statusFilter="RUNNING"):
+        for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING"):
             for one in page["executions"]:
                 given = target.states.describe_execution(executionArn=one["executionArn"])["input"]
                 if key := picture_key(given):
                     yield key, json.loads(given)["detail"]["object"].get("etag", "")
+
+
+def _listed(target: Target, names: Sequence[str]) -> list[str]:
+    """The machines whose executions are listed. What an Express one was at, its row tells: it is not final."""
+    express = EXPRESS if target.is_express else set()
+    return [target.outputs[name] for name in names if name in target.outputs and name not in express]
 
 
 def _folder(found: Any) -> bool:

@@ -225,7 +225,7 @@ class Definitions:
 
     def of(self, target: Target, execution: Summary) -> dict[str, Any]:
         arn, started = execution["execution"], execution["started"]
-        machine = arn.split(":")[6]
+        machine = machine_of(arn)
         for (of, _), version in list(self._known.items()):
             if of == machine and version.since <= started <= version.until:
                 return version.definition
@@ -402,7 +402,12 @@ def redriven(given: Any) -> str | None:
 
 def is_undelete(execution: str, redrives: str | None) -> bool:
     """Whether it was a deletion that started it, for the version that is current again: another state machine."""
-    return redrives is not None and redrives.rpartition(":")[0] != execution.rpartition(":")[0]
+    return redrives is not None and machine_of(redrives) != machine_of(execution)
+
+
+def machine_of(execution: str) -> str:
+    """The name of its state machine. Behind it stand the execution's own, and the id of an Express one."""
+    return execution.split(":")[6]
 
 
 def picture_key(given: str | None) -> str | None:

@@ -447,9 +447,11 @@ def _redrives(target: Target, letter: Letter) -> str | None:
 def _name(target: Target, machine: str, redrives: str) -> str:
     """Of a picture's redrive without a letter: after the execution that has its row, or the content that has no
     caption. A redrive of that name that has ended died before it had the row, or brought no caption; the next is named
-    after that one."""
+    after that one. Express executions may have one name: Claim lets one of them have the row."""
     while True:
         name = f"redrive-{sha256(redrives.encode()).hexdigest()[:NAME_DIGITS]}"
+        if target.is_express:
+            return name
         redrives = arn_of(machine, name)
         try:
             if target.states.describe_execution(executionArn=redrives)["status"] == "RUNNING":

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from itertools import islice
@@ -18,7 +19,7 @@ from boto3.dynamodb.conditions import Attr, Key
 
 from darkroom import documentation
 from darkroom.errors import TargetError
-from darkroom.pipeline.target import Target
+from darkroom.pipeline.target import Target, is_express
 from darkroom.text import pixels, short, size, unpacked
 
 Row = dict[str, Any]
@@ -257,21 +258,21 @@ def changes(
 
 
 def event(target: Target, found: Row) -> dict[str, Any]:
-    """The upload's event: what the row's execution was given. Step Functions forgets that after 90 days; then it is
-    what the row remembers of it, which is as far as the pipeline reads one."""
-    try:
-        return dict(json.loads(target.states.describe_execution(executionArn=found["execution"])["input"]))
-    except target.states.exceptions.ExecutionDoesNotExist:
-        members = {"key": "key", "etag": "etag", "version_id": "version-id", "sequencer": "sequencer"}
-        picture = {theirs: found[ours] for ours, theirs in members.items()}
-        return {
-            "source": "aws.s3",
-            "detail-type": "Object Created",
-            "detail": {
-                "bucket": {"name": target.output("UploadsBucketName")},
-                "object": {**picture, "size": int(found["size"])},
-            },
-        }
+    """The upload's event: what the row's execution was given. Step Functions forgets that after 90 days, and of an
+    Express execution at once; then it is what the row remembers of it, which is as far as the pipeline reads one."""
+    if not is_express(found["execution"]):
+        with suppress(target.states.exceptions.ExecutionDoesNotExist):
+            return dict(json.loads(target.states.describe_execution(executionArn=found["execution"])["input"]))
+    members = {"key": "key", "etag": "etag", "version_id": "version-id", "sequencer": "sequencer"}
+    picture = {theirs: found[ours] for ours, theirs in members.items()}
+    return {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {
+            "bucket": {"name": target.output("UploadsBucketName")},
+            "object": {**picture, "size": int(found["size"])},
+        },
+    }
 
 
 def written(time: datetime) -> str:

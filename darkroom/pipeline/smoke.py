@@ -216,6 +216,8 @@ class Smoke:
         return f"{', '.join(names)} takes DeleteObject, and no Lifecycle Expiration"
 
     def _abort(self) -> str:
+        if self._target.is_express:
+            raise NotTriedError("nobody can stop an Express execution")
         key, arn = self._stopped()
         row = self._row_when(key, lambda row: row["status"] == "FAILED")
         [letter] = self._wait(lambda: self._letters(key), lambda: f"{_said(row)}; no letter")[:1]

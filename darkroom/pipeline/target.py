@@ -123,6 +123,12 @@ class Target:
         return self.outputs[name]
 
     @property
+    def is_express(self) -> bool:
+        """Whether what makes pictures is an Express workflow: of its executions there are no lists, descriptions and
+        histories, but a log."""
+        return self.outputs.get("WorkflowKind") == "express"
+
+    @property
     def upload_prefix(self) -> str:
         return self.outputs.get("UploadPrefix", "raw/")
 
@@ -130,6 +136,12 @@ class Target:
     def upload_limit(self) -> int:
         """Bytes: what is larger is rejected. A stack of before this output has the usual limit."""
         return int(self.outputs.get("UploadLimitBytes", 50 * 1024 * 1024))
+
+
+def is_express(execution: str) -> bool:
+    """Whether an ARN is of an Express execution, which Step Functions tells nothing of: the stack may have been of the
+    other kind then."""
+    return ":express:" in execution
 
 
 def choose(*, aws: bool, stack: str, home: Path) -> Target:

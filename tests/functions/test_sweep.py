@@ -10,7 +10,16 @@ import pytest
 from botocore.stub import Stubber
 
 from functions import sweep
-from functions.executions import PAGES, SECONDS_A_PAGE, SECONDS_A_QUESTION, Ended, Executions
+from functions.executions import (
+    MOST_AGAIN,
+    PAGES,
+    SECONDS_A_LOOK,
+    SECONDS_A_PAGE,
+    SECONDS_A_QUESTION,
+    Again,
+    Ended,
+    Executions,
+)
 from functions.memory import BYTES_OF_A_MARK, MOST, Memory
 from functions.results import Results
 from functions.sweep import Services
@@ -53,6 +62,9 @@ class Known(Executions):
         self._letter = letter
         self.asked: list[str] = []
 
+    def can_tell_of(self, arn: str) -> bool:
+        return ":express:" not in arn
+
     def ended(self, arn: str) -> Ended | None:
         self.asked.append(f"describe {arn}")
         if arn not in self._known:
@@ -85,8 +97,11 @@ class Swept:
         create_sweeps_table(dynamodb, "sweeps")
         self.memory = Memory(dynamodb, "sweeps")
 
-    def services(self, known: Executions, letters: Any = None, results: Results | None = None) -> Services:
-        return Services(known, results or Results(self.dynamodb, self.table), letters or self.sqs, self.memory)
+    def services(
+        self, known: Executions, letters: Any = None, results: Results | None = None, again: Again | None = None
+    ) -> Services:
+        results = results or Results(self.dynamodb, self.table)
+        return Services(known, results, letters or self.sqs, self.memory, again)
 
     def __call__(
         self, happened: dict[str, Any], *known: Ended, running: tuple[str, ...] = (), letter: bool = False
@@ -99,6 +114,7 @@ class Swept:
         self,
         status: str,
         *,
+        key: str = "raw/cat.jpg",
         execution: str = ARN,
         sequencer: str = "0A",
         minutes_ago: float = 0,
@@ -106,7 +122,7 @@ class Swept:
         shows: str | None = None,
     ) -> None:
         written = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        texts = {"key": "raw/cat.jpg", "status": status, "execution": execution, "version_id": "v1"}
+        texts = {"key": key, "status": status, "execution": execution, "version_id": "v1"}
         texts |= {"sequencer": sequencer.ljust(40, "0"), "updated_at": written}
         item: Any = {name: {"S": text} for name, text in texts.items()}
         if not of_a_deletion:
@@ -779,3 +795,128 @@ def test_a_listing_is_bounded_and_leaves_room_for_others():
     with pytest.raises(LookupError, match="arn:a runs more than 200,000 executions"):
         list(executions.running())
     assert rests == [SECONDS_A_PAGE] * 4 * PAGES
+
+
+MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:pipeline"
+
+
+def of_express(name: str = "one") -> str:
+    return f"{MACHINE.replace('stateMachine', 'express')}:{name}:0a1b2c3d"
+
+
+class Express:
+    """The sweep of a stack whose pictures are made by an Express workflow. `takes`: whether a started execution gets as
+    far as its Claim, and `makes`: whether it then makes the picture as soon as somebody waits for that."""
+
+    def __init__(self, swept: Swept, *, at_once: int = 100, takes: bool = True, makes: bool = False) -> None:
+        self._swept, self._takes, self._makes = swept, takes, makes
+        self.started: list[dict[str, Any]] = []
+        self.at_work: list[str] = []
+        self.most_at_work = 0
+        self.waited = 0.0
+        again = Again(self, MACHINE, Results(swept.dynamodb, swept.table), at_once, self._rest)  # type: ignore[arg-type]
+        self._services = swept.services(Known(), again=again)
+
+    def __call__(self, context: Any = None) -> dict[str, str]:
+        return sweep.handler(SCHEDULED, context or Context(), self._services)
+
+    def start_execution(self, *, name: str, **asked: str) -> dict[str, Any]:
+        assert asked["stateMachineArn"] == MACHINE
+        given = json.loads(asked["input"])
+        self.started.append({"name": name, "input": given})
+        key, execution = given["detail"]["object"]["key"], of_express(name)
+        if self._takes:
+            self._swept.put("PROCESSING", key=key, execution=execution, minutes_ago=7)
+        self.at_work.append(key)
+        self.most_at_work = max(self.most_at_work, len(self.at_work))
+        return {"executionArn": execution, "startDate": datetime.now(UTC)}
+
+    def _rest(self, seconds: float) -> None:
+        self.waited += seconds
+        if self._makes:
+            self._swept.put("SUCCEEDED", key=self.at_work.pop(0))
+
+
+def test_a_picture_whose_express_execution_died_is_started_again(swept: Swept):
+    """By what its row remembers, as a redrive of the execution that has the row; nobody has to look at it."""
+    swept.put("PROCESSING", execution=of_express(), minutes_ago=7)
+    express = Express(swept)
+    assert express() == {of_express(): "STARTED AGAIN"}
+    [started] = express.started
+    assert started["name"].startswith("again-1-")
+    assert (started["input"]["redrives"], started["input"]["detail-type"]) == (of_express(), "Object Created")
+    assert started["input"]["detail"]["object"] == {**event()["detail"]["object"], "sequencer": "0A".ljust(40, "0")}
+    assert swept.letters() == []
+
+
+def test_a_picture_that_dies_each_time_becomes_a_letter(swept: Swept):
+    """After three more executions."""
+    swept.put("PROCESSING", execution=of_express(), minutes_ago=7)
+    express = Express(swept)
+    became = [how for _ in range(5) for how in express().values()]
+    assert became == [*["STARTED AGAIN"] * MOST_AGAIN, "STALLED"]
+    assert [one["name"][:8] for one in express.started] == ["again-1-", "again-2-", "again-3-"]
+    assert swept.row()["status"] == {"S": "FAILED"}
+    assert [letter["reason"] for letter in swept.letters()] == ["STALLED"]
+
+
+def test_a_picture_whose_execution_is_started_again_in_vain_becomes_a_letter(swept: Swept):
+    """That one never had the row, which still names the execution that died first: there would be no end of it."""
+    swept.put("PROCESSING", execution=of_express(), minutes_ago=7)
+    express = Express(swept, takes=False)
+    assert [how for _ in range(3) for how in express().values()] == ["STARTED AGAIN", "STALLED"]
+    assert [letter["execution"] for letter in swept.letters()] == [of_express()]
+
+
+def test_an_execution_that_gave_up_is_not_started_again(swept: Swept):
+    """It had an error after all its retries, and died at its letter: that is sent, with the error."""
+    swept.put("PROCESSING", execution=of_express(), minutes_ago=7)
+    error = {"code": "RuntimeError", "message": "it broke"}
+    swept.dynamodb.update_item(
+        TableName=swept.table,
+        Key={"key": {"S": "raw/cat.jpg"}},
+        UpdateExpression="SET #error = :error",
+        ExpressionAttributeNames={"#error": "error"},
+        ExpressionAttributeValues={":error": {"M": {name: {"S": text} for name, text in error.items()}}},
+    )
+    express = Express(swept)
+    assert (express(), express.started) == ({of_express(): "FAILED"}, [])
+    assert [(letter["reason"], letter["error"]) for letter in swept.letters()] == [("FAILED", error)]
+    assert swept.row()["error"]["M"]["code"] == {"S": "RuntimeError"}
+
+
+def test_no_more_pictures_are_at_work_again_at_once_than_are_allowed(swept: Swept):
+    """What was too much for the account would be too much again."""
+    for number in range(7):
+        swept.put("PROCESSING", key=f"raw/{number}.jpg", execution=of_express(str(number)), minutes_ago=7)
+    express = Express(swept, at_once=2, makes=True)
+    assert list(express().values()) == ["STARTED AGAIN"] * 7
+    assert (express.most_at_work, express.waited) == (2, 5 * SECONDS_A_LOOK)
+
+
+def test_pictures_for_which_there_is_no_room_are_started_again_by_the_next_sweep(swept: Swept):
+    """This one ends by itself, before Lambda ends it."""
+    for number in range(3):
+        swept.put("PROCESSING", key=f"raw/{number}.jpg", execution=of_express(str(number)), minutes_ago=7)
+    express = Express(swept, at_once=2)
+
+    class Waiting(Context):
+        def get_remaining_time_in_millis(self) -> int:
+            return round((100 - express.waited) * 1000)
+
+    assert list(express(Waiting()).values()) == ["STARTED AGAIN"] * 2
+    assert len(Express(swept)()) == 3
+
+
+@pytest.mark.parametrize("minutes_ago", [0, 4])
+def test_an_express_execution_has_its_five_minutes(swept: Swept, minutes_ago):
+    swept.put("PROCESSING", execution=of_express(), minutes_ago=minutes_ago)
+    assert Express(swept)() == {}
+
+
+def test_step_functions_tells_of_its_own_standard_machines_only():
+    """Not of Express executions, nor of a machine that was replaced, as by a change of the setting."""
+    known = Executions(boto3.client("stepfunctions"), [MACHINE])
+    assert known.can_tell_of(ARN)
+    assert not known.can_tell_of(of_express())
+    assert not known.can_tell_of(ARN.replace("pipeline", "replaced"))

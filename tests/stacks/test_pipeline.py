@@ -49,8 +49,8 @@ def resources(template: Template, kind: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, EVERY_SETTING, {"uploads_bucket": "my-photos"}],
-    ids=["as it comes", "everything on", "a bucket that is there"],
+    [{}, EVERY_SETTING, {"uploads_bucket": "my-photos"}, EVERY_SETTING | {"workflow": "express"}],
+    ids=["as it comes", "everything on", "a bucket that is there", "express"],
 )
 def test_cdk_nag_finds_nothing_that_has_no_reason(settings, tmp_path):
     """The AwsSolutions pack passes; each accepted finding carries its reason where it is granted."""
@@ -66,7 +66,11 @@ def test_cdk_nag_finds_nothing_that_has_no_reason(settings, tmp_path):
         pytest.fail(json.dumps(report["pluginReports"][0]["violations"], indent=1))
 
 
-@pytest.mark.parametrize("settings", [{}, EVERY_SETTING], ids=["as it comes", "everything on"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, EVERY_SETTING, EVERY_SETTING | {"workflow": "express"}],
+    ids=["as it comes", "everything on", "express"],
+)
 def test_cfn_lint_finds_nothing(synth, settings):
     """CloudFormation would take the template, the state machine's definition included."""
     found = lint(

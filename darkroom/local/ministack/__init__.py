@@ -22,6 +22,7 @@ def add_to_ministack() -> None:
         captions,
         distributed_maps,
         distribution_domains,
+        express,
         function_children,
         function_errors,
         function_forks,
@@ -51,6 +52,7 @@ def add_to_ministack() -> None:
     workflow_log.add()
     workflow_roles.add()
     distributed_maps.add()
+    express.add()
     rule_targets.add()
     streams.add()
     function_children.add()

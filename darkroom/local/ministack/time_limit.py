@@ -1,4 +1,7 @@
-"""`TimeoutSeconds` of a state machine: an execution that takes longer ends as TIMED_OUT, and EventBridge is told."""
+"""`TimeoutSeconds` of a state machine: an execution that takes longer ends as TIMED_OUT, and EventBridge is told.
+
+An Express one ends after five minutes at the latest.
+"""
 
 import contextvars
 import json
@@ -6,6 +9,8 @@ import threading
 from typing import Any
 
 from ministack.services import stepfunctions
+
+LONGEST_EXPRESS = 300  # seconds
 
 
 def add() -> None:
@@ -15,6 +20,8 @@ def add() -> None:
         execution = stepfunctions._executions.get(arn) or {}
         machine = stepfunctions._state_machines.get(execution.get("stateMachineArn")) or {}
         seconds = json.loads(machine.get("definition", "{}")).get("TimeoutSeconds")
+        if machine.get("type") == "EXPRESS":
+            seconds = min(seconds or LONGEST_EXPRESS, LONGEST_EXPRESS)
         if seconds is None:
             run(arn)
             return
