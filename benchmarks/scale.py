@@ -18,7 +18,8 @@ from random import Random
 from typing import Any
 
 from benchmarks.report import begin, show, tick
-from darkroom.pipeline.backfill import BATCH, MOST_OF_A_BATCH, Estimate
+from darkroom.pipeline.backfill import SECONDS_OF_PICTURE, Estimate
+from darkroom.text import about
 
 ASL = Path(__file__).resolve().parent.parent / "statemachine" / "image_pipeline.asl.json"
 
@@ -29,8 +30,6 @@ WHERE = {"big regions": "big", "other regions": "other", "a new account": "new"}
 
 OBJECTS = (1_000_000, 100_000_000)  # of a backfill; the second is the most that a Map lists
 AT_ONCE = (100, 1_000)  # its pictures
-BATCH_SECONDS = 1.0  # that a batch is looked at, which is an assumption
-PICTURE_SECONDS = 3.0  # from the start of an execution to its end, which is another
 
 # How often each Map runs its states, and which way the Choice takes: a new and good picture in the default settings.
 ITEMS = {"Renditions": 4, "Captions": 0, "Leftovers": 0}
@@ -220,8 +219,8 @@ class Burst:
         cost = self.retries * USD_A_TRANSITION
         return (
             *(f"{self.places:,}", f"{number:,}", f"{self.failed:,}"),
-            *(_time(self.done_after(0.5)), _time(self.done_after(1))),
-            _time(self.least_seconds),
+            *(about(self.done_after(0.5)), about(self.done_after(1))),
+            about(self.least_seconds),
             *(f"{self.retries / number:.1f}", f"{cost:.2f}", f"{1_000 * cost / number:.2f}"),
         )
 
@@ -381,23 +380,15 @@ def backfills(way: Way) -> Iterator[tuple[str, ...]]:
     }
     for objects in OBJECTS:
         for at_once in AT_ONCE:
-            looking = objects / BATCH * BATCH_SECONDS / max(1, at_once // MOST_OF_A_BATCH)
-            looked_at = Estimate("stale", "", objects, 0)
-            yield f"{objects:,}", "none", f"{at_once:,}", "any", "none", _time(looking), f"{looked_at.usd:,.0f}"
+            looked_at = Estimate("stale", "", objects, 0, at_once)
+            looking = looked_at.seconds
+            yield f"{objects:,}", "none", f"{at_once:,}", "any", "none", about(looking), f"{looked_at.usd:,.0f}"
             for kind in ("big regions", "other regions"):
                 limit, lets = _first_limit(again, WHERE[kind])
-                asked = at_once / PICTURE_SECONDS
+                asked = at_once / SECONDS_OF_PICTURE
                 whole, made = looking + objects / min(lets, asked), Estimate("stale", "", objects, objects)
                 reached = limit if lets < asked else "none"
-                yield f"{objects:,}", "all", f"{at_once:,}", kind, reached, _time(whole), f"{made.usd:,.0f}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+                yield f"{objects:,}", "all", f"{at_once:,}", kind, reached, about(whole), f"{made.usd:,.0f}"
 
 
 def main() -> int:

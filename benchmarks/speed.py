@@ -17,8 +17,9 @@ from benchmarks.clock import Spent, least
 from benchmarks.contenders import CONTENDERS
 from benchmarks.photos import Photo, targets
 from benchmarks.process import in_new_process
-from benchmarks.quality import full, reference, ssim
+from benchmarks.quality import full, reference
 from benchmarks.report import Figure, begin, show, tick
+from comparison.similarity import ssim
 from functions.imaging import Target
 
 # Bars: CPU of all default renditions, ours / libvips.

@@ -64,6 +64,15 @@ def seconds(duration: float | None) -> str:
     return "" if duration is None else f"{duration:.2f} s"
 
 
+def about(duration: float) -> str:
+    """Of what takes minutes to weeks, in seconds: `17 min`."""
+    if duration < 120:
+        return f"{duration:.0f} s"
+    if duration < 7200:
+        return f"{duration / 60:.0f} min"
+    return f"{duration / 3600:.1f} h" if duration < 172_800 else f"{duration / 86_400:.0f} days"
+
+
 def pixels(measured: Mapping[str, Any]) -> str:
     """Of a picture or a rendition in a row: `640x480`."""
     return f"{measured['width']}x{measured['height']}" if "width" in measured and "height" in measured else ""

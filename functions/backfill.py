@@ -40,11 +40,13 @@ class Listed(TypedDict):
 
 
 class Asked(TypedDict):
-    """`since`: what was written later than that is done already, if all are asked for."""
+    """`since`: what was written later than that is done already, if all are asked for. `recipe`: to count what would be
+    stale by other settings than today's."""
 
     only: Only
     since: str
     pictures_at_once: int
+    recipe: NotRequired[str]
 
 
 class Batch(TypedDict):
@@ -119,7 +121,9 @@ def _is_missing(settings: Settings, asked: Asked, listed: Listed, row: Row | Non
 def _is_stale(settings: Settings, asked: Asked, listed: Listed, row: Row | None) -> bool:
     """Only of a picture that can be made: of one that was rejected, an older version may be shown, by older settings,
     for good."""
-    return row is not None and row["status"] == "SUCCEEDED" and row.get("recipe") != settings.recipe
+    return (
+        row is not None and row["status"] == "SUCCEEDED" and row.get("recipe") != asked.get("recipe", settings.recipe)
+    )
 
 
 def _has_failed(settings: Settings, asked: Asked, listed: Listed, row: Row | None) -> bool:

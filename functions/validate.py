@@ -99,7 +99,7 @@ def handler(event: ValidateRequest, context: LambdaContext, originals: Storage |
 
 
 def _acceptance(source: Source, picture: dict[str, Any], execution: str) -> Verdict:
-    renditions = _renditions(source, picture, settings(), execution)
+    renditions = planned_renditions(source, picture, settings(), execution)
     logger.info("accepted", extra={"picture": picture, "renditions": [rendition["name"] for rendition in renditions]})
     return {
         "accepted": True,
@@ -118,7 +118,9 @@ def _rejection(source: Source, rejected: Rejected) -> Verdict:
     return {"accepted": False, "source": source, "picture": {}, "error": error}
 
 
-def _renditions(source: Source, picture: Mapping[str, Any], settings: Settings, execution: str) -> list[dict[str, Any]]:
+def planned_renditions(
+    source: Source, picture: Mapping[str, Any], settings: Settings, execution: str
+) -> list[dict[str, Any]]:
     """What each Resize is told. The keys change with the upload and with the settings, so that a URL is immutable, and
     so that what is removed as a leftover of one upload can never be a rendition of another. Uploads of the same bytes
     to a bucket that keeps no versions differ by their executions alone."""

@@ -383,7 +383,7 @@ def _model_in(region: str | None) -> str:
 
 def _parsed(name: str, value: Any) -> Any:
     """`-c` on the command line gives text: a group may be written there as JSON."""
-    if not (isinstance(value, str) and value[:1] in "{["):
+    if not (isinstance(value, str) and value.startswith(("{", "["))):
         return value
     try:
         return json.loads(value)

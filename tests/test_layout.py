@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"functions", "stacks", "darkroom", "tests"}
+OURS = {"functions", "stacks", "darkroom", "comparison", "tests"}
 ONLY_TYPES = {
     "mypy_boto3_s3",
     "mypy_boto3_dynamodb",
@@ -34,10 +34,16 @@ def imports(folder: Path) -> Iterator[tuple[Path, str]]:
 
 @pytest.mark.parametrize(
     ("folder", "may"),
-    [("functions", {"functions"}), ("stacks", {"stacks"}), ("darkroom", {"darkroom"})],
+    [
+        ("functions", {"functions"}),
+        ("stacks", {"stacks"}),
+        ("darkroom", {"darkroom"}),
+        ("comparison", {"comparison", "functions"}),
+    ],
 )
 def test_the_three_folders_know_nothing_of_each_other(folder, may):
-    """What runs in Lambda, what describes the account and what the operator runs meet in the deployed stack only."""
+    """What runs in Lambda, what describes the account and what the operator runs meet in the deployed stack only.
+    `comparison` is a process that the operator's tool starts."""
     foreign = [f"{file}: {name}" for file, name in imports(ROOT / folder) if name.split(".")[0] in OURS - may]
     assert foreign == []
 

@@ -126,7 +126,7 @@ def test_another_recipe_is_another_address_of_the_files(changed):
         source: Source = {"bucket": "uploads", "key": "raw/cat.jpg", "version_id": "1", "etag": "e"}
         picture = {"width": 4032, "height": 3024, "content_hash": "c0ffee"}
         chosen = validate.Settings.read(settings.for_validate())
-        planned = validate._renditions(source, picture, chosen, "arn:execution")
+        planned = validate.planned_renditions(source, picture, chosen, "arn:execution")
         return settings.recipe, {one["key"] for one in planned}
 
     (recipe, files), (other, others) = made({}), made(changed)

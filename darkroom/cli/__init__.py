@@ -11,6 +11,7 @@
     executions.py  executions
     inspect.py     inspect: one picture's execution and its states
     redrive.py     redrive
+    plan.py        plan: what other settings would make of what is there
     backfill.py    backfill
     smoke.py       smoke
     console.py     console
@@ -19,7 +20,7 @@
 """
 
 from darkroom.cli import local, doctor, policy, adopt  # noqa: F401, I001 - as in the help
-from darkroom.cli import upload, results, get, link, executions, inspect, redrive, backfill, smoke, console  # noqa: F401
+from darkroom.cli import upload, results, get, link, executions, inspect, redrive, plan, backfill, smoke, console  # noqa: F401
 from darkroom.cli.app import app
 
 __all__ = ["app"]

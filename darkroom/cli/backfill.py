@@ -8,8 +8,10 @@ import typer
 from darkroom.cli.app import WORKFLOW, Json, command
 from darkroom.cli.follow import Follow, follow
 from darkroom.cli.terminal import FACTS, Column, say, show_json, show_table, step
+from darkroom.text import about
 
 if TYPE_CHECKING:
+    from darkroom.pipeline.backfill import Estimate
     from darkroom.pipeline.target import Target
 
 Only = Literal["missing", "stale", "failed", "captions", "all"]
@@ -70,7 +72,12 @@ def backfill(
         raise typer.BadParameter("takes no other option than --json", param_hint="--stop" if stop else "--go-on")
     target: Target = ctx.obj.target()
     if dry_run:
-        _estimate(target, only or "missing", prefix or "", limit, as_json=as_json)
+        counted = backfills.estimates(target, only or "missing", prefix or "", limit, at_once=at_once)
+        estimate = newest(counted)
+        if as_json:
+            show_json(estimate.document())
+        else:
+            show_table(FACTS, facts(estimate))
         return
     if stop:
         _show(backfills.stop(target), as_json=as_json)
@@ -117,22 +124,20 @@ def _show(progress: dict[str, Any], *, as_json: bool) -> None:
         show_table(COLUMNS, [line(progress)])
 
 
-def _estimate(target: "Target", only: Only, prefix: str, limit: int | None, *, as_json: bool) -> None:
-    from darkroom.pipeline import backfill as backfills
-
+def newest(counted: "Iterator[Estimate]") -> "Estimate":
+    """The last, while each is shown."""
     with step("Counting") as news:
-        for estimate in backfills.estimates(target, only, prefix, limit):
+        for estimate in counted:
             news(f"{estimate.pictures:,} of {estimate.objects:,}")
-    if as_json:
-        show_json(estimate.document())
-        return
-    what = "captions" if only == "captions" else "pictures"
-    more = ", and what the model costs" if only == "captions" else ""
-    show_table(
-        FACTS,
-        [
-            ("objects", f"{estimate.objects:,}"),
-            (f"{what} to make", f"{estimate.pictures:,}"),
-            ("price", f"about {estimate.usd:,.2f} USD on AWS{more}"),
-        ],
-    )
+    return estimate
+
+
+def facts(estimate: "Estimate") -> list[tuple[str, str]]:
+    what = "captions" if estimate.only == "captions" else "pictures"
+    more = ", and what the model costs" if estimate.only == "captions" else ""
+    return [
+        ("objects", f"{estimate.objects:,}"),
+        (f"{what} to make", f"{estimate.pictures:,}"),
+        ("price", f"about {estimate.usd:,.2f} USD on AWS{more}"),
+        ("time", f"about {about(estimate.seconds)} on AWS, with {estimate.at_once:,} at once"),
+    ]

@@ -61,7 +61,7 @@ def up(
     """
     if (chosen or file) and not deploy:
         raise typer.BadParameter("a setting needs a deployment", param_hint="--settings" if file else "--set")
-    settings = {**_of_file(file), **dict(_setting(text) for text in chosen or [])}
+    settings = {**_of_file(file), **dict(setting(text, "--set") for text in chosen or [])}
     stack = _stack(ctx.obj.stack, settings.pop("stack", None))
     if settings or file or stack != STACK:
         _check(settings, stack, file)
@@ -245,8 +245,8 @@ def _stack(chosen: str, set_to: str | None) -> str:
     return set_to or chosen
 
 
-def _setting(text: str) -> tuple[str, str]:
+def setting(text: str, option: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
     return name, value

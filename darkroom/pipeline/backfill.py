@@ -4,66 +4,100 @@ its end."""
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Literal, get_args
 
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
 from darkroom.pipeline.executions import arn_of
-from darkroom.pipeline.target import Target
+from darkroom.pipeline.results import Count
+from darkroom.pipeline.target import AWS_AT_ONCE, Target
 
 Only = Literal["missing", "stale", "failed", "captions", "all"]
 Document = dict[str, Any]
 
 BY_A_PERSON = re.compile(rf"({'|'.join(get_args(Only))})-\d+")  # names; EventBridge has others for its executions
+ANY = re.compile(".*")
 
 MOST_OBJECTS = 100_000_000  # that a Map lists
 MOST_OF_A_BATCH = 10  # pictures of one batch at once: few batches have enough of them for more
 BATCH = 100  # objects, as the state machine asks the function about them
 AT_ONCE = 8  # such questions
-MOST_COUNTED = 1000  # failures
+MOST_COUNTED = 1000  # rows of a status
+MADE = ("PROCESSING", "SUCCEEDED", "REJECTED", "FAILED")  # what may become of a picture
+AFTER_ITS_END = timedelta(minutes=1)
 
 # What a million objects cost that are only looked at, and 1,000 pictures or captions that are made: docs/backfill.md.
 USD_OF_OBJECTS = 0.90
 USD_OF_PICTURES = 0.41
 USD_OF_CAPTIONS = 0.11
 
+# What these take, both assumed: docs/scale.md.
+SECONDS_OF_BATCH = 1.0
+SECONDS_OF_PICTURE = 3.0
+
+
+class NoneRunsError(TargetError):
+    """There is no backfill to stop."""
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of `objects` in the listing, these `pictures` would be made."""
+    """Of `objects` in the listing, these `pictures` would be made, so many of them at once."""
 
     only: Only
     prefix: str
     objects: int
     pictures: int
+    at_once: int = AWS_AT_ONCE
 
     @property
     def usd(self) -> float:
         each = USD_OF_CAPTIONS if self.only == "captions" else USD_OF_PICTURES
         return self.objects * USD_OF_OBJECTS / 1_000_000 + self.pictures * each / 1000
 
+    @property
+    def seconds(self) -> float:
+        """At least: a limit of the account may make it longer."""
+        batches_at_once = max(1, self.at_once // MOST_OF_A_BATCH)
+        looking = self.objects / BATCH * SECONDS_OF_BATCH / batches_at_once
+        return looking + self.pictures * SECONDS_OF_PICTURE / self.at_once
+
     def document(self) -> Document:
-        return {**asdict(self), "usd": round(self.usd, 4)}
+        return {**asdict(self), "usd": round(self.usd, 4), "seconds": round(self.seconds, 1)}
 
 
-def estimates(target: Target, only: Only, prefix: str = "", limit: int | None = None) -> Iterator[Estimate]:
-    """The newest is of all that has been listed so far. The function that decides is asked, and nothing is started."""
+def estimates(
+    target: Target,
+    only: Only,
+    prefix: str = "",
+    limit: int | None = None,
+    *,
+    at_once: int | None = None,
+    recipe: str | None = None,
+    seen: Callable[[Sequence[Document]], object] = len,
+) -> Iterator[Estimate]:
+    """The newest is of all that has been listed so far. The function that decides is asked, and nothing is started.
+
+    With the `recipe` of other settings than today's, stale is what would be stale by those. `seen` is given each page
+    of the listing."""
     _can(target, only)
-    whole, now = results.with_prefix(target, prefix), results.written(datetime.now(UTC))
-    objects = pictures = 0
-    yield Estimate(only, whole, 0, 0)
+    whole = results.with_prefix(target, prefix)
+    given = {"only": only, "since": results.written(datetime.now(UTC))} | ({"recipe": recipe} if recipe else {})
+    estimate = Estimate(only, whole, 0, 0, at_once or AWS_AT_ONCE)
+    yield estimate
     with ThreadPoolExecutor(AT_ONCE) as asking:
         for listed in _listed(target, whole, limit or MOST_OBJECTS):
+            seen(listed)
             batches = (listed[start : start + BATCH] for start in range(0, len(listed), BATCH))
-            asked = [{"BatchInput": {"only": only, "since": now}, "Items": batch, "count": True} for batch in batches]
-            pictures += sum(asking.map(lambda one: _count(target, one), asked))
-            objects += len(listed)
-            yield Estimate(only, whole, objects, pictures)
+            asked = [{"BatchInput": given, "Items": batch, "count": True} for batch in batches]
+            found = sum(asking.map(lambda one: _count(target, one), asked))
+            estimate = replace(estimate, objects=estimate.objects + len(listed), pictures=estimate.pictures + found)
+            yield estimate
 
 
 def start(
@@ -90,19 +124,15 @@ def given(only: Only, prefix: str, at_once: int, limit: int | None = None) -> Do
 def go_on(target: Target) -> Document:
     """With what the newest was asked for that a person started. What it made needs no work any more: `all` too leaves
     out what was written since it began. Raises TargetError."""
-    machine = target.output("BackfillStateMachineArn")
-    pages = target.states.get_paginator("list_executions").paginate(stateMachineArn=machine)
-    for execution in (one for page in pages for one in page["executions"]):
-        if BY_A_PERSON.fullmatch(execution["name"]):
-            return _start(target, json.loads(_described(target, execution["executionArn"])["input"]))
-    raise TargetError("there was no backfill yet: `darkroom backfill` starts one")
+    before = _newest(target, BY_A_PERSON)
+    return _start(target, json.loads(_described(target, before)["input"]))
 
 
 def stop(target: Target) -> Document:
-    """Each that runs; how far the newest is. The pictures that are at work come to their end. Raises TargetError."""
+    """Each that runs; how far the newest is. The pictures that are at work come to their end. Raises NoneRunsError."""
     running = _running(target)
     if not running:
-        raise TargetError("no backfill is running")
+        raise NoneRunsError("no backfill is running")
     for execution in running:
         target.states.stop_execution(executionArn=execution)
     return progress(target, running[0])
@@ -121,6 +151,14 @@ def changes(target: Target) -> Iterator[Document]:
 
 
 def progress(target: Target, execution: str) -> Document:
+    """How far it is, with the pictures that failed."""
+    done = how_far(target, execution)
+    failed = outcomes(target, done, ("FAILED",))["FAILED"].number
+    return {**done, "failed": min(failed, MOST_COUNTED)}
+
+
+def how_far(target: Target, execution: str) -> Document:
+    """As Step Functions counts its objects."""
     described = _described(target, execution)
     asked, stopped = json.loads(described["input"]), described.get("stopDate")
     done: Document = {
@@ -135,7 +173,6 @@ def progress(target: Target, execution: str) -> Document:
         "done": 0,
         "at_work": 0,
         "not_looked_at": 0,
-        "failed": _failed_since(target, described["startDate"], asked["prefix"]),
     }
     for run in target.states.list_map_runs(executionArn=execution)["mapRuns"]:
         counts = target.states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
@@ -144,6 +181,37 @@ def progress(target: Target, execution: str) -> Document:
     if "error" in described:
         done["error"] = {"code": described["error"], "message": described.get("cause", "")}
     return done
+
+
+def outcomes(target: Target, far: Document, statuses: Sequence[str] = MADE) -> dict[str, Count]:
+    """How many pictures below its prefix have come to each of these since it began, as far as MOST_COUNTED; some may be
+    new uploads."""
+    with ThreadPoolExecutor(len(statuses)) as workers:
+        counted = workers.map(lambda status: results.count(target, status, MOST_COUNTED, **_of(far)), statuses)
+        return dict(zip(statuses, counted, strict=True))
+
+
+def failures(target: Target, far: Document, most: int) -> list[results.Row]:
+    """The newest rows that `outcomes` counts as FAILED."""
+    return list(islice(results.rows(target, "FAILED", **_of(far), at_once=most), most))
+
+
+def _of(far: Document) -> dict[str, str]:
+    """Which rows it may have written. What was at work when it was stopped came to its end a moment later."""
+    until = results.written(far["stopped"] + AFTER_ITS_END) if far["stopped"] else results.LATEST
+    return {"prefix": far["prefix"], "since": results.written(far["started"]), "until": until}
+
+
+def listing(target: Target, most: int) -> list[str]:
+    """The newest of them first."""
+    machine = target.output("BackfillStateMachineArn")
+    found = target.states.list_executions(stateMachineArn=machine, maxResults=most)
+    return [one["executionArn"] for one in found["executions"]]
+
+
+def is_by_a_person(execution: str) -> bool:
+    """Or else the schedule has started it."""
+    return BY_A_PERSON.fullmatch(execution.rpartition(":")[2]) is not None
 
 
 def _can(target: Target, only: Only) -> None:
@@ -190,13 +258,14 @@ def _start(target: Target, asked: Document) -> Document:
     return progress(target, arn_of(machine, name))
 
 
-def _newest(target: Target) -> str:
-    """Raises TargetError."""
+def _newest(target: Target, named: re.Pattern[str] = ANY) -> str:
+    """Raises TargetError if there is none of such a name."""
     machine = target.output("BackfillStateMachineArn")
-    found = target.states.list_executions(stateMachineArn=machine, maxResults=1)["executions"]
-    if not found:
-        raise TargetError("there was no backfill yet: `darkroom backfill` starts one")
-    return found[0]["executionArn"]
+    pages = target.states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    for execution in (one for page in pages for one in page["executions"]):
+        if named.fullmatch(execution["name"]):
+            return execution["executionArn"]
+    raise TargetError("there was no backfill yet: `darkroom backfill` starts one")
 
 
 def _running(target: Target) -> list[str]:
@@ -208,9 +277,3 @@ def _running(target: Target) -> list[str]:
 
 def _described(target: Target, execution: str) -> Any:
     return target.states.describe_execution(executionArn=execution)
-
-
-def _failed_since(target: Target, since: datetime, prefix: str) -> int:
-    """Pictures, at most MOST_COUNTED; some may be new uploads."""
-    failed = results.rows(target, "FAILED", since=results.written(since), prefix=prefix)
-    return sum(1 for _ in islice(failed, MOST_COUNTED))

@@ -221,11 +221,15 @@ def counts(target: Target, most: int) -> dict[str, Count]:
         return dict(zip(STATUSES, workers.map(lambda status: count(target, status, most), STATUSES), strict=True))
 
 
-def count(target: Target, status: str, most: int) -> Count:
-    """How many rows there are of a status. DynamoDB counts by reading, a megabyte at a time: it ends after the one with
-    which `most` is reached."""
+def count(target: Target, status: str, most: int, *, prefix: str = "", since: str = "", until: str = LATEST) -> Count:
+    """How many rows there are of a status, in that time and below that prefix. DynamoDB counts by reading, a megabyte
+    at a time: it ends after the one with which `most` is reached, and at MOST_PAGES."""
+    between = Key("status").eq(status) & Key("updated_at").between(since or "0", until)
+    asked: Any = _newest_of(status) | {"KeyConditionExpression": between, "Select": "COUNT"}
+    if prefix:
+        asked["FilterExpression"] = Attr("key").begins_with(prefix)
     counted = 0
-    for page in _pages(target, _newest_of(status) | {"Select": "COUNT"}):
+    for page in islice(_pages(target, asked), MOST_PAGES):
         counted += page["Count"]
         if counted >= most:
             break

@@ -57,6 +57,10 @@ class Target:
         self._options = options
         self._of_states = options | ({"config": states_config} if states_config else {})
 
+    @property
+    def is_local(self) -> bool:
+        return self._endpoint is not None
+
     def client(self, service: str) -> Any:
         """Of a service that has no property of its own here."""
         client: Any = self.session.client  # its types know only the services by name

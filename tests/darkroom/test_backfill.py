@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -85,6 +86,15 @@ def test_the_price_is_that_of_looking_and_that_of_making(only, objects, pictures
     assert backfills.Estimate(only, "raw/", objects, pictures).usd == pytest.approx(usd)
 
 
+@pytest.mark.parametrize(
+    ("objects", "pictures", "at_once", "seconds"),
+    [(1_000_000, 0, 100, 1000), (0, 1000, 100, 30), (1000, 1000, 5, 610), (1000, 0, 1000, 0.1)],
+)
+def test_the_time_is_that_of_looking_and_that_of_making(objects, pictures, at_once, seconds):
+    """A batch of 100 objects is looked at in a second, a picture made in three, ten of them at once in a batch."""
+    assert backfills.Estimate("all", "raw/", objects, pictures, at_once).seconds == pytest.approx(seconds)
+
+
 @pytest.mark.usefixtures("functions")
 def test_the_dry_run_says_the_price(target: Target):
     put(target, "raw/cat.jpg", "raw/dog.jpg")
@@ -92,8 +102,11 @@ def test_the_dry_run_says_the_price(target: Target):
     assert result.exit_code == 0, result.stderr
     assert "pictures to make  2" in result.stdout
     assert "about 0.00 USD" in result.stdout
+    assert "with 100 at once" in result.stdout
     printed = document("backfill", darkroom("--aws", "backfill", "--dry-run", "--json").stdout)
     assert (printed["objects"], printed["pictures"], printed["only"]) == (2, 2, "missing")
+    slowly = darkroom("--aws", "backfill", "--dry-run", "--at-once", 2, "--json").stdout
+    assert document("backfill", slowly)["seconds"] == pytest.approx(3)
 
 
 def test_a_function_that_fails_is_said(target: Target, functions: Functions, monkeypatch: pytest.MonkeyPatch):
@@ -212,3 +225,14 @@ def test_pictures_that_failed_since_are_counted(target: Target):
     for key, updated in rows.items():
         target.results.put_item(Item={"key": key, "status": "FAILED", "updated_at": updated})
     assert backfills.start(target, "failed", "a/")["failed"] == 1
+
+
+def test_what_failed_after_its_end_is_not_its_own(target: Target):
+    """But for what was at work when it was stopped."""
+    backfills.start(target, "failed")
+    stopped = backfills.stop(target)["stopped"]
+    for name, later in (("soon", 20), ("later", 120)):
+        updated = (stopped + timedelta(seconds=later)).astimezone(UTC).isoformat(timespec="milliseconds")
+        target.results.put_item(Item={"key": f"raw/{name}.jpg", "status": "FAILED", "updated_at": updated[:-6] + "Z"})
+    [ended] = backfills.listing(target, 10)
+    assert backfills.progress(target, ended)["failed"] == 1

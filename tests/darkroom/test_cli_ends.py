@@ -17,8 +17,9 @@ from darkroom.__main__ import CTRL_C, main
 from darkroom.cli import app
 from darkroom.local import cloud, homes
 from darkroom.pipeline.target import Target
+from stacks.settings import read_settings
 from tests.commands import started
-from tests.darkroom.conftest import darkroom
+from tests.darkroom.conftest import Stacks, darkroom
 
 # What each command is given: on a stack in moto all but the last print something.
 ARGUMENTS = {
@@ -34,6 +35,7 @@ ARGUMENTS = {
     "executions": "executions",
     "inspect": "inspect cat.jpg",
     "redrive": "redrive cat.jpg",
+    "plan": "plan -c captions.alarm_share=0.3 --json",
     "backfill": "backfill --dry-run --prefix nothing-there/",
     "smoke": "smoke --timeout 0 --burst 1",
     "console": "console --no-browser",
@@ -48,7 +50,9 @@ FORMS = [*PRINTING, "results --csv", "results --json", "results cat.jpg", "execu
 
 
 @pytest.fixture
-def picture(target: Target, tmp_path: Path) -> Path:
+def picture(target: Target, account: Stacks, tmp_path: Path) -> Path:
+    validate = {"Properties": {"Environment": {"Variables": read_settings({}).for_validate()}}}
+    account.templates["Darkroom"] = {"Resources": {"Validate": validate}}
     target.s3.put_object(Bucket="uploads", Key="raw/cat.jpg", Body=b"cat")
     execution = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input="{}")
     row = {"key": "raw/cat.jpg", "status": "SUCCEEDED", "updated_at": "2024-05-01T10:00:00Z", "size": 5}

@@ -134,6 +134,7 @@ def test_every_command_with_json_has_its_schema_in_the_documentation():
         "executions",
         "inspect",
         "redrive",
+        "plan",
         "backfill",
         "smoke",
         "get",

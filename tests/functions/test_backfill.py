@@ -54,8 +54,9 @@ class Bucket:
             for one in self._s3.list_objects_v2(Bucket=UPLOADS)["Contents"]
         ]
 
-    def ask(self, only: str, *, since: str = OLD, **more: Any) -> dict[str, Any]:
-        batch = {"BatchInput": {"only": only, "since": since, "pictures_at_once": 7}, "Items": self.listed(), **more}
+    def ask(self, only: str, *, since: str = OLD, given: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+        asked = {"only": only, "since": since, "pictures_at_once": 7, **(given or {})}
+        batch = {"BatchInput": asked, "Items": self.listed(), **more}
         using = Services(self.settings, Results(self._table, ENVIRONMENT["RESULTS_TABLE"]), Storage(self._s3))
         return backfill.handler(batch, Context(), using)  # type: ignore[arg-type]
 
@@ -117,6 +118,15 @@ def test_which_need_work(bucket: Bucket, only: str, expected: set[str]):
     assert {key.removeprefix("raw/") for key in bucket.needing(only, since="9")} == expected
     assert bucket.ask(only, since="9", count=True) == {"pictures": len(expected)}
     assert only in NEEDS
+
+
+def test_what_would_be_stale_by_other_settings_is_counted(bucket: Bucket):
+    """All that could be made but those that were made by them before."""
+    for name, row in ROWS.items():
+        bucket.put(f"raw/{name}", **row)
+    by_others = {"recipe": "fedcba9876543210"}
+    could_be_made = [name for name, row in ROWS.items() if row.get("status") == "SUCCEEDED"]
+    assert bucket.ask("stale", count=True, given=by_others) == {"pictures": len(could_be_made) - 1}
 
 
 def test_of_all_those_that_were_written_since_are_done(bucket: Bucket):

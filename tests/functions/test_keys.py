@@ -104,7 +104,7 @@ class Pipeline:
         self.table.put(key, "PROCESSING")
         source: Any = {"bucket": "uploads", "key": key, "version_id": str(next(self._versions)), "etag": ""}
         picture = {"width": 640, "height": 480, "content_hash": ""}
-        planned = validate._renditions(source, picture, validate.settings(), "arn:execution")
+        planned = validate.planned_renditions(source, picture, validate.settings(), "arn:execution")
         files = [] if outcome == "REJECTED" else [one["key"] for one in planned]
         assert not any(file.startswith(DERIVED) for file in files)  # where files expire
         for file in files[: 1 if outcome == "FAILED" else None]:
@@ -306,7 +306,7 @@ def _names() -> list[str]:
     source: Any = {"key": "raw/x", "version_id": "1"}
     picture = {"width": 640, "height": 480, "content_hash": ""}
     chosen = validate.Settings.read(SETTINGS.for_validate())
-    return [one["key"] for one in validate._renditions(source, picture, chosen, "arn:execution")]
+    return [one["key"] for one in validate.planned_renditions(source, picture, chosen, "arn:execution")]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from PIL import Image, ImageFilter
 
-from benchmarks.quality import ssim
+from comparison.similarity import ssim
 
 
 def test_a_picture_is_wholly_similar_to_itself_and_less_so_to_its_blur():
