@@ -73,6 +73,7 @@ def views(deployed: Deployed) -> dict[str, str]:
         "logs": execution("raw/2026/bridge.jpg").replace("/execution?", "/execution/logs?"),
         "letters": "/letters",
         "redrive-before": "/letters/redrive?all=yes",
+        "backfills": "/backfills",
         "health": "/health",
         "trouble": "/picture?key=raw/nowhere.jpg",
     }

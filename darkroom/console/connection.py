@@ -20,6 +20,7 @@ READS = frozenset(
     {
         "BatchGetItem",
         "DescribeExecution",
+        "DescribeMapRun",
         "DescribeStacks",
         "DescribeStateMachineForExecution",
         "FilterLogEvents",
@@ -28,6 +29,7 @@ READS = frozenset(
         "GetObject",
         "GetQueueAttributes",
         "ListExecutions",
+        "ListMapRuns",
         "ListStackResources",
         "Query",
     }
@@ -88,6 +90,7 @@ class Connection:
     def __init__(self, choose: Callable[[], Target], *, read_only: bool) -> None:
         self.read_only = read_only
         self.told: MutableMapping[str, Summary] = LastUsed()  # executions, by ARN
+        self.backfills: MutableMapping[str, dict[str, Any]] = LastUsed()  # that have ended, by ARN
         self.counted: Counted | None = None
         self.definitions = Definitions()
         self._choose, self._lock = choose, Lock()

@@ -20,7 +20,7 @@ from darkroom.console.signs import sign
 from darkroom.errors import TargetError, explained
 from darkroom.pipeline import letters, results
 from darkroom.pipeline.target import Target
-from darkroom.text import seconds, size, unpacked
+from darkroom.text import about, seconds, size, unpacked
 
 HERE = Path(__file__).parent
 ENOUGH = 286  # the status by which htmx stops asking again
@@ -44,7 +44,7 @@ class Pages:
         )
         self._templates.globals |= {"link": link, "sign": sign}
         self._templates.filters |= {"ago": ago, "when": when, "iso": iso, "said": said, "shell": shell}
-        self._templates.filters |= {"size": size, "seconds": seconds, "unpacked": unpacked}
+        self._templates.filters |= {"size": size, "seconds": seconds, "about": about, "unpacked": unpacked}
         self._templates.filters |= {"in_words": lambda name: name.replace("_", " ").replace(".", " ")}
         self._templates.filters |= {"brief": brief, "is_long": lambda text: brief(text) != text}
 

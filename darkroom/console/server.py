@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from darkroom.console import executions, files, health, letters, results, uploads
+from darkroom.console import backfills, executions, files, health, letters, results, uploads
 from darkroom.console.connection import Connection
 from darkroom.console.guard import Guard
 from darkroom.console.pages import Pages
@@ -42,7 +42,7 @@ def application(
     pages = Pages(connection)
     redrives = letters.Redrives()
     routes: list[Any] = [Route("/", lambda _: RedirectResponse("/results", 303))]
-    for view in (uploads, executions, results, files, health):
+    for view in (uploads, executions, results, files, backfills, health):
         routes += view.routes(pages)
     routes += letters.routes(pages, redrives)
     routes.append(Mount("/static", StaticFiles(directory=STATIC)))

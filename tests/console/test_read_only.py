@@ -8,9 +8,11 @@ import pytest
 from darkroom.console import connection, executions
 from darkroom.console.connection import READS, Connection, ReadOnlyError
 from darkroom.local.pictures import photo
+from darkroom.pipeline import backfill as backfills
 from darkroom.pipeline import letters
 from darkroom.pipeline.target import Target
 from tests.console.conftest import Open, again
+from tests.console.test_backfills import count_maps
 from tests.console.test_views import row, run
 from tests.darkroom.test_letters import pipelines, put
 
@@ -79,6 +81,8 @@ def test_every_view_of_a_read_only_page_shows_what_it_would_and_needs_each_read(
     target.s3.put_object(Bucket="uploads", Key="raw/cat.jpg", Body=photo(64, 48))
     execution = run(target, "raw/cat.jpg")
     row(target, "raw/cat.jpg", execution=execution)
+    count_maps(monkeypatch, total=3, succeeded=1)
+    backfills.start(target, "all")
     arn, key = f"arn={execution}", "key=raw/cat.jpg"
     paths = [
         *(
@@ -88,6 +92,7 @@ def test_every_view_of_a_read_only_page_shows_what_it_would_and_needs_each_read(
             "/results/news",
             "/executions",
             "/letters",
+            "/backfills",
             "/health",
         ),
         *(f"/picture?{key}", f"/original?{key}", f"/execution?{arn}", f"/execution/logs?{arn}"),

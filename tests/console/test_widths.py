@@ -13,11 +13,13 @@ from starlette.testclient import TestClient
 
 from darkroom.console import executions as view
 from darkroom.local.pictures import photo
+from darkroom.pipeline import backfill as backfills
 from darkroom.pipeline import executions
 from darkroom.pipeline.executions import State
 from darkroom.pipeline.target import Target
 from tests.browser import chromium
 from tests.console.conftest import HOST
+from tests.console.test_backfills import count_maps
 from tests.console.test_views import row, run
 from tests.darkroom.test_letters import pipelines, put
 
@@ -125,6 +127,13 @@ def paths(target: Target, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     put(target, pipelines("raw/slow.jpg"), reason="TIMED_OUT")
     put(target, "no letter at all " * 30)
     logged(target, failed)
+    count_maps(monkeypatch, total=2_345_678, succeeded=1_234_567, running=1000, failed=100)
+    for prefix in ("", LONG_KEY.removesuffix("x.jpg"), ""):
+        backfills.start(target, "captions", prefix)
+        backfills.stop(target)
+    backfills.start(target, "captions")
+    for number in range(2):
+        row(target, f"{LONG_KEY}{number}", "FAILED", error=error, ago=-1)
     arn = quote(failed, safe="")
     return {
         "results": "/results",
@@ -140,6 +149,8 @@ def paths(target: Target, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "logs": f"/execution/logs?arn={arn}",
         "letters": "/letters",
         "before": "/letters/redrive?all=yes",
+        "backfills": "/backfills",
+        "before it is stopped": "/backfills/stop",
         "health": "/health",
         "upload": f"/upload?way={quote('key=raw/cat.jpg&version=null')}&way={quote('key=raw/new.jpg&version=x')}",
         "trouble": "/picture?key=nowhere",
