@@ -3,14 +3,17 @@
 import json
 import shlex
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from darkroom.cli.terminal import say, show_table, step
 from darkroom.cli.upload import COLUMNS, explain, line, say_left_out
 from darkroom.cli.watch import watch
 from darkroom.errors import TargetError
 from darkroom.local.cloud import Cloud
-from darkroom.pipeline import files, links, uploads
+from darkroom.pipeline import files, links, results, uploads
+from darkroom.pipeline.histories import NoExecutionError
 from darkroom.pipeline.target import STACK, Target, local
 
 DRAWN = "demo"  # folder in the cloud's home
@@ -88,12 +91,13 @@ def run(cloud: Cloud, pictures: Path | None, stack: str = STACK) -> None:
 def _deliver_again(target: Target, ended: uploads.Ended) -> None:
     """What EventBridge may do at any time: it delivers at least once. Raises TargetError if it is not noticed."""
     assert ended.row is not None  # every verdict is in a row
-    states = target.states
-    event = states.describe_execution(executionArn=ended.row["execution"])["input"]
-    again = states.start_execution(stateMachineArn=target.output("StateMachineArn"), input=event)
+    event = json.dumps(results.event(target, ended.row))
+    again = target.states.start_execution(stateMachineArn=target.output("StateMachineArn"), input=event)["executionArn"]
     deadline = time.monotonic() + PATIENCE
+    execution: dict[str, Any] = {"status": "RUNNING"}
     while True:
-        execution = states.describe_execution(executionArn=again["executionArn"])
+        with suppress(NoExecutionError):  # a log is some seconds behind
+            execution = target.history(again).described(again)
         if execution["status"] != "RUNNING" or time.monotonic() > deadline:
             break
         time.sleep(uploads.POLL_SECONDS)

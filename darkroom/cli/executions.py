@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from darkroom.cli.app import WORKFLOW, Json, command
 from darkroom.cli.follow import Follow, follow
-from darkroom.cli.terminal import Column, show_json, show_table
+from darkroom.cli.terminal import Column, say, show_json, show_table
 from darkroom.text import seconds
+
+if TYPE_CHECKING:
+    from darkroom.pipeline.target import Target
 
 Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 
@@ -53,6 +56,7 @@ def executions(
 
     target = ctx.obj.target()
     if follow_on:
+        _say_so(target)
         changes = executions.changes(target, status=status, limit=limit)
         follow(changes, lambda one: one["execution"], COLUMNS, line, as_json=as_json)
         return
@@ -61,6 +65,15 @@ def executions(
         show_json(found)
     else:
         show_table(COLUMNS, map(line, found))
+    _say_so(target)
+
+
+def _say_so(target: "Target") -> None:
+    """Where a list is not simply true."""
+    from darkroom.pipeline import executions
+
+    if note := executions.note(target):
+        say(note)
 
 
 def line(execution: dict[str, Any]) -> Sequence[object]:

@@ -56,6 +56,8 @@ def show(found: dict[str, Any], *, inputs: bool = False) -> None:
             typer.echo()
         draw(tree(found, inputs=inputs))
         typer.echo()
+    elif "note" in found:
+        say(found["note"])
     show_table(FACTS, main_facts(found["row"]))
     say(f"All of the row: `darkroom results {shlex.quote(found['row']['key'])}`")
 

@@ -22,6 +22,7 @@ READS = frozenset(
         "DescribeExecution",
         "DescribeMapRun",
         "DescribeStacks",
+        "DescribeStateMachine",
         "DescribeStateMachineForExecution",
         "FilterLogEvents",
         "GetExecutionHistory",

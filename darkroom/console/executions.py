@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from time import monotonic
 from typing import Any
@@ -16,9 +17,9 @@ from starlette.routing import Route
 from darkroom.console.connection import Connection, Counted
 from darkroom.console.diagram import Arrow, Machine, Mark, draw, nested
 from darkroom.console.pages import ENOUGH, NotFound, Pages, link
-from darkroom.errors import TargetError
 from darkroom.pipeline import executions, results
 from darkroom.pipeline.executions import State
+from darkroom.pipeline.histories import Logged, NoExecutionError
 from darkroom.pipeline.results import Count
 from darkroom.pipeline.target import Target
 from darkroom.text import as_json, seconds, unpacked
@@ -46,22 +47,20 @@ def listed(pages: Pages, request: Request, target: Target) -> Response:
     status, key, token = asked.get("status", ""), asked.get("key", "").strip(), asked.get("older", "")
     if status not in ("", *STATUSES):
         raise NotFound("there is no such status")
-    try:
-        found = executions.find(
-            target,
-            key=key,
-            status=status or None,
-            token=token or None,
-            limit=ON_A_PAGE,
-            told=pages.connection.told,
-        )
-    except target.states.exceptions.InvalidToken:
-        raise NotFound("this page of executions is no longer known: start with the newest") from None
+    found = executions.find(
+        target,
+        key=key,
+        status=status or None,
+        token=token or None,
+        limit=ON_A_PAGE,
+        told=pages.connection.told,
+    )
     context: dict[str, Any] = {
         "found": found,
         "statuses": STATUSES,
         "asked": {"status": status, "key": key, "older": token},
         "counts": None if key else counts(pages.connection, target),
+        "note": executions.note(target),
         "live": not token,
         "every": target.poll_seconds,
         "latest": results.find(target, key) if key and not token else None,
@@ -84,14 +83,15 @@ def counts(connection: Connection, target: Target) -> dict[str, Count]:
 
 
 def one(pages: Pages, request: Request, target: Target) -> Response:
-    arn = request.query_params.get("arn", "")
-    execution = found(target, arn)
+    arn, before = request.query_params.get("arn", ""), request.query_params.get("before")
+    execution, history = found(target, arn, before), target.history(arn)
     machine = pages.connection.definitions.of(target, execution)
-    states = executions.visits(target, arn)
+    states = executions.visits(target, arn, before)
     chosen = request.query_params.get("state") or _of_interest(states)
     marks = marked(machine, states, execution)
+    here = partial(link, "/execution", arn=arn, before=before)
     linked = {
-        name: Mark(mark.look, mark.words, mark.note, link("/execution", arn=arn, state=name) + "#state", name == chosen)
+        name: Mark(mark.look, mark.words, mark.note, here(state=name) + "#state", name == chosen)
         for name, mark in marks.items()
     }
     row = results.find(target, execution["key"]) if execution["key"] else None
@@ -106,8 +106,12 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         "drawings": [draw(machine, linked, taken(states), narrow=narrow) for narrow in (False, True)],
         "chosen": _chosen(machine, states, marks, chosen),
         "timeline": timeline(execution, states),
-        "aws": _console(target, "states", f"/v2/executions/details/{quote(arn, safe=':')}"),
+        "aws": _log_console(target, history.group)
+        if isinstance(history, Logged)
+        else _console(target, "states", f"/v2/executions/details/{quote(arn, safe=':')}"),
         "arn": arn,
+        "before": before,
+        "note": history.note,
         "every": target.poll_seconds,
         "asked_state": request.query_params.get("state"),
     }
@@ -117,11 +121,11 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
     return pages.page(request, "execution.html", target=target, **context)
 
 
-def found(target: Target, arn: str) -> dict[str, Any]:
+def found(target: Target, arn: str, before: str | None) -> dict[str, Any]:
     try:
-        return executions.one(target, arn or "none")
-    except TargetError:
-        raise NotFound(f"no such execution in {target.name}: Step Functions keeps one for 90 days") from None
+        return executions.one(target, arn or "none", before)
+    except NoExecutionError as error:
+        raise NotFound(f"no such execution in {target.name}: {error.why}") from None
 
 
 def marked(machine: Machine, states: Sequence[State], execution: dict[str, Any]) -> dict[str, Mark]:
@@ -245,8 +249,8 @@ def _chosen(
 
 def logs(pages: Pages, request: Request, target: Target) -> Response:
     """What the functions wrote about this execution: every line of theirs names it."""
-    arn = request.query_params.get("arn", "")
-    execution = found(target, arn)
+    arn, before = request.query_params.get("arn", ""), request.query_params.get("before")
+    execution = found(target, arn, before)
     groups = log_groups(target)
     read = [_lines(target, name, group, execution) for name, group in groups.items()]
     lines = [line for some, _ in read for line in some]
@@ -256,6 +260,7 @@ def logs(pages: Pages, request: Request, target: Target) -> Response:
         target=target,
         execution=execution,
         arn=arn,
+        before=before,
         lines=folded(sorted(lines, key=lambda line: line["at"])[:LOG_LINES]),
         complete=all(complete for _, complete in read) and len(lines) <= LOG_LINES,
         groups={name: _log_console(target, group) for name, group in groups.items()},

@@ -19,6 +19,7 @@ from darkroom.console.connection import Connection, ReadOnlyError, still_there
 from darkroom.console.signs import sign
 from darkroom.errors import TargetError, explained
 from darkroom.pipeline import letters, results
+from darkroom.pipeline.histories import UnknownPlaceError
 from darkroom.pipeline.target import Target
 from darkroom.text import about, seconds, size, unpacked
 
@@ -94,7 +95,7 @@ class Pages:
         status = 503
         if isinstance(error, ReadOnlyError):
             status = 403
-        elif isinstance(error, (NotFound, results.UnknownPageError)):
+        elif isinstance(error, (NotFound, results.UnknownPageError, UnknownPlaceError)):
             status = 404
         elif not still_there(error):
             self.connection.lose()

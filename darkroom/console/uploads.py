@@ -187,7 +187,7 @@ def _way(target: Target, upload: Upload, *, begun: float) -> dict[str, Any]:
         "upload": upload,
         "row": row,
         "tile": tile(row) if row else None,
-        "steps": [state for state in executions.visits(target, row["execution"]) if not state.inside]
+        "steps": [state for state in executions.visits(target, row["execution"], row["updated_at"]) if not state.inside]
         if row and "execution" in row
         else [],
         "moving": not ended and not late,

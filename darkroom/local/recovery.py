@@ -14,11 +14,10 @@ from darkroom.local import kept
 from darkroom.local.cloud import Cloud
 from darkroom.pipeline import results
 from darkroom.pipeline.executions import picture_key
-from darkroom.pipeline.target import Target, local
+from darkroom.pipeline.target import EXPRESS, Target, local
 from darkroom.text import some
 
 INTERRUPTED = "States.ServiceRestart"  # MiniStack's own name for what ran when it ended
-EXPRESS = {"StateMachineArn", "RecaptionStateMachineArn"}  # where the workflow is
 MACHINES = ("StateMachineArn", "DeletionStateMachineArn", "RecaptionStateMachineArn", "BackfillStateMachineArn")
 
 
@@ -99,7 +98,7 @@ def _at_work(target: Target) -> Iterator[tuple[str, str]]:
 
 def _listed(target: Target, names: Sequence[str]) -> list[str]:
     """The machines whose executions are listed. What an Express one was at, its row tells: it is not final."""
-    express = EXPRESS if target.is_express else set()
+    express = EXPRESS if target.is_express else {}
     return [target.outputs[name] for name in names if name in target.outputs and name not in express]
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequenc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from darkroom.errors import TargetError
 from darkroom.pipeline import results
-from darkroom.pipeline.target import Target
+from darkroom.pipeline.histories import NoExecutionError
+from darkroom.pipeline.target import Target, machine_of
 
 Summary = dict[str, Any]
 
@@ -76,35 +76,37 @@ def recent(target: Target, *, status: str | None = None, limit: int = 20) -> lis
     """The newest executions, each with the key of its picture, which only its input tells."""
     found: list[Summary] = []
     token = None
+    in_a_log = note(target) is not None
     while True:
         some = find(target, status=status, token=token, limit=min(limit - len(found), MOST_AT_ONCE), told={})
         found, token = found + some.executions, some.older
-        if token is None or len(found) >= limit:
+        if token is None or len(found) >= limit or (in_a_log and not some.executions):
             return found
+
+
+def note(target: Target) -> str | None:
+    """What a person must know who reads a list of executions; None where it is simply true."""
+    return target.history(target.output("StateMachineArn")).note
 
 
 def listing(
     target: Target, *, status: str | None = None, limit: int | None = None, token: str | None = None
 ) -> tuple[list[Any], str | None]:
     """What ListExecutions says, which is not the pictures, in one request: as many executions, newest first, and the
-    token of those that follow, None at the end."""
-    options: Any = {"statusFilter": status} if status else {}
-    if token:
-        options["nextToken"] = token
-    machine = target.output("StateMachineArn")
-    answer = target.states.list_executions(stateMachineArn=machine, maxResults=limit or MOST_AT_ONCE, **options)
-    return list(answer["executions"]), answer.get("nextToken")
+    token of those that follow, None at the end. Raises UnknownPlaceError."""
+    history = target.history(target.output("StateMachineArn"))
+    return history.listed(status=status, limit=limit or MOST_AT_ONCE, token=token)
 
 
 def summaries(target: Target, listed: Sequence[Any], told: MutableMapping[str, Summary]) -> list[Summary]:
     """Executions of ListExecutions, each with its picture and with the verdict of one that ended: REJECTED and
     Duplicate are successes too.
 
-    Rows tell both of nearly all, and cost Step Functions nothing; only the rest are described, once at work and once
-    when they have ended. `told` remembers, by ARN.
+    A log tells both. Where Step Functions lists them, rows tell both of nearly all, and cost it nothing; only the rest
+    are described, once at work and once when they have ended. `told` remembers, by ARN.
     """
     known = {arn: told[arn] for one in listed if (arn := one["executionArn"]) in told}
-    for look in (_by_rows, _by_description):
+    for look in (_by_themselves, _by_rows, _by_description):
         if new := [one for one in listed if _changed(one, known)]:
             known |= look(target, new, known)
     told.update(known)
@@ -114,6 +116,10 @@ def summaries(target: Target, listed: Sequence[Any], told: MutableMapping[str, S
 def _changed(listed: Any, told: Mapping[str, Summary]) -> bool:
     before = told.get(listed["executionArn"])
     return before is None or before["status"] != listed["status"]
+
+
+def _by_themselves(_: Target, listed: Sequence[Any], __: object) -> dict[str, Summary]:
+    return {one["executionArn"]: _summary(one) for one in listed if "input" in one}
 
 
 def _by_rows(target: Target, listed: Sequence[Any], told: Mapping[str, Summary]) -> dict[str, Summary]:
@@ -146,8 +152,8 @@ def _by_description(target: Target, listed: Sequence[Any], _: object) -> dict[st
 
 
 def described(target: Target, execution: str) -> Summary:
-    """As one of `summaries`, asked of Step Functions."""
-    return _summary(target.states.describe_execution(executionArn=execution))
+    """As one of `summaries`, of that execution alone. Raises NoExecutionError."""
+    return _summary(target.history(execution).described(execution))
 
 
 def those(target: Target, arns: Sequence[str], told: MutableMapping[str, Summary]) -> dict[str, Summary]:
@@ -156,7 +162,7 @@ def those(target: Target, arns: Sequence[str], told: MutableMapping[str, Summary
     found = {one["execution"]: one for one in summaries(target, [listed[arn] for arn in arns if arn in listed], told)}
     for arn in (one for one in arns if one not in found):
         if told.get(arn, {"status": "RUNNING"})["status"] == "RUNNING":
-            with suppress(target.states.exceptions.ExecutionDoesNotExist):
+            with suppress(NoExecutionError):
                 told[arn] = described(target, arn)
         if arn in told:
             found[arn] = told[arn]
@@ -198,10 +204,9 @@ def find(
             return Found(found, token, looked_at)
 
 
-def visits(target: Target, execution: str) -> list[State]:
-    """The states that an execution visited, in order."""
-    pages = target.states.get_paginator("get_execution_history").paginate(executionArn=execution)
-    return read_history(event for page in pages for event in page["events"])
+def visits(target: Target, execution: str, before: str | None = None) -> list[State]:
+    """The states that an execution visited, in order. `before` is of History."""
+    return read_history(target.history(execution).events(execution, before))
 
 
 @dataclass
@@ -225,26 +230,28 @@ class Definitions:
 
     def of(self, target: Target, execution: Summary) -> dict[str, Any]:
         arn, started = execution["execution"], execution["started"]
-        machine = machine_of(arn)
+        history = target.history(arn)
+        machine = history.machine
         for (of, _), version in list(self._known.items()):
             if of == machine and version.since <= started <= version.until:
                 return version.definition
-        answer: Any = target.states.describe_state_machine_for_execution(executionArn=arn)
-        updated = answer.get("updateDate", started)  # moto tells none
+        text, updated = history.definition(arn)
+        definition = dict(json.loads(text))
+        if updated is None:
+            now = datetime.now(UTC)
+            self._known[machine, now] = _Version(datetime.min.replace(tzinfo=UTC), now, definition)
+            return definition
         known = self._known.get((machine, updated))
         since = min(started, updated + LATEST_CHANGE, known.since if known else started)
         until = max(started, known.until if known else started)
-        definition = dict(json.loads(answer["definition"]))
         self._known[machine, updated] = _Version(since, until, definition)
         return definition
 
 
-def one(target: Target, execution: str) -> dict[str, Any]:
-    """An execution with what it was given, what it returned and its error. Raises TargetError if there is none."""
-    try:
-        described = target.states.describe_execution(executionArn=execution)
-    except (target.states.exceptions.ExecutionDoesNotExist, target.states.exceptions.InvalidArn):
-        raise TargetError(f"no execution {execution} in {target.name}: Step Functions keeps one for 90 days") from None
+def one(target: Target, execution: str, before: str | None = None) -> dict[str, Any]:
+    """An execution with what it was given, what it returned and its error. `before` is of History. Raises
+    NoExecutionError."""
+    described = target.history(execution).described(execution, before)
     return {
         **_summary(described),
         "input": _parsed(described.get("input")),
@@ -269,7 +276,7 @@ def changes(target: Target, *, status: str | None = None, limit: int = 20) -> It
         time.sleep(target.poll_seconds)
         listed = {one["executionArn"]: one for one in reversed(listing(target)[0])}
         left_behind = {arn for arn, said in known.items() if said == "RUNNING"} - listed.keys()
-        listed |= {arn: target.states.describe_execution(executionArn=arn) for arn in _done(target, left_behind)}
+        listed |= {arn: target.history(arn).described(arn) for arn in _done(target, left_behind)}
         changed = [one for arn, one in listed.items() if known.get(arn) != one["status"]]
         known |= {one["executionArn"]: one["status"] for one in changed}
         wanted = [one for one in changed if status in (None, one["status"]) or one["executionArn"] in given]
@@ -283,17 +290,23 @@ def _done(target: Target, running: set[str]) -> set[str]:
 
 
 def inspect(target: Target, key: str) -> dict[str, Any]:
-    """The row of a picture, the execution that wrote it, and that one's states."""
+    """The row of a picture, the execution that wrote it, and that one's states. Where the execution is no longer known,
+    or not yet, `note` says why."""
     row = results.row(target, key)
     execution = row.get("execution")
+    unread: dict[str, Any] = {"row": row, "execution": None, "states": []}
     if execution is None:
-        return {"row": row, "execution": None, "states": []}
-    return {"row": row, **read(target, execution)}
+        return unread
+    try:
+        return {"row": row, **read(target, execution, row.get("updated_at"))}
+    except NoExecutionError as error:
+        return {**unread, "note": str(error)}
 
 
-def read(target: Target, execution: str) -> dict[str, Any]:
-    """One execution by its ARN, and its states in the order they were entered."""
-    described = target.states.describe_execution(executionArn=execution)
+def read(target: Target, execution: str, before: str | None = None) -> dict[str, Any]:
+    """One execution by its ARN, and its states in the order they were entered. `before` is of History. Raises
+    NoExecutionError."""
+    described = target.history(execution).described(execution, before)
     return {
         "execution": {
             **_summary(described),
@@ -301,7 +314,7 @@ def read(target: Target, execution: str) -> dict[str, Any]:
             "error": described.get("error"),
             "cause": described.get("cause"),
         },
-        "states": documents(visits(target, execution)),
+        "states": documents(visits(target, execution, before)),
     }
 
 
@@ -403,11 +416,6 @@ def redriven(given: Any) -> str | None:
 def is_undelete(execution: str, redrives: str | None) -> bool:
     """Whether it was a deletion that started it, for the version that is current again: another state machine."""
     return redrives is not None and machine_of(redrives) != machine_of(execution)
-
-
-def machine_of(execution: str) -> str:
-    """The name of its state machine. Behind it stand the execution's own, and the id of an Express one."""
-    return execution.split(":")[6]
 
 
 def picture_key(given: str | None) -> str | None:

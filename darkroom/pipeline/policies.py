@@ -12,7 +12,12 @@ FOLDER = PROJECT / "docs" / "policies"
 
 
 # Statements, and the output that is there if the setting is on.
-OF_SETTINGS = {"TellAgain": "AnnounceFunctionName", "SignedUrls": "DeliverySecretArn"}
+OF_SETTINGS = {
+    "TellAgain": "AnnounceFunctionName",
+    "SignedUrls": "DeliverySecretArn",
+    "ExpressLogs": "WorkflowKind",
+    "ExpressDefinitions": "WorkflowKind",
+}
 
 
 def policy(target: Target, name: str) -> dict[str, Any]:

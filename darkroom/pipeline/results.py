@@ -19,7 +19,8 @@ from boto3.dynamodb.conditions import Attr, Key
 
 from darkroom import documentation
 from darkroom.errors import TargetError
-from darkroom.pipeline.target import Target, is_express
+from darkroom.pipeline.histories import Kept, NoExecutionError
+from darkroom.pipeline.target import Target
 from darkroom.text import pixels, short, size, unpacked
 
 Row = dict[str, Any]
@@ -262,21 +263,20 @@ def changes(
 
 
 def event(target: Target, found: Row) -> dict[str, Any]:
-    """The upload's event: what the row's execution was given. Step Functions forgets that after 90 days, and of an
-    Express execution at once; then it is what the row remembers of it, which is as far as the pipeline reads one."""
-    if not is_express(found["execution"]):
-        with suppress(target.states.exceptions.ExecutionDoesNotExist):
-            return dict(json.loads(target.states.describe_execution(executionArn=found["execution"])["input"]))
-    members = {"key": "key", "etag": "etag", "version_id": "version-id", "sequencer": "sequencer"}
+    """The event of the upload or deletion: what the row's execution was given. Where Step Functions does not keep that,
+    or no longer, it is what the row remembers of it, which is as far as the pipeline reads one."""
+    history = target.history(found["execution"])
+    if isinstance(history, Kept):
+        with suppress(NoExecutionError):
+            return dict(json.loads(history.described(found["execution"])["input"]))
+    members = {"key": "key", "version_id": "version-id", "sequencer": "sequencer"}
     picture = {theirs: found[ours] for ours, theirs in members.items()}
-    return {
-        "source": "aws.s3",
-        "detail-type": "Object Created",
-        "detail": {
-            "bucket": {"name": target.output("UploadsBucketName")},
-            "object": {**picture, "size": int(found["size"])},
-        },
-    }
+    detail = {"bucket": {"name": target.output("UploadsBucketName")}, "object": picture}
+    if "etag" not in found:
+        deleted = {**detail, "deletion-type": "Delete Marker Created"}
+        return {"source": "aws.s3", "detail-type": "Object Deleted", "detail": deleted}
+    picture |= {"etag": found["etag"], "size": int(found["size"])}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
 
 def written(time: datetime) -> str:

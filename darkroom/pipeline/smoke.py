@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from darkroom.errors import explained
 from darkroom.local.pictures import photo
 from darkroom.pipeline import backfill, executions, letters, results, uploads
+from darkroom.pipeline.histories import NoExecutionError
 from darkroom.pipeline.results import Row
 from darkroom.pipeline.target import Target
 from darkroom.text import pictures, seconds
@@ -114,7 +115,10 @@ class Smoke:
         arn = self._first["execution"]
 
         def ended() -> dict[str, Any] | None:
-            found = executions.read(self._target, arn)
+            try:
+                found = executions.read(self._target, arn)
+            except NoExecutionError:
+                return None  # a log is some seconds behind
             return found if found["execution"]["status"] != "RUNNING" else None
 
         states = self._wait(ended, lambda: f"{arn} still RUNNING")["states"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import TargetError
 from darkroom.local import cloud
+from darkroom.pipeline.histories import History, Kept, Logged
 
 if TYPE_CHECKING:
     import boto3
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 STACK = "Darkroom"
+
+# The outputs of the machines that the setting `workflow` makes Express, and what the names of their log groups end in.
+EXPRESS = {"StateMachineArn": "ImagePipeline", "RecaptionStateMachineArn": "Recaption"}
 
 ENDPOINT = "AWS_ENDPOINT_URL"  # of all services; of one with its name behind
 WITHOUT_IT = "use a shell without it"
@@ -53,6 +57,7 @@ class Target:
         command to run if the stack is not there. `endpoint` is the local cloud's."""
         self.session, self.name, self.deploy_with, self.stack = session, name, deploy_with, stack
         self.at_once, self.poll_seconds = at_once, poll_seconds
+        self._histories: dict[str, History] = {}
         self._endpoint = endpoint
         self._options = options
         self._of_states = options | ({"config": states_config} if states_config else {})
@@ -126,6 +131,24 @@ class Target:
             raise TargetError(f"stack {self.stack} in {self.name} has no output {name}: run `{self.deploy_with}`")
         return self.outputs[name]
 
+    def history(self, arn: str) -> History:
+        """Of the executions of a state machine: the one of this ARN, or whose execution it is the ARN of."""
+        machine = machine_of(arn)
+        if machine not in self._histories:
+            group = self._log_of(machine)
+            self._histories[machine] = (
+                Logged(self.logs, self.states, group, machine, where=self.name, created=self.created)
+                if group
+                else Kept(self.states, machine, self.name)
+            )
+        return self._histories[machine]
+
+    def _log_of(self, machine: str) -> str | None:
+        """The log group of a machine that is Express, named as stacks/workflow.py does."""
+        express = EXPRESS if self.is_express else {}
+        names = [name for output, name in express.items() if self.outputs.get(output) == machine]
+        return f"/aws/vendedlogs/states/{self.stack}-{names[0]}" if names else None
+
     @property
     def is_express(self) -> bool:
         """Whether what makes pictures is an Express workflow: of its executions there are no lists, descriptions and
@@ -142,10 +165,10 @@ class Target:
         return int(self.outputs.get("UploadLimitBytes", 50 * 1024 * 1024))
 
 
-def is_express(execution: str) -> bool:
-    """Whether an ARN is of an Express execution, which Step Functions tells nothing of: the stack may have been of the
-    other kind then."""
-    return ":express:" in execution
+def machine_of(arn: str) -> str:
+    """The ARN of the state machine whose execution this is, or which it is itself."""
+    parts = arn.split(":")
+    return ":".join([*parts[:5], "stateMachine", *parts[6:7]])
 
 
 def choose(*, aws: bool, stack: str, home: Path) -> Target:

@@ -12,6 +12,7 @@ import pytest
 from darkroom.console import executions as executions_view
 from darkroom.pipeline import executions
 from darkroom.pipeline.executions import Definitions
+from darkroom.pipeline.histories import Kept
 from darkroom.pipeline.results import written
 from darkroom.pipeline.target import AWS_POLL_SECONDS, Target
 from tests.console.conftest import Open, again
@@ -134,7 +135,9 @@ class Machine:
 
     def __init__(self, *updates: datetime) -> None:
         self.updates, self.asked = updates, 0
-        self.states = self
+
+    def history(self, _: str) -> Kept:
+        return Kept(self, "pipeline", "a cloud for tests")
 
     def describe_state_machine_for_execution(self, executionArn: str) -> dict[str, Any]:
         self.asked += 1

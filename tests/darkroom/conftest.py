@@ -5,23 +5,26 @@ import os
 import pty
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.s3.responses import S3Response
 from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
+from darkroom.local.ministack import workflow_log
 from darkroom.pipeline.target import Target
 from tests.aws import create_results_table
 
 REGION = "eu-central-1"
+LOG = "/aws/vendedlogs/states/Darkroom-ImagePipeline"
 SERIALIZED = S3Response.serialized
 
 
@@ -114,6 +117,44 @@ def target(account: Stacks) -> Target:
         "BackfillFunctionName": "backfill",
     }
     return target
+
+
+ASKS_STEP_FUNCTIONS = {"ListExecutions", "DescribeExecution", "GetExecutionHistory", "DescribeStateMachineForExecution"}
+
+
+@pytest.fixture
+def express(target: Target, account: Stacks, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """With the setting `workflow: express`. Step Functions answers nothing about executions, as on AWS."""
+
+    def refuse(self: Any, name: str, parameters: Any) -> Any:
+        if name in ASKS_STEP_FUNCTIONS:
+            raise ClientError({"Error": {"Code": "StateMachineTypeNotSupported", "Message": name}}, name)
+        return ask(self, name, parameters)
+
+    ask: Any = BaseClient._make_api_call
+    monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
+    account.deployed["Darkroom"]["WorkflowKind"] = "express"
+    account.created = datetime.now(UTC)
+    target.logs.create_log_group(logGroupName=LOG)
+    target.logs.create_log_stream(logGroupName=LOG, logStreamName="one")
+    return target
+
+
+def express_arn(name: str) -> str:
+    return f"arn:aws:states:{REGION}:123456789012:express:pipeline:{name}:4f1c"
+
+
+def logged(target: Target, arn: str, history: list[Any], *, ago: float = 0) -> list[Any]:
+    """A history as it would have been this many seconds ago, which is then in the log."""
+    move = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=ago) - history[-1]["timestamp"]
+    moved = [{**event, "timestamp": event["timestamp"] + move} for event in history]
+    times = [round(event["timestamp"].timestamp() * 1000) for event in moved]
+    lines = [
+        {"timestamp": at, "message": workflow_log.line(event, arn, at=at)}
+        for at, event in zip(times, moved, strict=True)
+    ]
+    target.logs.put_log_events(logGroupName=LOG, logStreamName="one", logEvents=lines)
+    return moved
 
 
 @pytest.fixture

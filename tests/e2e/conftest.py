@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from darkroom.local import cloud as local_cloud
 from darkroom.local.cloud import Cloud
 from darkroom.local.deploy import deploy
-from darkroom.pipeline.executions import picture_key
+from darkroom.pipeline.executions import MOST_AT_ONCE, picture_key
+from darkroom.pipeline.histories import NoExecutionError
 from darkroom.pipeline.target import STACK, Target, local
 from tests.commands import started
 from tests.receiver import Receiver, receiver
@@ -80,8 +81,10 @@ class Deployed:
 
     def execution(self, arn: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
-            execution = self.aws.states.describe_execution(executionArn=arn)
-            return execution if execution["status"] != "RUNNING" else None
+            with suppress(NoExecutionError):
+                execution = self.aws.history(arn).described(arn)
+                return execution if execution["status"] != "RUNNING" else None
+            return None
 
         return eventually(look, f"the end of {arn}")
 
@@ -93,12 +96,13 @@ class Deployed:
 
     def executions(self, key: str) -> list[dict[str, Any]]:
         """Of the image pipeline, for that key."""
-        states = self.aws.states
-        pages = states.get_paginator("list_executions").paginate(stateMachineArn=self.aws.output("StateMachineArn"))
-        found = [
-            states.describe_execution(executionArn=one["executionArn"]) for page in pages for one in page["executions"]
-        ]
-        return [one for one in found if picture_key(one["input"]) == key]
+        history = self.aws.history(self.aws.output("StateMachineArn"))
+        found, token = history.listed(status=None, limit=MOST_AT_ONCE, token=None)
+        while token:
+            older, token = history.listed(status=None, limit=MOST_AT_ONCE, token=token)
+            found += older
+        described = [history.described(one["executionArn"]) for one in found]
+        return [one for one in described if picture_key(one["input"]) == key]
 
     def idle(self, key: str) -> bool:
         """Whether the picture had an execution, and none is running."""
@@ -123,8 +127,8 @@ class Deployed:
     def at_work(self) -> bool:
         """Whether an execution is running."""
         machines = [arn for name, arn in self.aws.outputs.items() if name.endswith("StateMachineArn")]
-        running = (self.aws.states.list_executions(stateMachineArn=one, statusFilter="RUNNING") for one in machines)
-        return any(found["executions"] for found in running)
+        running = (self.aws.history(one).listed(status="RUNNING", limit=1, token=None) for one in machines)
+        return any(found for found, _ in running)
 
     def delete(self, key: str) -> None:
         self.aws.s3.delete_object(Bucket=self.aws.output("UploadsBucketName"), Key=key)

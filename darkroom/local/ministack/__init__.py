@@ -32,6 +32,7 @@ def add_to_ministack() -> None:
         history,
         journal,
         layers,
+        log_patterns,
         parallel,
         processes,
         prompt_start,
@@ -50,6 +51,7 @@ def add_to_ministack() -> None:
     parallel.add()
     time_limit.add()
     workflow_log.add()
+    log_patterns.add()
     workflow_roles.add()
     distributed_maps.add()
     express.add()
