@@ -52,12 +52,12 @@ faults: install  ## breaks every step in every way, and writes what was observed
 	@$(BIN)/python -m tests.e2e.edge_faults
 
 .PHONY: backfill
-backfill: install  ## 1,000 pictures in a bucket without events, made, stopped, gone on with, made again by another setting; PICTURES=number
-	@$(BIN)/python -m tests.e2e.filled $(PICTURES)
+backfill: install  ## 1,000 pictures in a bucket without events, made, stopped, gone on with, made again by another setting; PICTURES=number, WORKFLOW=express
+	@$(BIN)/python -m tests.e2e.filled $(or $(WORKFLOW),standard) $(PICTURES)
 
 .PHONY: soak
-soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number
-	@$(BIN)/python -m tests.e2e.soak $(PICTURES)
+soak: install  ## 300 pictures on a local cloud with every function broken, counted, then redriven; PICTURES=number, WORKFLOW=express
+	@$(BIN)/python -m tests.e2e.soak $(or $(WORKFLOW),standard) $(PICTURES)
 
 .PHONY: kills
 kills: install  ## kills a local cloud in the middle of an upload of 50, ten times, and counts the rows; KILLS=number

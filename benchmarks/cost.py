@@ -22,7 +22,15 @@ CALLS = 1 + RENDITIONS  # of functions: Validate, and Resize for each rendition
 TRANSITIONS = 11  # of one picture with four renditions and captions off; tests/statemachine counts them
 ALARMS = 32  # tests/stacks counts them
 METRICS = 7 + 7  # of our own with captions off; the second 7 are the codes of rejections
-BAR = 0.36  # USD for all that a picture costs when it is made
+BAR, EXPRESS_BAR = 0.36, 0.12  # USD for all that 1,000 pictures cost when they are made
+
+# With `workflow: express`, of one picture as above: what its state machine logs at level ALL, in events and bytes.
+# tests/statemachine count 34,400 bytes; AWS's have the HTTP headers of each answer, and longer names, which is assumed.
+LOGGED_EVENTS, LOGGED_BYTES = 59, 60_000
+
+# An execution waits for its functions, and moves from state to state. 50 MB, the definition and the data are below the
+# first 64 MB, by which memory is billed: https://aws.amazon.com/step-functions/pricing/
+EXPRESS_SECONDS, EXPRESS_GB = 3.0, 64 / 1024
 
 # How long S3 takes, which is billed as Lambda. By AWS the median of a request below 512 KB is some tens of
 # milliseconds, and a connection gives 85 to 90 MB/s.
@@ -64,6 +72,7 @@ KMS = "https://aws.amazon.com/kms/pricing/"
 A_GB_SECOND = 0.0000133334  # on arm64
 A_CALL = 0.20 / 1_000_000
 A_TRANSITION = 0.025 / 1000
+AN_EXPRESS_REQUEST, AN_EXPRESS_GB_SECOND = 1.00 / 1_000_000, 0.06 / 3600
 A_READ, A_WRITE = 0.0004 / 1000, 0.005 / 1000  # of S3; a listing costs as much as a write
 A_WRITE_UNIT = 0.625 / 1_000_000
 A_GB_STORED = 0.023  # a month
@@ -122,11 +131,15 @@ def measure(photos: Sequence[Photo]) -> list[Figure]:
     """Print what a picture costs, what it costs besides, and what is paid in any case."""
     works = [measured(photo) for photo in photos]
     work = Work(*(median(getattr(one, field.name) for one in works) for field in fields(Work)))
-    made = list(lines(work))
+    made, express = list(lines(work)), list(lines(work, express=True))
     table("1,000 pictures", made)
+    table("1,000 pictures, `workflow: express`", express)
     table("besides, for 1,000", besides(work), total=False)
     table("a month, in any case", monthly(), total=False)
-    return [Figure("USD for 1,000 pictures", sum(line.usd for line in made), BAR)]
+    return [
+        Figure("USD for 1,000 pictures", sum(line.usd for line in made), BAR),
+        Figure("USD for 1,000 pictures, express", sum(line.usd for line in express), EXPRESS_BAR),
+    ]
 
 
 def table(title: str, of: Sequence[Line], *, total: bool = True) -> None:
@@ -135,11 +148,13 @@ def table(title: str, of: Sequence[Line], *, total: bool = True) -> None:
     show((title, "count", "USD", "price"), [*rows, *last])
 
 
-def lines(work: Work) -> Iterator[Line]:
+def lines(work: Work, *, express: bool = False) -> Iterator[Line]:
     """All that 1,000 pictures cost when they are made."""
     memory = SETTINGS.functions.resize.memory / 1024
     split = f"{work.cpu:.2f} s of CPU here, the rest waiting for S3"
-    yield Line("Step Functions: transitions", PICTURES * TRANSITIONS, A_TRANSITION, STATES)
+    yield from (
+        of_express() if express else [Line("Step Functions: transitions", PICTURES * TRANSITIONS, A_TRANSITION, STATES)]
+    )
     yield Line(
         f"Lambda, arm64: GB-seconds ({work.seconds:.2f} s: {split})",
         PICTURES * work.seconds * memory,
@@ -154,6 +169,26 @@ def lines(work: Work) -> Iterator[Line]:
     yield Line("EventBridge: events of S3", PICTURES, 1.00 / 1_000_000, EVENTS)
     gigabytes = PICTURES * work.logged / 1e9
     yield Line(f"CloudWatch: GB of logs ({work.logged / 1000:.1f} kB a picture)", gigabytes, 0.50, CLOUDWATCH)
+
+
+def of_express() -> list[Line]:
+    """Of Step Functions and of the log that it writes."""
+    logged = LOGGED_BYTES + LOGGED_EVENTS * BYTES_OF_AN_EVENT
+    return [
+        Line("Step Functions: Express executions", PICTURES, AN_EXPRESS_REQUEST, STATES),
+        Line(
+            f"Step Functions: GB-seconds ({EXPRESS_SECONDS:.0f} s of 64 MB assumed)",
+            PICTURES * EXPRESS_SECONDS * EXPRESS_GB,
+            AN_EXPRESS_GB_SECOND,
+            STATES,
+        ),
+        Line(
+            f"Step Functions: GB of its log ({logged / 1000:.0f} kB a picture)",
+            PICTURES * logged / 1e9,
+            0.50,
+            CLOUDWATCH,
+        ),
+    ]
 
 
 def besides(work: Work) -> list[Line]:

@@ -5,6 +5,9 @@ delivers at best effort; it asks nobody about it. And on a schedule: then it loo
 no execution is at them, and at every execution that ended badly in the last hours. Of these calls one is at work at a
 time; what it has looked at it remembers, and what it has no time for the next one looks at. An execution that is looked
 at twice all the same is finished once: its row remembers.
+
+Nobody can be asked about an Express execution. Its row tells by its age that it is over, and its picture is started
+again, up to MOST_AGAIN times.
 """
 
 from __future__ import annotations

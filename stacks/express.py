@@ -43,6 +43,7 @@ def waiting_for_express(definition: str) -> str:
         "Comment": "Starts the picture's way and waits for its end. What fails or runs out of time has its own row.",
         "Resource": "arn:aws:states:::aws-sdk:sfn:startSyncExecution",
         "TimeoutSeconds": LONGEST_EXECUTION + 30,
+        "Parameters": {"StateMachineArn.$": "$.machine", "Input.$": "States.JsonToString($.input)"},
         "ResultSelector": {"execution.$": "$.ExecutionArn", "status.$": "$.Status"},
     }
     for retrier in make["Retry"]:

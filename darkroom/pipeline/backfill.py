@@ -33,7 +33,7 @@ AFTER_ITS_END = timedelta(minutes=1)
 
 # What a million objects cost that are only looked at, and 1,000 pictures or captions that are made: docs/backfill.md.
 USD_OF_OBJECTS = 0.90
-USD_OF_PICTURES = 0.41
+USD_OF_PICTURES, USD_OF_EXPRESS_PICTURES = 0.41, 0.14
 USD_OF_CAPTIONS = 0.11
 
 # What these take, both assumed: docs/scale.md.
@@ -54,10 +54,12 @@ class Estimate:
     objects: int
     pictures: int
     at_once: int = AWS_AT_ONCE
+    express: bool = False  # the workflow that makes them
 
     @property
     def usd(self) -> float:
-        each = USD_OF_CAPTIONS if self.only == "captions" else USD_OF_PICTURES
+        of_pictures = USD_OF_EXPRESS_PICTURES if self.express else USD_OF_PICTURES
+        each = USD_OF_CAPTIONS if self.only == "captions" else of_pictures
         return self.objects * USD_OF_OBJECTS / 1_000_000 + self.pictures * each / 1000
 
     @property
@@ -68,7 +70,8 @@ class Estimate:
         return looking + self.pictures * SECONDS_OF_PICTURE / self.at_once
 
     def document(self) -> Document:
-        return {**asdict(self), "usd": round(self.usd, 4), "seconds": round(self.seconds, 1)}
+        counted = {name: value for name, value in asdict(self).items() if name != "express"}
+        return {**counted, "usd": round(self.usd, 4), "seconds": round(self.seconds, 1)}
 
 
 def estimates(
@@ -88,7 +91,7 @@ def estimates(
     _can(target, only)
     whole = results.with_prefix(target, prefix)
     given = {"only": only, "since": results.written(datetime.now(UTC))} | ({"recipe": recipe} if recipe else {})
-    estimate = Estimate(only, whole, 0, 0, at_once or AWS_AT_ONCE)
+    estimate = Estimate(only, whole, 0, 0, at_once or AWS_AT_ONCE, target.is_express)
     yield estimate
     with ThreadPoolExecutor(AT_ONCE) as asking:
         for listed in _listed(target, whole, limit or MOST_OBJECTS):

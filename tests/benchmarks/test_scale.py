@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.cost import TRANSITIONS
 from benchmarks.scale import ASL, Bucket, Cloud, backfills, calls, entered, first_limits, way_of
+from functions.executions import MOST_AGAIN
+from stacks.express import in_five_minutes
 from tests.statemachine.engine import states
 
 
@@ -50,6 +52,32 @@ def test_an_execution_that_runs_out_of_time_fails():
     assert Cloud(deployed() | {"TimeoutSeconds": 10}, places=1, pictures=30).run().failed > 0
 
 
+def express(**changes: Any) -> dict[str, Any]:
+    return {**json.loads(in_five_minutes(ASL.read_text())), **changes}
+
+
+def test_a_burst_that_outlasts_an_express_execution_is_started_again_and_fails_no_picture():
+    """More than a place does in five minutes, 750 calls of functions: the rest is done a hundred at a time."""
+    burst = Cloud(express(), places=1, pictures=400, express=True).run()
+    assert burst.failed == 0
+    assert 0 < sum(picture.again > 0 for picture in burst.pictures) < 400
+    assert len(burst.executions) == 400 + sum(picture.again for picture in burst.pictures)
+
+
+def test_an_express_picture_that_never_has_the_time_fails():
+    """After it was started again three times."""
+    burst = Cloud(express(TimeoutSeconds=0.5), places=1, pictures=2, express=True).run()
+    assert burst.failed == 2
+    assert len(burst.executions) == 2 * (1 + MOST_AGAIN)
+
+
+def test_an_express_workflow_has_no_limit_in_a_small_region_below_that_of_lambda():
+    """By hand: 1,000 places, of which a picture takes 2.0 s; AWS gives more to who asks."""
+    limits = {line[:2]: line[2:] for line in first_limits(way_of(deployed()), express=True)}
+    assert limits["100", "other regions"][0] == "none"
+    assert limits["1,000", "other regions"] == ("Lambda: functions at work at the same time", "500")
+
+
 def test_the_index_refuses_what_comes_too_fast():
     """More executions begin at once than one status of the index takes writes a second; all come through later."""
     burst = Cloud(deployed(), places=1_000, pictures=1_300).run()
@@ -83,6 +111,12 @@ def test_the_first_limit_is_the_one_that_lets_the_fewest_through(rate, where, li
     """By hand: 800 / 11 = 73 a second, 10 / 2.0 s = 5 a second, 300 a second."""
     limits = {(line[0], line[1]): line[2] for line in first_limits(way_of(deployed()))}
     assert limits[rate, where] == limit
+
+
+def test_a_backfill_of_express_pictures_costs_a_third():
+    """By hand: 100 million at 0.14 for 1,000, and 0.90 a million to look; what waits takes one transition of 800."""
+    lines = {line[:4]: line[4:] for line in backfills(way_of(deployed()), express=True)}
+    assert lines["100,000,000", "all", "1,000", "other regions"] == ("none", "4 days", "14,090")
 
 
 def test_a_backfill_takes_longer_where_less_is_allowed_and_costs_the_same():

@@ -86,6 +86,17 @@ def test_the_price_is_that_of_looking_and_that_of_making(only, objects, pictures
     assert backfills.Estimate(only, "raw/", objects, pictures).usd == pytest.approx(usd)
 
 
+@pytest.mark.usefixtures("functions")
+def test_the_price_is_that_of_the_workflow(target: Target):
+    """Of an Express one a third."""
+    put(target, "raw/cat.jpg")
+    *_, standard = backfills.estimates(target, "missing")
+    target.outputs["WorkflowKind"] = "express"
+    *_, express = backfills.estimates(target, "missing")
+    assert (standard.usd, express.usd) == pytest.approx((0.00041 + 9e-7, 0.00014 + 9e-7))
+    assert express.document().keys() == standard.document().keys() - {"express"}
+
+
 @pytest.mark.parametrize(
     ("objects", "pictures", "at_once", "seconds"),
     [(1_000_000, 0, 100, 1000), (0, 1000, 100, 30), (1000, 1000, 5, 610), (1000, 0, 1000, 0.1)],

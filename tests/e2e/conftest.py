@@ -88,6 +88,15 @@ class Deployed:
 
         return eventually(look, f"the end of {arn}")
 
+    def all_executions(self) -> list[dict[str, Any]]:
+        """Of the image pipeline, each with what it was given and how it ended."""
+        history = self.aws.history(self.aws.output("StateMachineArn"))
+        found, token = history.listed(status=None, limit=MOST_AT_ONCE, token=None)
+        while token:
+            older, token = history.listed(status=None, limit=MOST_AT_ONCE, token=token)
+            found += older
+        return [history.described(one["executionArn"]) for one in found]
+
     def run(self, event: dict[str, Any], machine: str | None = None) -> dict[str, Any]:
         """A second delivery of an event: EventBridge delivers at least once. To the image pipeline, unless told."""
         machine = machine or self.aws.output("StateMachineArn")
@@ -96,13 +105,7 @@ class Deployed:
 
     def executions(self, key: str) -> list[dict[str, Any]]:
         """Of the image pipeline, for that key."""
-        history = self.aws.history(self.aws.output("StateMachineArn"))
-        found, token = history.listed(status=None, limit=MOST_AT_ONCE, token=None)
-        while token:
-            older, token = history.listed(status=None, limit=MOST_AT_ONCE, token=token)
-            found += older
-        described = [history.described(one["executionArn"]) for one in found]
-        return [one for one in described if picture_key(one["input"]) == key]
+        return [one for one in self.all_executions() if picture_key(one["input"]) == key]
 
     def idle(self, key: str) -> bool:
         """Whether the picture had an execution, and none is running."""

@@ -131,16 +131,14 @@ class Filled:
 
     def _started(self) -> Counter[str]:
         """Executions, by key."""
-        states, machine = self.deployed.aws.states, self.deployed.aws.output("StateMachineArn")
-        pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
-        arns = [one["executionArn"] for page in pages for one in page["executions"]]
-        return Counter(str(picture_key(states.describe_execution(executionArn=arn)["input"])) for arn in arns)
+        return Counter(str(picture_key(one["input"])) for one in self.deployed.all_executions())
 
 
-def main(pictures: int) -> int:
-    with tempfile.TemporaryDirectory(prefix="darkroom-backfill-") as home, own_cloud(Path(home)) as deployed:
+def main(pictures: int, workflow: str) -> int:
+    kind = {"workflow": workflow}
+    with tempfile.TemporaryDirectory(prefix="darkroom-backfill-") as home, own_cloud(Path(home), kind) as deployed:
         filled = Filled(deployed, pictures, "filled")
-        changed = {"captions.enabled": "true", **SETTING}
+        changed = {"captions.enabled": "true", **kind, **SETTING}
         with step(f"Backfilling {pictures} pictures") as news:
             counts = filled.run(lambda: deploy(deployed.cloud, changed), at_once=4, news=news)
         show_table(("", "expected", "counted"), [(name, *both) for name, both in counts.items()])
@@ -150,4 +148,5 @@ def main(pictures: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else PICTURES))
+    workflow, *pictures = sys.argv[1:] or ["standard"]
+    sys.exit(main(int(pictures[0]) if pictures else PICTURES, workflow))

@@ -16,8 +16,9 @@ PICTURES = 300
 SHOWN = 20  # of what is wrong
 
 
-def main(pictures: int) -> int:
-    with tempfile.TemporaryDirectory(prefix="darkroom-soak-") as home, own_cloud(Path(home)) as deployed:
+def main(pictures: int, workflow: str) -> int:
+    settings = {"workflow": workflow}
+    with tempfile.TemporaryDirectory(prefix="darkroom-soak-") as home, own_cloud(Path(home), settings) as deployed:
         try:
             return soak(deployed, pictures)
         except pytest.fail.Exception as late:  # a picture that did not come to its end in time
@@ -58,4 +59,5 @@ def report(seen: Seen, expected: Mapping[str, int], counts: Mapping[str, int]) -
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else PICTURES))
+    workflow, *pictures = sys.argv[1:] or ["standard"]
+    sys.exit(main(int(pictures[0]) if pictures else PICTURES, workflow))

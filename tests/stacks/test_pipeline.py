@@ -306,16 +306,25 @@ FIXED = {
 )
 def test_no_setting_replaces_what_holds_data_or_a_history(synth, settings):
     """docs/upgrade.md promises it: whatever is set later, the resource and its name stay."""
-
-    def fixed(template):
-        return {
-            name: [one["Properties"].get(each) for each in FIXED[one["Type"]]]
-            for name, one in template.to_json()["Resources"].items()
-            if one["Type"] in FIXED
-        }
-
     before, after = fixed(synth()), fixed(synth(**settings))
     assert {name: after.get(name) for name in before} == before
+
+
+def test_the_kind_of_workflow_replaces_its_two_machines_and_nothing_else(synth):
+    before, after = (fixed(synth(captions={"enabled": True}, workflow=kind)) for kind in ("standard", "express"))
+    replaced = sorted(name for name in before if after.get(name) != before[name])
+    assert [re.sub("Machine[0-9A-F]+$", "", name) for name in replaced] == [
+        "WorkflowImagePipeline",
+        "WorkflowRecaption",
+    ]
+
+
+def fixed(template: Template) -> dict[str, list]:
+    return {
+        name: [one["Properties"].get(each) for each in FIXED[one["Type"]]]
+        for name, one in template.to_json()["Resources"].items()
+        if one["Type"] in FIXED
+    }
 
 
 def test_the_index_by_status_is_the_contracts(template):

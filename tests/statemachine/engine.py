@@ -65,10 +65,11 @@ from moto.stepfunctions.parser.backend.execution_worker import SyncExecutionWork
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends as ENGINES
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
-from functions.executions import Executions
+from functions.executions import Again, Executions
 from functions.memory import Memory
 from functions.results import Results
 from functions.sweep import Services
+from stacks.express import in_five_minutes
 from tests.aws import create_results_table, create_sweeps_table, letters
 
 FILES = Path(__file__).resolve().parents[2] / "statemachine"
@@ -219,8 +220,10 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.captions = False
+        self.express = False  # the machines of pictures and captions as they are deployed with `workflow: express`
         self.patient = True  # else a throttled call is tried three times more and not sixty, which takes seconds here
-        every = [*states(definition(RECAPTION)), *states(definition(IMAGES)), *states(definition(DELETION))]
+        as_express = json.loads(in_five_minutes(json.dumps(definition(IMAGES))))
+        every = [*states(definition(RECAPTION)), *states(as_express), *states(definition(DELETION))]
         self.tasks = {name: Task() for name, state in every if state["Type"] == "Task"}
         self.tasks["Validate"].answers = accepts
         self.tasks["Resize"].answers = resizes
@@ -296,9 +299,11 @@ class Pipeline:
 
     def services(self) -> Services:
         """What the sweep works with, of this account."""
-        machines = [self._machine(IMAGES), self._machine(DELETION)]
-        states = Executions(self._sfn, machines, rest=lambda _: None)
-        return Services(states, Results(self._dynamodb, TABLE), self._sqs, Memory(self._dynamodb, SWEEPS))
+        results, memory = Results(self._dynamodb, TABLE), Memory(self._dynamodb, SWEEPS)
+        listed = [self._machine(machine) for machine in (IMAGES, DELETION) if machine == DELETION or not self.express]
+        states = Executions(self._sfn, listed, rest=lambda _: None)
+        again = Again(self._sfn, self._machine(IMAGES), results, 100, rest=lambda _: None) if self.express else None
+        return Services(states, results, self._sqs, memory, again)
 
     def versions(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What S3 answers to the state Look."""
@@ -323,7 +328,7 @@ class Pipeline:
 
     def _machine(self, machine: str) -> str:
         """One for each set of placeholders; creating the same machine again answers with the first."""
-        name = f"{machine}-captions-{self.captions}"
+        name = f"{machine}-captions-{self.captions}-express-{self.express}"
         created = self._sfn.create_state_machine(name=name, definition=self.filled(machine), roleArn=ROLE)
         return created["stateMachineArn"]
 
@@ -341,6 +346,8 @@ class Pipeline:
             "CaptionsEnabled": "true" if self.captions else "false",
         }
         text = (FILES / f"{machine}.asl.json").read_text()
+        if self.express and machine != DELETION:
+            text = in_five_minutes(text)
         if not self.patient:
             text = text.replace('"MaxAttempts": 60', '"MaxAttempts": 3')
         for name, value in values.items():

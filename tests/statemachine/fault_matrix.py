@@ -5,6 +5,7 @@ after this one. Here both are kept.
 """
 
 import io
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ import pytest
 from moto.events.models import EventPattern
 
 from functions import results, sweep, telemetry
+from functions.executions import MOST_AGAIN
+from stacks.express import in_five_minutes
 from tests.statemachine import engine
 from tests.statemachine.engine import DELETION, IMAGES, Pipeline, Run, deletion, event, rejects
 
@@ -35,10 +38,10 @@ itself), then several times by its schedule.
 
 ## How to read the table
 
-- **engine**: all columns but the last are from the deployed ASL file on moto's interpreter, with the real sweep. The
-  functions are stand-ins there. Without memory or time they do not really end: they only give the error that Step
-  Functions would see. A throttled call is tried three times more, not sixty times.
-- **local cloud**: the last column is from the deployed stack with IAM on. **same** means that it showed the same as the
+- **engine**: all columns but **local cloud** are from the deployed ASL file on moto's interpreter, with the real
+  sweep. The functions are stand-ins there. Without memory or time they do not really end: they only give the error that
+  Step Functions would see. A throttled call is tried three times more, not sixty times.
+- **local cloud**: this column is from the deployed stack with IAM on. **same** means that it showed the same as the
   engine. **engine only** means that the local cloud cannot show it: a write there ends before any limit or abort, there
   is no error that no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs.
 - **row**, **letters**: the status of the row and the reasons of the dead letters after everything ended.
@@ -47,6 +50,11 @@ itself), then several times by its schedule.
 - **metric**: the metric that follows from the status of the execution (`Executions…`, of Step Functions), or from the
   calls of the sweep (`Swept`). Letters also count in the queue's `ApproximateNumberOfMessagesVisible`. No metric was
   read from CloudWatch.
+- **express**: row, shown and letters with [`workflow: express`](express.md), or **same** if they are the same as
+  those before. It is from the engine too. Nobody can abort an Express execution, and Step Functions tells nothing of
+  its end, so only the schedule comes. It starts a picture again that ran out of time, three times at most. A fault that
+  ends an execution happens once here, so the picture is made then; what is throttled runs out of time each time.
+  Deletions always run on a Standard workflow. Take is there in an Express workflow only.
 
 The faults:
 
@@ -63,6 +71,8 @@ shown, was not deleted, and is not shown any more.
 
 Not in the table:
 
+- An Express execution that dies before Claim has written its row, and without a letter, leaves nothing. Its picture is
+  found as that of a lost event is ([how](express.md#what-can-be-lost)).
 - An event that EventBridge cannot deliver becomes a letter. It is not in this table, but in that of the
   [grants](permissions.md#what-breaks-without-each-grant).
 - Deliver, the API, Announce and Notify are no steps of a picture. They have
@@ -74,7 +84,7 @@ Not in the table:
 """
 STEPS = {
     "image_pipeline": ("Claim", "Validate", "Accepted?", "Resize", "Caption", "Record", "Reject", "Cleanup"),
-    "image_pipeline, after Resize raised": ("RecordFailure", "DeadLetter"),
+    "image_pipeline, after Resize raised": ("Take", "RecordFailure", "DeadLetter"),
     "deletion": ("MarkDeleted", "Withdraw", "Cleanup", "Look", "Undelete", "DeadLetter"),
 }
 CODES = {
@@ -103,9 +113,11 @@ ENDINGS = {
     "undelivered": "ABORTED",
     "undelivered, undone": "ABORTED",
 }
+ABORTS = {name for name, how in ENDINGS.items() if how == "ABORTED"}
 FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
-ENGINE_ONLY = "engine only"
+ENGINE_ONLY, SAME = "engine only", "same"
 NOTHING = "nothing"
+EXPRESS_ONLY = "Take"
 OTHERS = "\n## The functions that no state machine calls\n"  # the heading of the other table
 CONTEXT = SimpleNamespace(
     function_name="sweep",
@@ -124,6 +136,7 @@ class Observed(NamedTuple):
     shown: str
     letters: str
     metric: str
+    express: str = "-"
 
     @property
     def is_lost(self) -> bool:
@@ -139,22 +152,40 @@ class Observed(NamedTuple):
 
 def observations() -> Iterator[Observed]:
     for way, steps in STEPS.items():
-        machine = DELETION if way == "deletion" else IMAGES
         for step in steps:
             for fault in FAULTS:
-                yield _observed(machine, step, fault)
+                yield _observed(DELETION, step, fault) if way == "deletion" else _in_both_kinds(step, fault)
     yield from (_swept(fault) for fault in ("raises before its letter", "exits after its letter"))
     yield _without_table_and_queue()
 
 
-def _observed(machine: str, step: str, fault: str) -> Observed:
+def _in_both_kinds(step: str, fault: str) -> Observed:
+    """Of the image pipeline."""
+    if step == EXPRESS_ONLY:
+        standard = Observed(step, fault, "-", "is not there", "-", "none", "-")
+    else:
+        standard = _observed(IMAGES, step, fault)
+        if standard.execution == "-":
+            return standard
+    if fault in ABORTS:
+        return standard
+    express = _observed(IMAGES, step, fault, express=True)
+    if express.execution == "-":
+        return standard
+    lost, gone = express.is_lost, express.is_gone
+    ends = (express.row, "**GONE**" if gone else express.shown, "**LOST**" if lost else express.letters)
+    return standard._replace(express=SAME if express[3:6] == standard[3:6] else "; ".join(ends))
+
+
+def _observed(machine: str, step: str, fault: str, *, express: bool = False) -> Observed:
     name = f"{step} (deletion)" if machine == DELETION else step
-    kind = _kind(machine, step)
+    state = _state(machine, step, express=express)
+    kind = _kind(state)
     if kind is None and fault != "nonsense":
         return Observed(name, fault, "-", "calls nothing", "-", "none", "-")
     if kind != "lambda" and kind is not None and (fault in FUNCTION or fault == "nonsense"):
         return Observed(name, fault, "-", "is no function", "-", "none", "-")
-    with account() as pipeline:
+    with account(express=express) as pipeline:
         older = _older(pipeline)
         happens = _lead_to(pipeline, step, machine)
         task = pipeline.tasks["Validate" if kind is None else step]
@@ -169,9 +200,11 @@ def _observed(machine: str, step: str, fault: str) -> Observed:
             task.fails_with("States.Timeout")
         else:
             task.fails_with(FUNCTION.get(fault) or CODES[kind or ""][SERVICE.index(fault)])
+            if express and fault == "throttled" and any(one["MaxAttempts"] == 60 for one in state["Retry"]):
+                _runs_out_of_time(pipeline, task)
         run = pipeline.run(happens, machine=machine)
         assert len(task.calls) > calls, f"{step} was never called"
-        swept = _sweep(pipeline, told=[] if "undelivered" in fault else _told(pipeline, run))
+        swept = _sweep(pipeline, told=[] if "undelivered" in fault or express else _told(pipeline, run))
         return _after(pipeline, name, fault, run, swept, older)
 
 
@@ -224,7 +257,7 @@ def _told(pipeline: Pipeline, run: Run) -> list[dict[str, Any]]:
 
 def _sweep(pipeline: Pipeline, *, told: Sequence[dict[str, Any]] = ()) -> bool:
     """What follows the end of an execution: what Step Functions tells of it, and twice the schedule, long after."""
-    calls = [*told, {"source": "aws.events"}, {"source": "aws.events"}]
+    calls = [*told, *[{"source": "aws.events"}] * (MOST_AGAIN + 2 if pipeline.express else 2)]
     answers = [sweep.handler(one, CONTEXT, pipeline.services()) for one in calls]  # type: ignore[arg-type]
     return any(how not in {"SETTLED", "RUNNING"} for answer in answers for how in answer.values())
 
@@ -239,8 +272,25 @@ def _after(pipeline: Pipeline, step: str, fault: str, run: Run, swept: bool, old
     return Observed(step, fault, run.status, status, which, letters, metric + (", Swept" if swept else ""))
 
 
-def _kind(machine: str, step: str) -> str | None:
-    state = dict(engine.states(engine.definition(machine)))[step]
+def _runs_out_of_time(pipeline: Pipeline, task: engine.Task) -> None:
+    """Each execution, before as many retries are over."""
+
+    def ends() -> None:
+        pipeline.end("TIMED_OUT")
+        task.meanwhile(ends)
+
+    task.meanwhile(ends)
+
+
+def _state(machine: str, step: str, *, express: bool) -> dict[str, Any]:
+    definition = engine.definition(machine)
+    if express:
+        definition = json.loads(in_five_minutes(json.dumps(definition)))
+    found: dict[str, Any] = dict(engine.states(definition))[step]
+    return found
+
+
+def _kind(state: Mapping[str, Any]) -> str | None:
     return state["Resource"].removeprefix("arn:aws:states:::").split(":")[0] if state["Type"] == "Task" else None
 
 
@@ -262,7 +312,7 @@ def _lead_to(pipeline: Pipeline, step: str, machine: str) -> dict[str, Any]:
         "Caption": lambda: setattr(pipeline, "captions", True),
         "Reject": lambda: setattr(pipeline.tasks["Validate"], "answers", rejects),
         "Undelete": pipeline.upload,
-        "RecordFailure": lambda: pipeline.tasks["Resize"].fails_with("RuntimeError"),
+        **dict.fromkeys(("Take", "RecordFailure"), lambda: pipeline.tasks["Resize"].fails_with("RuntimeError")),
         "DeadLetter": lambda: pipeline.tasks["Resize" if machine == IMAGES else "Cleanup"].fails_with("RuntimeError"),
     }
     if step in ways:
@@ -273,11 +323,14 @@ def _lead_to(pipeline: Pipeline, step: str, machine: str) -> dict[str, Any]:
 class account:
     """A fresh account whose sweep finds every row old and no other call at it."""
 
+    def __init__(self, *, express: bool = False) -> None:
+        self._express = express
+
     def __enter__(self) -> Pipeline:
         self._patch = pytest.MonkeyPatch()
         self._pipelines = engine.start(self._patch)
         pipeline = next(self._pipelines)
-        pipeline.patient = False
+        pipeline.patient, pipeline.express = False, self._express
         variables = {
             "DEAD_LETTER_QUEUE": pipeline.queue,
             "UPLOADS_BUCKET": "uploads",
@@ -300,14 +353,14 @@ class account:
 
 def page(observed: list[Observed], local: Mapping[tuple[str, str], str]) -> str:
     lines = [
-        "| step | fault | execution | row | shown | letters | metric | local cloud |",
-        "|---|---|---|---|---|---|---|---|",
+        "| step | fault | execution | row | shown | letters | metric | express | local cloud |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in observed:
         letters = "**LOST**" if one.is_lost else one.letters
         shown = "**GONE**" if one.is_gone else one.shown
         there = "-" if one.execution == "-" else local.get((one.step, one.fault), ENGINE_ONLY)
-        columns = (one.step, one.fault, one.execution, one.row, shown, letters, one.metric, there)
+        columns = (one.step, one.fault, one.execution, one.row, shown, letters, one.metric, one.express, there)
         lines.append(f"| {' | '.join(columns)} |")
     return INTRODUCTION + "\n" + "\n".join(lines) + "\n" + "".join(_page()[1:])
 

@@ -11,7 +11,7 @@ import pytest
 from darkroom.cli.terminal import show_table
 from darkroom.local.ministack.workflow_log import is_logged, line
 from tests.statemachine import engine
-from tests.statemachine.engine import ACCOUNT, ENGINES, REGION, accepts, event
+from tests.statemachine.engine import ACCOUNT, ENGINES, REGION, Pipeline, accepts, event
 
 
 def log_lines(arn: str, *, level: str = "ERROR", data: bool = True) -> Iterator[str]:
@@ -21,11 +21,16 @@ def log_lines(arn: str, *, level: str = "ERROR", data: bool = True) -> Iterator[
             yield line(happened, arn, at=1795644845615, data=data)
 
 
+def photo(pipeline: Pipeline) -> str:
+    """The execution of a picture that goes well, with four renditions and a camera's name."""
+    pipeline.tasks["Validate"].answers = lambda payload: accepts(payload, renditions=4)
+    return pipeline.run(event("raw/IMG_20220030_131241252.jpg")).arn
+
+
 def main() -> None:
     with pytest.MonkeyPatch.context() as patch:
         for pipeline in engine.start(patch):
-            pipeline.tasks["Validate"].answers = lambda payload: accepts(payload, renditions=4)
-            arn = pipeline.run(event("raw/IMG_20220030_131241252.jpg")).arn
+            arn = photo(pipeline)
             levels = (("ALL", True), ("ALL", False), ("ERROR", True))
             found = {key: list(log_lines(arn, level=key[0], data=key[1])) for key in levels}
             rows = [

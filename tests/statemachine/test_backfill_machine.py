@@ -14,6 +14,7 @@ from ministack.services.stepfunctions import _ExecutionError
 
 from darkroom.local.ministack import distributed_maps, history, time_limit, workflow_roles
 from darkroom.pipeline.backfill import given
+from stacks.express import waiting_for_express
 from tests.statemachine import ministack
 from tests.statemachine.engine import FILES, ROLE, Run, definition, states
 from tests.statemachine.test_definition import follow, machines
@@ -25,7 +26,10 @@ VALUES = {
     "ReportsBucket": "reports",
     "BackfillFunction": "arn:aws:lambda:eu-west-1:123456789012:function:backfill",
 }
-FILLED = re.sub(r"\$\{(\w+)\}", lambda name: VALUES[name[1]], (FILES / f"{FILE}.asl.json").read_text())
+TEXT = (FILES / f"{FILE}.asl.json").read_text()
+STANDARD, EXPRESS = (
+    re.sub(r"\$\{(\w+)\}", lambda name: VALUES[name[1]], text) for text in (TEXT, waiting_for_express(TEXT))
+)
 
 Answer = Callable[[Any], Any]
 
@@ -33,7 +37,8 @@ Answer = Callable[[Any], Any]
 class Played:
     """Objects in a bucket, the function's answers, and the executions that are started and waited for."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, definition: str) -> None:
+        self._definition = definition
         ministack.prepared(monkeypatch, history, time_limit, distributed_maps)
         monkeypatch.setattr(workflow_roles, "ask_to_list", lambda *_: None)
         monkeypatch.setattr(stepfunctions, "_read_map_items", self._read)
@@ -47,7 +52,7 @@ class Played:
         self._lock = threading.Lock()
 
     def run(self, at_once: int = 4, limit: int | None = None) -> Run:
-        return ministack.executed(FILLED, given("all", "raw/", at_once, limit), name=FILE)
+        return ministack.executed(self._definition, given("all", "raw/", at_once, limit), name=FILE)
 
     def counts(self, run: Run) -> Any:
         [one] = json.loads(stepfunctions._list_map_runs({"executionArn": run.arn})[2])["mapRuns"]
@@ -67,6 +72,10 @@ class Played:
             self.breaks(batch)
             pictures = [{"key": one["key"], "machine": "m", "input": {"of": one["key"]}} for one in batch["Items"]]
             return {"Payload": {"at_once": batch["BatchInput"]["pictures_at_once"], "pictures": pictures}}
+        if self._definition == EXPRESS:
+            assert resource.endswith("aws-sdk:sfn:startSyncExecution")
+            made = self._make(json.loads(given["Input"])["of"])
+            return {"ExecutionArn": f"arn of {made}", "Status": "SUCCEEDED", "Output": json.dumps({"key": made})}
         assert resource.endswith("states:startExecution.sync:2")
         return {"ExecutionArn": "arn", "Output": {"key": self._make(given["Input"]["of"])}}
 
@@ -83,9 +92,9 @@ class Played:
         return key
 
 
-@pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Played:
-    return Played(monkeypatch)
+@pytest.fixture(params=[STANDARD, EXPRESS], ids=["standard", "express"])
+def played(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Played:
+    return Played(monkeypatch, request.param)
 
 
 def test_all_objects_are_looked_at_in_batches_and_made(played):
@@ -201,6 +210,15 @@ def test_every_task_has_a_time_limit_and_spreads_its_retries():
     assert not [name for name in tried if name.startswith("States.")]  # a picture that failed is not made twice here
 
 
+def test_the_report_of_express_executions_says_how_each_ended(monkeypatch):
+    """The call is no error if one ended badly; what it names has its row."""
+    played = Played(monkeypatch, EXPRESS)
+    played.keys = ["raw/0.jpg"]
+    played.run()
+    [child] = distributed_maps._children(next(iter(stepfunctions._map_runs.values())))
+    assert json.loads(child["output"]) == [{"execution": "arn of raw/0.jpg", "status": "SUCCEEDED"}]
+
+
 def test_a_child_has_room_for_a_batch_in_its_history():
     """25,000 events. Each state makes two, each iteration two and each attempt four; of a hundred pictures ten at once
     may be throttled for good, and the others then come at their first attempt."""
@@ -213,8 +231,9 @@ def test_an_execution_waits_as_long_as_its_picture_may_take():
     assert STATES["Make"]["TimeoutSeconds"] >= definition("image_pipeline")["TimeoutSeconds"]
 
 
-def test_the_definition_is_valid():
+@pytest.mark.parametrize("definition", [STANDARD, EXPRESS], ids=["standard", "express"])
+def test_the_definition_is_valid(definition):
     """By the schema that cfn-lint has for a state machine."""
-    properties = {"RoleArn": ROLE, "Definition": json.loads(FILLED)}
+    properties = {"RoleArn": ROLE, "Definition": json.loads(definition)}
     template = {"Resources": {"Workflow": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}}}
     assert [str(match) for match in lint(json.dumps(template))] == []

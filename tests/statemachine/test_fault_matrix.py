@@ -14,4 +14,5 @@ def test_the_page_is_what_is_observed(monkeypatch):
     observed = list(observations())
     assert [(one.step, one.fault) for one in observed if one.is_lost] == []
     assert [(one.step, one.fault) for one in observed if one.is_gone] == []
+    assert [(one.step, one.fault, one.express) for one in observed if "**" in one.express] == []
     assert page(observed, local_column()) == PAGE.read_text()
