@@ -36,8 +36,8 @@ A_WHILE = 0.2  # seconds, until DynamoDB is asked for what it has not given
 
 # What a row shows: all that Record writes of the last version that succeeded. A deletion alone takes it away.
 SHOWN = (
-    "#format, width, height, frames, content_hash, placeholder, color, notes, renditions, recipe, caption,"
-    " shown_version_id"
+    "#format, width, height, frames, content_hash, placeholder, color, perceptual_hash, notes, metadata,"
+    " renditions, recipe, caption, shown_version_id"
 )
 
 # What tells whether a picture needs work.

@@ -43,6 +43,7 @@ class Settings:
     quality: dict[str, int]
     background: str
     keep_copyright: bool
+    keep_location: bool
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -59,6 +60,7 @@ class Settings:
             quality=json.loads(environment["QUALITY"]),
             background=environment["BACKGROUND"],
             keep_copyright=json.loads(environment["KEEP_COPYRIGHT"]),
+            keep_location=json.loads(environment["KEEP_LOCATION"]),
         )
 
 
@@ -90,6 +92,8 @@ def handler(event: ValidateRequest, context: LambdaContext, originals: Storage |
 
     try:
         picture |= asdict(examiner().examine(read))
+        if not settings().keep_location:
+            picture["metadata"].pop("gps", None)
     except Rejected as rejected:
         verdict = _rejection(source, rejected)
     else:

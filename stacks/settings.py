@@ -231,6 +231,7 @@ class Settings(Group):
     limits: Limits = Limits()
     heic: bool = False  # takes a wheel under the GPL into the layer
     keep_copyright: bool = False
+    keep_location: bool = False  # where somebody lives is nobody's to keep unasked
     captions: Captions = Captions()
     delivery: DeliverySettings = DeliverySettings()
     workflow: Literal["standard", "express"] = "standard"  # the kind of the state machines that make pictures
@@ -305,6 +306,7 @@ class Settings(Group):
             "MAX_PIXELS": str(self.limits.max_pixels),
             "MAX_CPU_SECONDS": str(self._reachable_cpu_seconds()),
             "HEIC": json.dumps(self.heic),
+            "KEEP_LOCATION": json.dumps(self.keep_location),
             "RECIPE": self.recipe,
             **self.for_deliver(),
         }

@@ -113,6 +113,7 @@ def test_what_a_backfill_may_be_of_is_the_same_everywhere():
         {},
         {"limits.max_pixels": 1_000_000},
         {"heic": True},
+        {"keep_location": True},
         {"captions.prompt": "What is there?"},
         {"functions.resize.memory": 3008},
     ],

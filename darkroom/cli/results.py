@@ -33,6 +33,8 @@ COLUMNS = (
 )
 CSV_COLUMNS = (
     *("key", "status", "format", "width", "height", "frames", "size", "renditions", "caption"),
+    *("taken_at", "camera", "lens", "latitude", "longitude", "altitude", "orientation", "animated", "has_alpha"),
+    *("bits", "color_profile", "perceptual_hash", "content_hash"),
     *("error_code", "error_message", "version_id", "shown_version_id", "execution", "created_at", "updated_at"),
 )
 
@@ -195,9 +197,11 @@ def csv_line(found: "Row") -> Sequence[object]:
     """The row as a line of CSV with CSV_COLUMNS: renditions as their names, the smallest first."""
     from darkroom.pipeline.results import by_width
 
-    error = found.get("error", {})
+    error, metadata = found.get("error", {}), found.get("metadata", {})
     told = {
         **found,
+        **metadata,
+        **metadata.get("gps", {}),
         "renditions": " ".join(by_width(found)),
         "caption": found.get("caption", {}).get("text", ""),
         "error_code": error.get("code", ""),

@@ -32,7 +32,16 @@ SHOWN_ELSEWHERE = (
     "notes",
     results.EXPLAINED,
 )  # of the row's facts
-IDENTIFIERS = ("etag", "execution", "placeholder", "recipe", "sequencer", "shown_version_id", "version_id")
+IDENTIFIERS = (
+    "etag",
+    "execution",
+    "perceptual_hash",
+    "placeholder",
+    "recipe",
+    "sequencer",
+    "shown_version_id",
+    "version_id",
+)
 EXAMPLE_HOST = "https://images.example.com"
 
 

@@ -33,8 +33,8 @@ LATEST = "9999"  # later than any time a row has
 
 # What is of the version that a row shows; all else is of the newest one.
 SHOWN = (
-    *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "notes"),
-    *("renditions", "recipe", "caption", "shown_version_id"),
+    *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "perceptual_hash"),
+    *("notes", "metadata", "renditions", "recipe", "caption", "shown_version_id"),
 )
 
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again

@@ -56,10 +56,9 @@ class Avif(AvifImageFile):
     def _open_decoder(self, data: bytes) -> None:
         """As Pillow does, but for the EXIF block: it would copy what each tag of it says, which may be all of it."""
         self._decoder = _avif.AvifDecoder(data, "auto", _get_default_max_threads())
-        self._size, self.n_frames, self._mode, profile, exif, self.orientation, _ = self._decoder.get_info()
+        self._size, self.n_frames, self._mode, profile, exif, self.orientation, xmp = self._decoder.get_info()
         self.is_animated = self.n_frames > 1
-        self.info |= {"icc_profile": profile} if profile else {}
-        self.info |= {"exif": exif} if exif else {}
+        self.info |= {name: said for name, said in (("icc_profile", profile), ("exif", exif), ("xmp", xmp)) if said}
         self.seek(0)
 
     @property
@@ -83,12 +82,20 @@ class Avif(AvifImageFile):
             raise Rejected("too_costly", f"{what}, limit {MAX_HELD * max_pixels / 1e6:,.6g} MB")
 
     def _bytes_of_a_pixel(self) -> float:
-        """At most: libavif's planes, of one byte or two, as its first `av1C` says (AV1 in ISOBMFF, 2.3.3), and what
-        Pillow makes of them, twice."""
-        data, has_alpha = self._data(), self.mode == "RGBA"
-        flags = int.from_bytes(data[(at := data.find(b"av1C") + 6) : at + 1], "big")
+        """At most: libavif's planes, of one byte or two, and what Pillow makes of them, twice."""
+        flags, has_alpha = self._flags, self.mode == "RGBA"
         colours = 1.0 if flags & 0x10 else 3.0 if not flags & 8 else 2.0 if not flags & 4 else 1.5
-        return (2 if flags & 0x40 else 1) * (colours + has_alpha) + (8 if has_alpha else 7)
+        return (1 if self.bits == 8 else 2) * (colours + has_alpha) + (8 if has_alpha else 7)
+
+    @property
+    def bits(self) -> int:
+        return 8 if not self._flags & 0x40 else 10 if not self._flags & 0x20 else 12
+
+    @cached_property
+    def _flags(self) -> int:
+        """Of the first `av1C`: how the samples are stored (AV1 in ISOBMFF, 2.3.3)."""
+        data = self._data()
+        return int.from_bytes(data[(at := data.find(b"av1C") + 6) : at + 1], "big")
 
     def _data(self) -> bytes:
         return cast(BytesIO, self.fp).getvalue()  # no copy

@@ -90,6 +90,18 @@ def _converted(picture: Image.Image, profile: bytes) -> Image.Image:
     return converted
 
 
+def described(profile: bytes | None) -> str | None:
+    """What a profile calls itself, such as `Display P3`; None for none and for a broken one."""
+    if not profile:
+        return None
+    from PIL import ImageCms
+
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(_without_elements(profile))))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
 @lru_cache(maxsize=8)  # one camera, one profile: the next picture in a warm function has the same
 def _to_srgb_from(profile: bytes, mode: str) -> ImageCmsTransform:
     """Relative colorimetric, as libvips does: what sRGB can show stays exactly as it is."""

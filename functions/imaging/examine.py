@@ -5,26 +5,32 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageFile
 
-from functions.imaging.color import straight, to_srgb
+from functions.imaging.color import described, straight, to_srgb
 from functions.imaging.errors import Rejected
 from functions.imaging.formats import (
+    bits,
     check_cost,
     declared_size,
     frames,
     guarded,
     load,
+    metadata,
     open_picture,
     orientation,
     recognise,
     shrink,
 )
-from functions.imaging.placeholder import dominant_color, thumbhash
+from functions.imaging.placeholder import dominant_color, perceptual_hash, thumbhash
 from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
+from functions.imaging.tags import text
+
+MOVING = {"GIF", "PNG", "WEBP", "AVIF"}  # the formats whose frames follow each other in time
 
 SAMPLE = 256  # pixels a side looked at for placeholder and colour, taken evenly
 GLANCE = 24  # pixels a side that these are averaged to: three times what a ThumbHash's 7 cosine terms can show
@@ -41,7 +47,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Width and height are those a person sees. `notes` say what was wrong but did not matter."""
+    """Width and height are those a person sees. `notes` say what was wrong but did not matter. `metadata` says how the
+    picture was taken, and how it is stored: `metadata` and `_stored` have its members."""
 
     format: str
     width: int
@@ -49,7 +56,9 @@ class Facts:
     frames: int
     placeholder: str
     color: str
+    perceptual_hash: str = ""
     notes: tuple[str, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def examine(data: bytes, limits: Limits) -> Facts:
@@ -63,16 +72,36 @@ def examine(data: bytes, limits: Limits) -> Facts:
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)
         check_cost(data, name, picture, limits.max_pixels)
+        turn = orientation(picture)
+        known = metadata(data, picture) | _stored(picture, turn, count)
         del data  # a decoder that wants it has it, or a copy
         width, height = picture.size
         shrunk = shrink(picture, _part_to_look_at(*picture.size))
         decoded = load(picture)
-        turn = orientation(picture)
         glance, note = _glance(decoded, (width / shrunk, height / shrunk))
+        known["has_alpha"] = glance.mode in ("LA", "RGBA")
     if turn >= 5:
         width, height = height, width
     glance = upright(glance, turn).convert("RGBA")
-    return Facts(name, width, height, count, thumbhash(glance), dominant_color(glance), (note,) if note else ())
+    return Facts(
+        *(name, width, height, count),
+        placeholder=thumbhash(glance),
+        color=dominant_color(glance),
+        perceptual_hash=perceptual_hash(glance),
+        notes=(note,) if note else (),
+        metadata=known,
+    )
+
+
+def _stored(picture: ImageFile.ImageFile, turn: int, count: int) -> dict[str, Any]:
+    """`color_profile` is missing where there is none: then the colours are those of sRGB. `bits` are of one channel."""
+    profile = text(described(picture.info.get("icc_profile")))
+    return {
+        "orientation": turn,
+        "animated": count > 1 and picture.format in MOVING,
+        "bits": bits(picture),
+        **({"color_profile": profile} if profile else {}),
+    }
 
 
 def _accepted_format(data: bytes, limits: Limits) -> str:

@@ -156,8 +156,9 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
 def _add_what_stands_beside_the_pixels(picture: Image.Image, parts: png.Parts) -> None:
     """Pillow gives grey of 1, 2 and 4 bits with 8, and of colours with 16 the upper 8: `load` compares the others."""
     picture.info["icc_profile"] = _named_profile(parts.code_points, parts.profile)
-    picture.info["exif"] = parts.exif
+    picture.info |= {"exif": parts.exif, "xmp": parts.xmp}
     picture.n_frames = parts.frames  # type: ignore[attr-defined]
+    picture.bits = 8 if picture.mode == "P" else parts.depth  # type: ignore[attr-defined]
     if len(parts.transparent) == 1:
         picture.info["transparency"] = parts.transparent[0] * {1: 255, 2: 85, 4: 17}.get(parts.depth, 1)
     elif parts.transparent:
@@ -246,6 +247,23 @@ def orientation(picture: ImageFile.ImageFile) -> int:
         return picture.orientation  # type: ignore[attr-defined,no-any-return]
     value = _tags(picture, {tags.ORIENTATION}).get(tags.ORIENTATION)
     return value if value in range(1, 9) else 1  # type: ignore[return-value]
+
+
+def metadata(data: bytes, picture: ImageFile.ImageFile) -> dict[str, Any]:
+    """As `functions.imaging.metadata` reads it, of any format that has a place for EXIF or XMP."""
+    exif, xmp = picture.info.get("exif") or b"", picture.info.get("xmp") or b""
+    if picture.format == "TIFF":
+        exif, xmp = data, tags.first_directory(data, {tags.XMP}).get(tags.XMP, b"")
+    if not (exif or xmp):
+        return {}
+    from functions.imaging.metadata import metadata as read  # which a picture without either need not pay for
+
+    return read(exif, xmp if isinstance(xmp, bytes) else b"")
+
+
+def bits(picture: ImageFile.ImageFile) -> int:
+    """Of a channel, as it is stored; of what a palette stands for. pillow-heif says it in its own way."""
+    return cast(int, getattr(picture, "bits", None) or picture.info.get("bit_depth", 8))
 
 
 def copyright_tags(picture: Image.Image) -> tags.Tags:

@@ -48,13 +48,15 @@ _END_MARK = b"\xff\xd9"
 # segments is skipped, as Pillow and libjpeg do.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"  # XMP, part 3, 1.1.3
+
 # What is said about the picture: APP0 to APP15, and COM. libjpeg needs of it whether the colours are Y, Cb and Cr.
 _ABOUT, _NEEDED = {*range(0xE0, 0xF0), 0xFE}, ((0xE0, b"JFIF"), (0xEE, b"Adobe"))
 
 
 def apart(data: bytes) -> tuple[bytes, dict[str, Any]]:
     """The JPEG without what is said about it before its first scan; and of that, under Pillow's names for it, `exif`,
-    `icc_profile`, and `mp`, the index of an MPO, with `mpoffset`, the place from which that counts.
+    `xmp`, `icc_profile`, and `mp`, the index of an MPO, with `mpoffset`, the place from which that counts.
 
     Raises ValueError for more segments, junk or tables than the limits above.
     """
@@ -68,6 +70,8 @@ def apart(data: bytes) -> tuple[bytes, dict[str, Any]]:
             kept.append(data[place - 4 : place + len(body)])
         elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
             said.setdefault("exif", body)
+        elif marker == 0xE1 and body.startswith(_XMP):
+            said.setdefault("xmp", body[len(_XMP) :])
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
             profile.append(body[12:])
         elif marker == 0xE2 and body.startswith(b"MPF\0"):

@@ -1,4 +1,5 @@
-"""What Validate says about a picture's looks: a ThumbHash to show while it loads, and its dominant colour."""
+"""What Validate says about a picture's looks: a ThumbHash to show while it loads, its dominant colour, and a hash that
+pictures which look alike nearly share."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import base64
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import median
 
 from PIL import Image
 
@@ -61,8 +63,30 @@ def _channels(picture: Image.Image) -> tuple[Channel, Channel, Channel, Channel]
     )
 
 
+def perceptual_hash(picture: Image.Image) -> str:
+    """64 bits as hex digits: whether each of the 8x8 lowest cosine terms of lightness is above the middle one.
+
+    Of the same picture in another size or quality few bits differ; of two pictures, half. As ImageHash's `phash`
+    (https://github.com/JohannesBuchner/imagehash) to a few bits, because `picture` is smaller than what that looks at.
+
+    picture: RGBA, small: every pixel is looked at.
+    """
+    lightness, *_ = _channels(picture)
+    terms = [term for row in _transformed(lightness, picture.size, 8, 8) for term in row]
+    middle = median(terms)
+    return f"{sum((term > middle) << 63 - place for place, term in enumerate(terms)):016x}"
+
+
 def _cosines(channel: Channel, size: tuple[int, int], columns: int, rows: int) -> tuple[float, list[float], float]:
-    """The channel's mean, its lowest cosine terms scaled to 0..1, and that scale.
+    """The channel's mean, its lowest cosine terms scaled to 0..1, and that scale."""
+    terms = _transformed(channel, size, columns, rows)
+    mean, *rest = (terms[cy][cx] for cy in range(rows) for cx in range(columns) if cx * rows < columns * (rows - cy))
+    scale = max(map(abs, rest))
+    return mean, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale
+
+
+def _transformed(channel: Channel, size: tuple[int, int], columns: int, rows: int) -> list[Channel]:
+    """So many of its lowest cosine terms, a list for each row of them, as a share of the pixels.
 
     Rows first, then columns: a fifth of the multiplications that each term by itself would take.
     """
@@ -70,16 +94,11 @@ def _cosines(channel: Channel, size: tuple[int, int], columns: int, rows: int) -
     wave = _waves(width, columns)
     lines = [channel[start : start + width] for start in range(0, width * height, width)]
     along = [[sum(map(float.__mul__, line, wave[cx])) for line in lines] for cx in range(columns)]
-    down = _waves(height, rows)
-    terms = [
-        sum(map(float.__mul__, along[cx], down[cy])) / (width * height)
-        for cy in range(rows)
-        for cx in range(columns)
-        if cx * rows < columns * (rows - cy)
+    return [
+        # so that the last bits of a float decide nothing
+        [round(sum(map(float.__mul__, line, down)) / (width * height), 9) for line in along]
+        for down in _waves(height, rows)
     ]
-    mean, *rest = (round(term, 9) for term in terms)  # so that the last bits of a float decide nothing
-    scale = max(map(abs, rest))
-    return mean, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale
 
 
 def _waves(length: int, count: int) -> list[list[float]]:

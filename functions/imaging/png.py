@@ -22,6 +22,8 @@ LARGEST_PROFILE = 1 << 24
 # 50 MB hold 4 million. Of 8 KiB each, as they usually are, 6,000.
 MAX_CHUNKS = 100_000
 
+_XMP = b"XML:com.adobe.xmp\0"
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE = 0, 2, 3  # colour types
 
@@ -44,6 +46,7 @@ class Parts:
     code_points: bytes
     profile: bytes | None
     exif: bytes
+    xmp: bytes
     frames: int
 
 
@@ -91,6 +94,7 @@ def apart(data: bytes) -> Parts:
         code_points=_code_points(body(b"cICP")),
         profile=_profile(body(b"iCCP")),
         exif=next((bytes(chunk.body) for chunk in chunks if chunk.name == b"eXIf" and chunk.is_intact), b""),
+        xmp=_xmp(chunks),
         frames=_pictures(chunks) if b"acTL" in before else 1,
     )
 
@@ -160,6 +164,14 @@ def _profile(chunk: bytes) -> bytes | None:
         return zlib.decompressobj().decompress(packed, LARGEST_PROFILE) or None
     except zlib.error:
         return None
+
+
+def _xmp(chunks: Iterable[_Chunk]) -> bytes:
+    """Of an iTXt chunk: its keyword, whether it is compressed, how, its language, its keyword in that (11.3.3.4)."""
+    packets = (chunk.body for chunk in chunks if chunk.name == b"iTXt" and chunk.body[: len(_XMP)] == _XMP)
+    packet = bytes(next(packets, b""))
+    _, _, text = packet[len(_XMP) + 2 :].partition(b"\0")
+    return text.partition(b"\0")[2] if packet[len(_XMP) : len(_XMP) + 1] == b"\0" else b""
 
 
 def _pictures(chunks: Iterable[_Chunk]) -> int:

@@ -13,18 +13,21 @@ from collections.abc import Collection, Iterator
 
 WIDTH, HEIGHT, ORIENTATION, ARTIST, COPYRIGHT = 0x0100, 0x0101, 0x0112, 0x013B, 0x8298
 TILE_WIDTH, TILE_HEIGHT = 0x0142, 0x0143
+XMP = 0x02BC  # XMP, part 3, 1.1.5
 SUBFILE_TYPE, THUMBNAIL, MASK = 0x00FE, 1, 4  # the second and third are bits of the first
 MP_ENTRIES = 0xB002  # CIPA DC-007: 16 bytes for each picture of a multi-picture file
 
 ENTRIES_READ = 1000  # of one directory; real ones have tens
 DIRECTORIES_READ, ENTRIES_IN_ALL = 1000, 50_000  # of one file
 BYTES_READ = 1 << 24  # of one tag; the profile of a press has 2.5 MB
+MAX_TEXT = 100  # characters; the longest names of lenses have 60
 NUMBERS_READ = 3 * 256  # of one tag: as many as a palette has
 
 Tags = dict[int, int | bytes | tuple[float, ...]]
 
 _INTEGERS = {3: "H", 4: "L", 16: "Q"}  # SHORT, LONG, LONG8
 _BYTES = {1, 2, 7}  # BYTE, ASCII, UNDEFINED
+_FRACTIONS = {5: "2L", 10: "2l"}  # RATIONAL, SRATIONAL
 _NUMBERS = _INTEGERS | {1: "B", 6: "b", 8: "h", 9: "l", 11: "f", 12: "d", 13: "L", 18: "Q"}
 
 
@@ -66,7 +69,8 @@ def directories(
 ) -> Iterator[Tags]:
     """One dict per directory of the chain that begins at that place, or with the first.
 
-    Of the wanted tags, a number is its first value, a text the bytes as they are. Of the lists, `most` numbers count.
+    Of the wanted tags, a number is its first value, a text the bytes as they are, fractions are a tuple. Of the lists,
+    `most` numbers count.
     """
     form = _Format.of(data)
     if form is None:
@@ -134,12 +138,15 @@ def _directories(data: bytes, form: _Format, position: int | None) -> Iterator[l
 
 
 def _unit(form: _Format, kind: int) -> int:
-    return struct.calcsize(form.order + _NUMBERS[kind]) if kind in _NUMBERS else 1
+    layout = _NUMBERS.get(kind) or _FRACTIONS.get(kind)
+    return struct.calcsize(form.order + layout) if layout else 1
 
 
-def _value(data: bytes, form: _Format, entry: _Entry) -> int | bytes | None:
+def _value(data: bytes, form: _Format, entry: _Entry) -> int | bytes | tuple[float, ...] | None:
     if entry.kind in _BYTES:
         return data[entry.at : entry.at + min(entry.values, BYTES_READ)]
+    if entry.kind in _FRACTIONS:
+        return _fractions(data, form, entry)
     numbers = _numbers(data, form, entry, most=1) if entry.kind in _INTEGERS else ()
     return int(numbers[0]) if numbers else None
 
@@ -152,6 +159,16 @@ def _numbers(data: bytes, form: _Format, entry: _Entry, most: int) -> tuple[floa
     return struct.unpack_from(f"{form.order}{count}{_NUMBERS[entry.kind]}", data, entry.at)
 
 
+def _fractions(data: bytes, form: _Format, entry: _Entry) -> tuple[float, ...] | None:
+    """None where they lie outside of the data, or one is divided by 0."""
+    pair = struct.Struct(form.order + _FRACTIONS[entry.kind])
+    size = min(entry.values, NUMBERS_READ) * pair.size
+    if entry.at + size > len(data):
+        return None
+    pairs = list(pair.iter_unpack(data[entry.at : entry.at + size]))
+    return tuple(above / below for above, below in pairs) if all(below for _, below in pairs) else None
+
+
 def number(page: Tags, tag: int, default: int = 0) -> int:
     found = page.get(tag)
     return found if isinstance(found, int) else default
@@ -160,3 +177,12 @@ def number(page: Tags, tag: int, default: int = 0) -> int:
 def numbers(page: Tags, tag: int) -> tuple[float, ...]:
     found = page.get(tag)
     return found if isinstance(found, tuple) else ()
+
+
+def text(said: object) -> str | None:
+    """Up to its first zero, with single spaces; None for what is no short printable text."""
+    found = said.partition(b"\0")[0].decode("utf-8", "replace") if isinstance(said, bytes) else said
+    if not isinstance(found, str):
+        return None
+    found = " ".join(found.split())
+    return found if 0 < len(found) <= MAX_TEXT and found.isprintable() and "\ufffd" not in found else None

@@ -149,6 +149,7 @@ class Tiff(ImageFile.ImageFile):
     format = "TIFF"
 
     tags: Tags
+    bits: int
     _finish: Callable[[Tiff], Image.Image] | None = None
 
     def _open(self) -> None:
@@ -194,6 +195,7 @@ class Tiff(ImageFile.ImageFile):
         photometric = YCC if old else tags.number(self.tags, PHOTOMETRIC, 0)
         samples = tags.number(self.tags, SAMPLES, 3 if old else 1)
         bits = tags.numbers(self.tags, BITS) or (8 if old else 1,)
+        self.bits = int(bits[0])
         if len(set(bits[:samples])) != 1 or 1 < len(bits) < samples:
             raise _unsupported(f"BitsPerSample {_spaced(bits[:8])} for {samples} samples")
         formats = set(tags.numbers(self.tags, FORMAT)[:samples]) or {UNSIGNED}

@@ -121,6 +121,7 @@ def test_csv_is_read_back_as_it_was(target: Target):
         target,
         HOSTILE,
         width=640,
+        metadata={"camera": "NIKON D90", "gps": {"latitude": 45, "longitude": -2}},
         caption={"text": 'a "cat", and\nanother'},
         renditions={"large": {"width": 2048}, "small": {"width": 480}},
     )
@@ -132,6 +133,7 @@ def test_csv_is_read_back_as_it_was(target: Target):
     read = {row["key"]: row for row in csv.DictReader(io.StringIO(result.stdout, newline=""))}
     assert read[HOSTILE]["caption"] == 'a "cat", and\nanother'
     assert (read[HOSTILE]["width"], read[HOSTILE]["height"], read[HOSTILE]["renditions"]) == ("640", "", "small large")
+    assert [read[HOSTILE][name] for name in ("camera", "longitude", "taken_at")] == ["NIKON D90", "-2", ""]
     assert (read["raw/b,c.jpg"]["error_code"], read["raw/b,c.jpg"]["error_message"]) == ("corrupt", "ends, early")
 
 

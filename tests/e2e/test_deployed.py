@@ -26,6 +26,8 @@ CONTRACT = {
         "recipe",
         "placeholder",
         "color",
+        "perceptual_hash",
+        "metadata",
         "caption",
         "execution",
         "created_at",

@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "HEIC": "false",
     "RECIPE": "0123456789abcdef",
     "KEEP_COPYRIGHT": "false",
+    "KEEP_LOCATION": "false",
     "RENDITIONS_BUCKET": RENDITIONS,
     "RESULTS_TABLE": "results",
     "UPLOADS_BUCKET": UPLOADS,

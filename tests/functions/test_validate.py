@@ -1,6 +1,7 @@
 """Validate: the verdict and the plan."""
 
 import hashlib
+import io
 import json
 import os
 import struct
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
+from PIL import ExifTags, Image
 
 from darkroom.local.pictures import corrupt_jpeg, photo
 from functions import validate
@@ -261,7 +263,7 @@ def test_an_attempt_without_a_verdict_counts_no_picture(upload, call, log_lines)
 
 
 @pytest.mark.parametrize(
-    "missing", ["UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RECIPE", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT"]
+    "missing", ["UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RECIPE", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT", "KEEP_LOCATION"]
 )
 def test_a_setting_that_is_missing_is_named(monkeypatch, missing):
     """A stack that forgot a variable fails with its name, not with a default nobody chose."""
@@ -303,3 +305,17 @@ def test_a_bomb_that_takes_more_memory_than_the_function_has_is_a_verdict(megaby
     )
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout.splitlines()[-1]) == code
+
+
+@pytest.mark.parametrize("setting", ["true", "false"])
+def test_where_a_picture_was_taken_is_kept_where_the_setting_says_so(upload, call, monkeypatch, log_lines, setting):
+    """Else it is neither in the verdict nor in the log."""
+    monkeypatch.setenv("KEEP_LOCATION", setting)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Model] = "X100"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (45.0, 20.0, 0.0), 3: "W", 4: (2.0, 30.0, 0.0)})
+    Image.new("RGB", (60, 40)).save(file, "JPEG", exif=exif)
+    metadata = call(validate, upload("raw/mine.jpg", file.getvalue()))["picture"]["metadata"]
+    assert metadata["camera"] == "X100"
+    assert metadata.get("gps") == ({"latitude": 45.333333, "longitude": -2.5} if setting == "true" else None)
+    assert ("45.33" in json.dumps(log_lines())) == (setting == "true")

@@ -416,7 +416,7 @@ def test_validate_gives_memory_back(template):
     )
 
 
-@pytest.mark.parametrize("setting", ["heic", "keep_copyright"])
+@pytest.mark.parametrize("setting", ["heic", "keep_copyright", "keep_location"])
 def test_a_switch_for_pictures_reaches_validate(synth, setting):
     """Validate reads it from its environment as JSON; off is the default."""
     for template, text in ((synth(), "false"), (synth(**{setting: True}), "true")):

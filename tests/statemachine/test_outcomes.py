@@ -21,8 +21,8 @@ from tests.statemachine.engine import (
 )
 
 FACTS = {
-    *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "notes"),
-    *("renditions", "recipe", "caption", "shown_version_id"),
+    *("format", "width", "height", "frames", "content_hash", "placeholder", "color", "perceptual_hash"),
+    *("notes", "metadata", "renditions", "recipe", "caption", "shown_version_id"),
 }
 FAILS = "RuntimeError"
 
@@ -75,7 +75,15 @@ def test_a_picture_becomes_its_renditions_and_a_row(pipeline):
         "content_hash": {"S": "c0ffee"},
         "placeholder": {"S": "3OcRJYB4d3h_iIeHeEh3eIhw-j2w"},
         "color": {"S": "#8899aa"},
+        "perceptual_hash": {"S": "a1b2c3d4e5f60718"},
         "notes": {"L": []},
+        "metadata": {
+            "M": {
+                "orientation": {"N": "1"},
+                "has_alpha": {"BOOL": False},
+                "gps": {"M": {"latitude": {"N": "-45.332394"}}},
+            }
+        },
         "recipe": {"S": "0123456789abcdef"},
         "renditions": {
             "M": {
