@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any, TypedDict
 from urllib.parse import quote, unquote
 
-from functions.imaging import Rejected, RenditionSetting, Target, plan, render
+from functions.imaging import Rejected, RenditionSetting, Target, focal_point, plan, render
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, PlannedRendition
 from functions.keys import derived_folder, version_of
 from functions.links import LONGEST_SIDE, Link, LinkError, Options, check
@@ -212,6 +212,7 @@ def _made(size: _Size, pictures: Storage, table: Results) -> bytes:
         height=planned.height,
         fit=planned.fit,
         crop=planned.crop,
+        focus=focal_point(original.focus),
         quality=size.quality,
         background=settings().background,
         keep_copyright=settings().keep_copyright,

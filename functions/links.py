@@ -82,7 +82,7 @@ OPTIONS: Mapping[str, tuple[str, Callable[[str, str], Any]]] = {
     "w": ("width", _side),
     "h": ("height", _side),
     "fit": ("fit", _one_of("inside", "cover")),
-    "crop": ("crop", _one_of("center", "entropy")),
+    "crop": ("crop", _one_of("center", "entropy", "attention")),
     "q": ("quality", _quality),
     "f": ("format", _one_of("auto", "avif", "webp", "jpeg", "png")),
     "exp": ("expires", _end_of_a_day),

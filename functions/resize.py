@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypedDict
 
-from functions.imaging import Target, render
+from functions.imaging import Target, focal_point, render
 from functions.storage import Source, Storage, storage
 from functions.telemetry import LambdaContext, MetricUnit, logger, metrics, step
 
@@ -39,7 +40,8 @@ def handler(event: ResizeRequest, context: LambdaContext, pictures: Storage | No
     name, key = event["rendition"]["name"], event["rendition"]["key"]
     original = pictures.read(event["source"])
     started = time.perf_counter()
-    rendered = render(original.data, Target.of(event["rendition"]))
+    target = replace(Target.of(event["rendition"]), focus=focal_point(original.focus))
+    rendered = render(original.data, target)
     milliseconds = (time.perf_counter() - started) * 1000
     pictures.write(renditions_bucket(), key, rendered.data, rendered.content_type)
 

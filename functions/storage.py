@@ -41,8 +41,11 @@ class Source(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Original:
+    """`focus` is what its uploader wrote about it, as `x-amz-meta-focus`; empty if nothing."""
+
     data: bytes
     version_id: str
+    focus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,8 @@ class Storage:
         if at_most is not None and size > at_most:
             answer["Body"].close()
             raise Rejected("too_large", f"{size:,} bytes, limit {at_most:,} bytes")
-        return Original(answer["Body"].read(), answer.get("VersionId", NO_VERSION))
+        focus = answer.get("Metadata", {}).get("focus", "")
+        return Original(answer["Body"].read(), answer.get("VersionId", NO_VERSION), focus)
 
     def _why_unreadable(self, error: ClientError) -> str | None:
         """What is the matter with the object, and what to do. None where it is with us: a grant that is missing, also

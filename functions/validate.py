@@ -11,10 +11,12 @@ from functools import cache
 from typing import Any, TypedDict
 
 from functions.examiner import Examiner
-from functions.imaging import Limits, Rejected, RenditionSetting, plan
+from functions.imaging import Limits, Rejected, RenditionSetting, focal_point, plan
 from functions.keys import NO_VERSION, VERSION_DIGITS, rendition_key
 from functions.storage import Source, Storage, storage
 from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
+
+SAID = 50  # characters of an uploader's that a note repeats; S3 takes 2 KB
 
 
 class ValidateRequest(TypedDict):
@@ -79,13 +81,14 @@ def examiner() -> Examiner:
 
 @step
 def handler(event: ValidateRequest, context: LambdaContext, originals: Storage | None = None) -> Verdict:
-    source, picture = event["source"].copy(), dict[str, Any]()
+    source, picture, said = event["source"].copy(), dict[str, Any](), list[str]()
 
     def read() -> bytes:
         """Keeps no bytes: the examiner has them."""
         original = (originals or storage()).read(source, at_most=settings().limits.max_bytes)
         source["version_id"] = original.version_id
         picture["size"] = len(original.data)
+        said.append(original.focus)
         picture["content_hash"] = hashlib.sha256(original.data).hexdigest()
         metrics.add_metric("BytesIn", MetricUnit.Bytes, len(original.data))
         return original.data
@@ -94,12 +97,21 @@ def handler(event: ValidateRequest, context: LambdaContext, originals: Storage |
         picture |= asdict(examiner().examine(read))
         if not settings().keep_location:
             picture["metadata"].pop("gps", None)
+        _take_focus(picture, *said)
     except Rejected as rejected:
         verdict = _rejection(source, rejected)
     else:
         verdict = _acceptance(source, picture, event["execution"])
     metrics.add_metric("Pictures", MetricUnit.Count, 1)
     return verdict
+
+
+def _take_focus(picture: dict[str, Any], focus: str) -> None:
+    """What the uploader wrote, if it is a point; else a note says that it is none."""
+    if point := focal_point(focus):
+        picture["metadata"]["focus"] = point
+    elif focus:
+        picture["notes"] = [*picture["notes"], f"focus ignored: {focus[:SAID]!r} is not like 0.3,0.6, each from 0 to 1"]
 
 
 def _acceptance(source: Source, picture: dict[str, Any], execution: str) -> Verdict:

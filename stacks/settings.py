@@ -72,7 +72,7 @@ class Rendition(Group):
     width: int = Field(ge=1, le=16383)  # WebP holds 14 bits a side: 2**14 - 1
     height: int = Field(ge=1, le=16383)
     fit: Literal["inside", "cover"] = "inside"
-    crop: Literal["center", "entropy"] = "center"
+    crop: Literal["center", "entropy", "attention"] = "center"
     formats: tuple[Format, ...] = Field(default=("webp",), min_length=1)
 
 

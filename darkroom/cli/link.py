@@ -22,6 +22,7 @@ class Fit(StrEnum):
 class Crop(StrEnum):
     CENTER = "center"
     ENTROPY = "entropy"
+    ATTENTION = "attention"
 
 
 class Format(StrEnum):
@@ -64,8 +65,8 @@ def link(
 
     if fit == Fit.COVER and not (width and height):
         raise typer.BadParameter("needs --width and --height", param_hint="--fit cover")
-    if crop == Crop.ENTROPY and fit != Fit.COVER:
-        raise typer.BadParameter("needs --fit cover", param_hint="--crop entropy")
+    if crop not in (None, Crop.CENTER) and fit != Fit.COVER:
+        raise typer.BadParameter("needs --fit cover", param_hint=f"--crop {crop}")
     if quality and picture_format == Format.PNG:
         raise typer.BadParameter("PNG loses nothing and has none", param_hint="--quality")
     expires = None if days is None else links.end_of_day(days)

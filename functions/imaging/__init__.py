@@ -6,6 +6,7 @@ take the place of Pillow's own readers), `examine` decodes it once and gives the
 `metadata`, `plan` says what to make, `render` makes it, and `color` sees to it that every screen shows the same.
 """
 
+from functions.imaging.crop import focal_point
 from functions.imaging.errors import RejectCode, Rejected
 from functions.imaging.examine import Facts, Limits, examine
 from functions.imaging.plan import PlannedRendition, RenditionSetting, plan
@@ -21,6 +22,7 @@ __all__ = [
     "RenditionSetting",
     "Target",
     "examine",
+    "focal_point",
     "for_caption",
     "plan",
     "render",

@@ -5,19 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from io import BytesIO
 from typing import Any
 
 from PIL import Image, ImageChops, ImageFile
 
-from functions.imaging import jpeg, tags
+from functions.imaging import crop, jpeg, tags
 from functions.imaging.color import straight, to_srgb
+from functions.imaging.crop import Box, Point, Size
 from functions.imaging.formats import again, copyright_tags, is_ycc, load, open_picture, orientation, recognise, shrink
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside
-
-Size = tuple[int, int]
-Box = tuple[float, float, float, float]
 
 # By how much a JPEG decoded at 1/8, 1/4 or 1/2 must still be scaled. Measured against a full decode with Lanczos, 1.8
 # keeps an SSIM of 0.998; below it, the decoder's own coarse filter begins to show. Decoding at 1/2 spares so much that
@@ -74,13 +71,15 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to make. PNG has no `quality`; `background` is `#rrggbb`, for a format without transparency."""
+    """What to make. PNG has no `quality`; `background` is `#rrggbb`, for a format without transparency. `focus` is the
+    point that a `cover` is to keep, whatever `crop` says."""
 
     format: str
     width: int
     height: int
     fit: str = "inside"
     crop: str = "center"
+    focus: Point | None = None
     quality: int | None = None
     background: str = "#ffffff"
     keep_copyright: bool = False
@@ -116,7 +115,7 @@ def _rendered(data: bytes, target: Target) -> Rendered:
         picture = _opened(data)
         turn = orientation(picture)
         size = (target.height, target.width) if turn >= 5 else (target.width, target.height)
-        scaled = _scaled(picture, size, target)
+        scaled = _scaled(picture, size, target, turn)
         colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
         kept = copyright_tags(picture) if target.keep_copyright else {}
         encoded = _encoded(upright(colours, turn), target, kept)
@@ -149,11 +148,12 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     return open_picture(data, name)
 
 
-def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target) -> Image.Image:
+def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target, turn: int) -> Image.Image:
     """The picture, or the part of it that is kept, at that size, still in its own colours and orientation."""
     width, height = picture.size
     cropped = target.fit == "cover"
-    box = _part(picture.size, size) if cropped else (0.0, 0.0, float(width), float(height))
+    kept = crop.stored(target.focus, turn) if target.focus else crop.MIDDLE
+    box = crop.about(kept, picture.size, size) if cropped else (0.0, 0.0, float(width), float(height))
     scaling = (box[2] - box[0]) / size[0]
     if _is_cheaper_apart(picture, scaling, size, target):
         return _resized_apart(picture, size, box)
@@ -161,50 +161,13 @@ def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target) -> Image.I
     shrunk = shrink(picture, part, "YCbCr" if target.format != "png" else None)
     pixels = straight(load(picture))
     box = _divided(box, shrunk)
-    if cropped and target.crop == "entropy":
-        box = _busiest(pixels, box, (width / shrunk, height / shrunk), picture.info.get("icc_profile"))
+    if cropped and not target.focus and target.crop in crop.LOOKING:
+        box = crop.LOOKING[target.crop](pixels, box, (width / shrunk, height / shrunk), picture.info.get("icc_profile"))
     return _resized(pixels, size, box, shrunk=shrunk > 1)
 
 
 def _divided(box: Box, by: int) -> Box:
     return box[0] / by, box[1] / by, box[2] / by, box[3] / by
-
-
-def _part(whole: Size, size: Size) -> Box:
-    """The largest part of the whole, about its centre, that has the shape of `size`."""
-    scaling = min(Fraction(whole[0], size[0]), Fraction(whole[1], size[1]))  # a float's last bits could stick out
-    left, top = float(whole[0] - size[0] * scaling) / 2, float(whole[1] - size[1] * scaling) / 2
-    return left, top, whole[0] - left, whole[1] - top
-
-
-def _busiest(picture: Image.Image, box: Box, whole: tuple[float, float], profile: bytes | None) -> Box:
-    """Move the box along the longer side of the picture to where what a person sees of it carries most entropy."""
-    small = picture.resize(fit_inside(*picture.size, 128, 128), Image.Resampling.BOX)
-    seen = _on_black_and_on_white(to_srgb(small, profile)[0])
-    scale_x, scale_y = small.width / picture.width, small.height / picture.height
-    width, height = max(1, round((box[2] - box[0]) * scale_x)), max(1, round((box[3] - box[1]) * scale_y))
-    places = [(x, y) for x in range(small.width - width + 1) for y in range(small.height - height + 1)]
-
-    def entropy(place: tuple[int, int]) -> float:
-        part = *place, place[0] + width, place[1] + height
-        return sum(grey.crop(part).entropy() for grey in seen)
-
-    x, y = max(places, key=entropy)
-    left, right = _moved(box[2] - box[0], x / scale_x, whole[0])
-    top, bottom = _moved(box[3] - box[1], y / scale_y, whole[1])
-    return left, top, right, bottom
-
-
-def _moved(length: float, to: float, whole: float) -> tuple[float, float]:
-    start = max(0.0, min(to, whole - length))
-    return start, min(start + length, whole)
-
-
-def _on_black_and_on_white(picture: Image.Image) -> list[Image.Image]:
-    """The grey levels; of a picture with transparency on both, because one may hide what the other shows."""
-    if picture.mode not in ("LA", "RGBA"):
-        return [picture.convert("L")]
-    return [_on_background(picture, background).convert("L") for background in ("#000000", "#ffffff")]
 
 
 def _resized(picture: Image.Image, size: Size, box: Box, *, shrunk: bool) -> Image.Image:
@@ -253,7 +216,7 @@ def _is_cheaper_apart(picture: ImageFile.ImageFile, scaling: float, size: Size, 
         LEAST_SCALING_APART <= scaling < 2 * LEAST_SCALING_AFTER_SHRINKING[2]
         and min(size) >= LEAST_SIDE_TO_SAVE_ON
         and target.format != "png"
-        and target.crop == "center"
+        and (target.crop not in crop.LOOKING or target.focus is not None)
         and "progressive" not in picture.info
         and is_ycc(picture)
     )
@@ -290,7 +253,7 @@ def _resized_rows(plane: Image.Image, height: int, part: tuple[float, float]) ->
 def _encoded(picture: Image.Image, target: Target, kept: tags.Tags) -> bytes:
     """Write the pixels and, of all that came with them, only the tags to keep. No profile means sRGB."""
     if target.format == "jpeg" and picture.mode in ("LA", "RGBA"):
-        picture = _on_background(picture, target.background)
+        picture = crop.on_background(picture, target.background)
     if target.format != "jpeg" and picture.mode == "YCbCr":  # which JPEG alone can take as it is
         picture = picture.convert("RGB")
     picture.info = {}  # Pillow would write profiles, comments and resolutions that it finds here
@@ -322,9 +285,3 @@ def _exif(kept: tags.Tags) -> Image.Exif:
         {tag: text.decode("utf-8", "replace").rstrip("\0 ") for tag, text in kept.items() if isinstance(text, bytes)}
     )
     return exif
-
-
-def _on_background(picture: Image.Image, background: str) -> Image.Image:
-    flat = Image.new("RGB", picture.size, background)
-    flat.paste(picture.convert("RGB"), mask=picture.getchannel("A"))
-    return flat

@@ -116,6 +116,7 @@ def test_a_size_is_made_once_and_then_read(s3, picture, log_lines):
         ({"w": 320, "f": "png"}, "image/avif", "PNG", (320, 213)),
         ({"h": 300}, "image/jpeg", "JPEG", (480, 320)),
         ({"w": 96, "h": 96, "fit": "cover", "crop": "entropy"}, "image/webp", "WEBP", (96, 96)),
+        ({"w": 96, "h": 96, "fit": "cover", "crop": "attention"}, "image/webp", "WEBP", (96, 96)),
         ({"w": 4096, "h": 64, "fit": "cover"}, "image/webp", "WEBP", (600, 64)),
         ({"w": 16383, "h": 16383}, "image/webp", "WEBP", (600, 400)),
         ({"q": 1}, "image/webp", "WEBP", (600, 400)),

@@ -113,7 +113,7 @@ def test_a_link_is_valid_to_the_end_of_the_day():
         ("q_101", "q_101: must be a whole number from 1 to 100"),
         ("f_gif", "f_gif: must be one of auto, avif, webp, jpeg, png"),
         ("fit_fill", "fit_fill: must be one of inside, cover"),
-        ("w_1,h_1,fit_cover,crop_face", "crop_face: must be one of center, entropy"),
+        ("w_1,h_1,fit_cover,crop_face", "crop_face: must be one of center, entropy, attention"),
         ("exp_tomorrow", "exp_tomorrow: must be a whole number from 1 to 253402214400"),
         ("w_640,fit_cover", "fit_cover: needs w and h"),
         ("w_640,h_480,crop_entropy", "crop_entropy: needs fit_cover"),

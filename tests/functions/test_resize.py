@@ -126,3 +126,20 @@ def test_a_line_does_not_repeat_what_its_log_group_says(call, validated, log_lin
     for line in (line for line in log_lines() if "message" in line):
         assert line["function_request_id"] == "request"
         assert "function_arn" not in line
+
+
+def test_the_focus_that_its_uploader_named_is_kept(s3, call):
+    """Whatever the rendition's own way to crop: of a picture that is red at its left end, the left end."""
+    picture, file = Image.new("RGB", (400, 100), "blue"), io.BytesIO()
+    picture.paste("red", (0, 0, 100, 100))
+    picture.save(file, "PNG")
+    shown = []
+    for metadata in ({}, {"focus": "0.1,0.5"}):
+        answer = s3.put_object(Bucket=UPLOADS, Key="raw/cat.png", Body=file.getvalue(), Metadata=metadata)
+        source = {"bucket": UPLOADS, "key": "raw/cat.png", "version_id": answer["VersionId"], "etag": "e"}
+        [planned] = [one for one in call(validate, source)["renditions"] if one["name"] == "thumb"]
+        call(resize, source, rendition=planned)
+        with Image.open(s3.get_object(Bucket=RENDITIONS, Key=planned["key"])["Body"]) as made:
+            red, _, blue = made.convert("RGB").getpixel((50, 50))
+            shown.append("red" if red > blue else "blue")
+    assert shown == ["blue", "red"]

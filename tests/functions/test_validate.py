@@ -263,7 +263,11 @@ def test_an_attempt_without_a_verdict_counts_no_picture(upload, call, log_lines)
 
 
 @pytest.mark.parametrize(
-    "missing", ["UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RECIPE", "RENDITIONS", "HEIC", "KEEP_COPYRIGHT", "KEEP_LOCATION"]
+    "missing",
+    [
+        *("UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RECIPE", "RENDITIONS"),
+        *("HEIC", "KEEP_COPYRIGHT", "KEEP_LOCATION"),
+    ],
 )
 def test_a_setting_that_is_missing_is_named(monkeypatch, missing):
     """A stack that forgot a variable fails with its name, not with a default nobody chose."""
@@ -319,3 +323,14 @@ def test_where_a_picture_was_taken_is_kept_where_the_setting_says_so(upload, cal
     assert metadata["camera"] == "X100"
     assert metadata.get("gps") == ({"latitude": 45.333333, "longitude": -2.5} if setting == "true" else None)
     assert ("45.33" in json.dumps(log_lines())) == (setting == "true")
+
+
+@pytest.mark.parametrize(("said", "focus"), [("0.3,0.6", [0.3, 0.6]), ("left", None), ("x" * 2000, None)])
+def test_an_uploader_says_what_matters(s3, call, said, focus):
+    """As metadata of the object. What is no point is a note, and fails no picture."""
+    answer = s3.put_object(Bucket=UPLOADS, Key="raw/cat.jpg", Body=photo(90, 60), Metadata={"focus": said})
+    source = {"bucket": UPLOADS, "key": "raw/cat.jpg", "version_id": answer["VersionId"], "etag": "e"}
+    picture = call(validate, source)["picture"]
+    assert picture["metadata"].get("focus") == focus
+    notes = [] if focus else [f"focus ignored: {said[:50]!r} is not like 0.3,0.6, each from 0 to 1"]
+    assert picture["notes"] == notes
