@@ -55,6 +55,7 @@ class Settings:
                 max_bytes=int(environment["MAX_BYTES"]),
                 max_pixels=int(environment["MAX_PIXELS"]),
                 heic=json.loads(environment["HEIC"]),
+                max_animated_pixels=json.loads(environment["MAX_ANIMATED_PIXELS"]),
             ),
             max_cpu_seconds=int(environment["MAX_CPU_SECONDS"]),
             recipe=environment["RECIPE"],
@@ -140,7 +141,8 @@ def planned_renditions(
     """What each Resize is told. The keys change with the upload and with the settings, so that a URL is immutable, and
     so that what is removed as a leftover of one upload can never be a rendition of another. Uploads of the same bytes
     to a bucket that keeps no versions differ by their executions alone."""
-    planned = plan(picture["width"], picture["height"], settings.renditions)
+    moves = picture["metadata"]["animated"]
+    planned = plan(picture["width"], picture["height"], settings.renditions, moves=moves)
     upload = execution if source["version_id"] == NO_VERSION else source["version_id"]
     made_of = upload, picture["content_hash"]
     look = settings.quality, settings.background, settings.keep_copyright

@@ -73,6 +73,7 @@ class Rendition(Group):
     height: int = Field(ge=1, le=16383)
     fit: Literal["inside", "cover"] = "inside"
     crop: Literal["center", "entropy", "attention"] = "center"
+    animated: bool = False  # of WebP alone
     formats: tuple[Format, ...] = Field(default=("webp",), min_length=1)
 
 
@@ -90,6 +91,7 @@ class Limits(Group):
 
     max_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=512 * 1024 * 1024)
     max_pixels: int = Field(default=100_000_000, ge=1, le=268_000_000)
+    max_animated_pixels: int = Field(default=100_000_000, ge=1, le=400_000_000)  # of all frames together
     max_cpu_seconds: int = Field(default=20, ge=1, le=LONGEST_EXAMINATION)
 
 
@@ -304,6 +306,7 @@ class Settings(Group):
             "UPLOAD_PREFIX": self.upload_prefix,
             "MAX_BYTES": str(self.limits.max_bytes),
             "MAX_PIXELS": str(self.limits.max_pixels),
+            "MAX_ANIMATED_PIXELS": json.dumps(self._max_animated_pixels()),
             "MAX_CPU_SECONDS": str(self._reachable_cpu_seconds()),
             "HEIC": json.dumps(self.heic),
             "KEEP_LOCATION": json.dumps(self.keep_location),
@@ -325,6 +328,10 @@ class Settings(Group):
         """Names all that makes the files of one picture other ones, in 16 hex digits: a row whose renditions were made
         by another recipe is stale."""
         return hashlib.sha256(json.dumps(self.for_deliver()).encode()).hexdigest()[:RECIPE_DIGITS]
+
+    def _max_animated_pixels(self) -> int | None:
+        """None where every rendition shows only the first frame."""
+        return self.limits.max_animated_pixels if any(one.animated for one in self.renditions.values()) else None
 
     def _reachable_cpu_seconds(self) -> int:
         """The limit; with less than one vCPU, what Validate gets of one in LONGEST_EXAMINATION."""

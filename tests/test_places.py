@@ -113,6 +113,7 @@ def test_what_a_backfill_may_be_of_is_the_same_everywhere():
         {},
         {"limits.max_pixels": 1_000_000},
         {"heic": True},
+        {"renditions.small": '{"width": 480, "height": 480, "animated": true}'},
         {"keep_location": True},
         {"captions.prompt": "What is there?"},
         {"functions.resize.memory": 3008},
@@ -125,7 +126,7 @@ def test_another_recipe_is_another_address_of_the_files(changed):
     def made(context: dict[str, Any]) -> tuple[str, set[str]]:
         settings = read_settings(context)
         source: Source = {"bucket": "uploads", "key": "raw/cat.jpg", "version_id": "1", "etag": "e"}
-        picture = {"width": 4032, "height": 3024, "content_hash": "c0ffee"}
+        picture = {"width": 4032, "height": 3024, "content_hash": "c0ffee", "metadata": {"animated": False}}
         chosen = validate.Settings.read(settings.for_validate())
         planned = validate.planned_renditions(source, picture, chosen, "arn:execution")
         return settings.recipe, {one["key"] for one in planned}

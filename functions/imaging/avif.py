@@ -6,7 +6,7 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any, cast
 
-from PIL import _avif
+from PIL import Image, _avif
 from PIL.AvifImagePlugin import AvifImageFile, _get_default_max_threads
 
 from functions.imaging import av1, isobmff
@@ -30,6 +30,7 @@ class Avif(AvifImageFile):
 
     orientation = 1
     _aperture: tuple[int, int, int, int] | None = None
+    _whole: tuple[int, int]
 
     def _open(self) -> None:
         data = self._data()
@@ -49,9 +50,10 @@ class Avif(AvifImageFile):
             if str(fault).endswith("Not implemented"):  # seen: alpha that is turned, of a picture that is not
                 raise Rejected("unsupported_format", "AVIF of a kind that libavif has not implemented") from fault
             raise
+        self._whole = self.size
         if self._aperture:
             left, top, right, bottom = self._aperture
-            self._whole, self._size = self.size, (right - left, bottom - top)
+            self._size = right - left, bottom - top
 
     def _open_decoder(self, data: bytes) -> None:
         """As Pillow does, but for the EXIF block: it would copy what each tag of it says, which may be all of it."""
@@ -99,6 +101,12 @@ class Avif(AvifImageFile):
 
     def _data(self) -> bytes:
         return cast(BytesIO, self.fp).getvalue()  # no copy
+
+    def frame(self, number: int) -> tuple[Image.Image, float]:
+        """One of the animation, before `load` lets go of it, and its milliseconds."""
+        pixels, timescale, _, duration = self._decoder.get_frame(number)
+        whole = Image.frombuffer(self.mode, self._whole, pixels, "raw", self.mode, 0, 1)
+        return whole.crop(self._aperture) if self._aperture else whole, 1000 * duration / timescale
 
     def load(self) -> Any:
         if self._aperture and self.tile:

@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from functions.imaging.color import described, straight, to_srgb
 from functions.imaging.errors import Rejected
 from functions.imaging.formats import (
+    MOVING,
     bits,
     check_cost,
     declared_size,
@@ -30,19 +31,19 @@ from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
 from functions.imaging.tags import text
 
-MOVING = {"GIF", "PNG", "WEBP", "AVIF"}  # the formats whose frames follow each other in time
-
 SAMPLE = 256  # pixels a side looked at for placeholder and colour, taken evenly
 GLANCE = 24  # pixels a side that these are averaged to: three times what a ThumbHash's 7 cosine terms can show
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a picture may cost. `heic`: whether the optional decoder for HEIC is there."""
+    """What a picture may cost. `heic`: whether the optional decoder for HEIC is there. `max_animated_pixels`: of all
+    frames of an animation together; None where only its first one is rendered."""
 
     max_bytes: int
     max_pixels: int
     heic: bool = False
+    max_animated_pixels: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,10 @@ def examine(data: bytes, limits: Limits) -> Facts:
         _check_pixels(*picture.size, limits)
         count, largest = frames(data, name, picture)
         _check_pixels(*largest, limits)
+        _check_animation(name, count, largest, limits)
         check_cost(data, name, picture, limits.max_pixels)
         turn = orientation(picture)
-        known = metadata(data, picture) | _stored(picture, turn, count)
+        known = metadata(data, picture) | _stored(name, picture, turn, count)
         del data  # a decoder that wants it has it, or a copy
         width, height = picture.size
         shrunk = shrink(picture, _part_to_look_at(*picture.size))
@@ -93,12 +95,12 @@ def examine(data: bytes, limits: Limits) -> Facts:
     )
 
 
-def _stored(picture: ImageFile.ImageFile, turn: int, count: int) -> dict[str, Any]:
+def _stored(name: str, picture: ImageFile.ImageFile, turn: int, count: int) -> dict[str, Any]:
     """`color_profile` is missing where there is none: then the colours are those of sRGB. `bits` are of one channel."""
     profile = text(described(picture.info.get("icc_profile")))
     return {
         "orientation": turn,
-        "animated": count > 1 and picture.format in MOVING,
+        "animated": count > 1 and name in MOVING,
         "bits": bits(picture),
         **({"color_profile": profile} if profile else {}),
     }
@@ -138,6 +140,15 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         measured, limit = width * height / 1_000_000, limits.max_pixels / 1_000_000
         raise Rejected("too_many_pixels", f"{width}x{height} = {measured:.1f} MP, limit {limit:g} MP")
+
+
+def _check_animation(name: str, count: int, size: tuple[int, int], limits: Limits) -> None:
+    if name in MOVING and limits.max_animated_pixels is not None:
+        pixels = count * size[0] * size[1]
+        if count > 1 and pixels > limits.max_animated_pixels:
+            measured, limit = pixels / 1_000_000, limits.max_animated_pixels / 1_000_000
+            what = f"{count:,} frames of {size[0]}x{size[1]} = {measured:.1f} MP, limit {limit:g} MP"
+            raise Rejected("too_many_pixels", what)
 
 
 def _part_to_look_at(width: int, height: int) -> int:

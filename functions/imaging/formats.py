@@ -53,6 +53,8 @@ _BRANDS |= dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", 
 # are unsaid.
 _P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
 
+MOVING = {"gif", "png", "webp", "avif"}  # the formats whose frames follow each other in time
+
 TRANSPARENT_OF_16_BITS = "transparent, of 16 bits"  # in a picture's `info`, beside Pillow's own names
 
 

@@ -6,9 +6,14 @@ import struct
 from collections.abc import Iterator
 from math import prod
 
+from functions.imaging.patches import BACKGROUND, KEEP, PREVIOUS, Patch
+
 # Of pixels, at most 255 bytes each, 50 MB have 200,000. They could have 10 million comments, for which Pillow takes
 # 1.7 GB and 8 s before it shows the first frame.
 MAX_BLOCKS = 1_000_000
+
+# Of a graphic control (section 23): what a frame leaves behind. What is not said, or not known, keeps it.
+_LEAVES = {2: BACKGROUND, 3: PREVIOUS}
 
 
 def frames(data: bytes) -> tuple[int, tuple[int, int]]:
@@ -21,6 +26,34 @@ def frames(data: bytes) -> tuple[int, tuple[int, int]]:
         count += whole
         largest = max(largest, (left + width, top + height), key=prod)
     return count, largest
+
+
+def patches(data: bytes) -> Iterator[Patch]:
+    """Its frames that are there to their end. Raises ValueError as `frames` does."""
+    head = data[: 13 + _palette(data[10])]
+    control = b""
+    for at, end in _blocks(data):
+        if data[at] == ord("!"):
+            control = data[at:end] if data[at + 1 : at + 3] == b"\xf9\x04" and end - at == 8 else control
+            continue
+        left, top = struct.unpack_from("<2H", data, at + 1)
+        flags, hundredths = struct.unpack_from("<BH", control, 3) if control else (0, 0)
+        alone = [head[:6], data[at + 5 : at + 9], head[10:], control, b",\0\0\0\0", data[at + 5 : end], b";"]
+        yield Patch(b"".join(alone), (left, top), _LEAVES.get(flags >> 2 & 7, KEEP), 10 * hundredths, blends=True)
+        control = b""
+
+
+def _blocks(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where each extension and each image begins and ends, of those that end."""
+    at = 13 + _palette(data[10])
+    while data[at : at + 1] in (b"!", b","):
+        start = at
+        at += 2 if data[at] == ord("!") else 11 + _palette(data[at + 9])
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+        if at <= len(data):
+            yield start, at
 
 
 def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:

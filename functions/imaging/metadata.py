@@ -75,7 +75,7 @@ def _of_sexagesimal(parts: object, reference: str | None, directions: str) -> fl
     """Degrees of degrees, minutes and seconds."""
     if not (isinstance(parts, tuple) and len(parts) == 3 and reference and reference in directions):
         return None
-    degrees = sum(part / by for part, by in zip(parts, (1, 60, 3600), strict=True))
+    degrees: float = parts[0] + parts[1] / 60 + parts[2] / 3600
     return -degrees if reference == directions[1] else degrees
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 CONTENT_TYPES = {"webp": "image/webp", "jpeg": "image/jpeg", "png": "image/png", "avif": "image/avif"}
@@ -12,7 +12,8 @@ EXTENSIONS = {"webp": "webp", "jpeg": "jpg", "png": "png", "avif": "avif"}
 
 @dataclass(frozen=True, slots=True)
 class RenditionSetting:
-    """A box in pixels, and how a picture goes into it: `inside` fits, `cover` fills it and crops what stands out."""
+    """A box in pixels, and how a picture goes into it: `inside` fits, `cover` fills it and crops what stands out.
+    `animated` keeps all frames of an animation, in WebP."""
 
     name: str
     width: int
@@ -20,6 +21,7 @@ class RenditionSetting:
     fit: str = "inside"
     formats: Sequence[str] = ("webp",)
     crop: str = "center"
+    animated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class PlannedRendition:
     height: int
     fit: str
     crop: str
+    animated: bool = False
 
     @property
     def file_name(self) -> str:
@@ -39,18 +42,21 @@ class PlannedRendition:
         return f"{self.name.removesuffix('_' + self.format)}.{EXTENSIONS[self.format]}"
 
 
-def plan(width: int, height: int, settings: Sequence[RenditionSetting]) -> list[PlannedRendition]:
-    """The renditions of a picture of that size, in the order of the settings; at least one.
+def plan(
+    width: int, height: int, settings: Sequence[RenditionSetting], *, moves: bool = False
+) -> list[PlannedRendition]:
+    """The renditions of a picture of that size, in the order of the settings; at least one. `moves`: it is animated.
 
     Two boxes larger than the picture give the same file: the smaller one's name is kept.
     """
     planned: list[tuple[int, PlannedRendition]] = []
-    seen: set[tuple[object, ...]] = set()
+    seen: set[PlannedRendition] = set()
     smallest_first = sorted(enumerate(settings), key=lambda numbered: numbered[1].width * numbered[1].height)
     for position, setting in smallest_first:
         for number, format_name in enumerate(setting.formats):
-            rendition = _rendition(width, height, setting, format_name, first=number == 0)
-            same = (rendition.format, rendition.width, rendition.height, rendition.fit, rendition.crop)
+            still = _rendition(width, height, setting, format_name, first=number == 0)
+            rendition = replace(still, animated=moves and setting.animated and format_name == "webp")
+            same = replace(rendition, name="")
             if same not in seen:
                 seen.add(same)
                 planned.append((position, rendition))

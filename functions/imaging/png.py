@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from functions.imaging.errors import Rejected
+from functions.imaging.patches import Patch
 
 # Bytes that the filters may work on for each pixel that is taken. The dearest takes 10 s for a gigabyte of noise.
 MAX_UNFILTERED = 3
@@ -97,6 +98,43 @@ def apart(data: bytes) -> Parts:
         xmp=_xmp(chunks),
         frames=_pictures(chunks) if b"acTL" in before else 1,
     )
+
+
+def patches(data: bytes) -> Iterator[Patch]:
+    """Its frames, but for a first picture that is no part of the animation. Raises ValueError for one that is larger
+    than the picture, and as `apart` does."""
+    chunks = list(_chunks(data))
+    head = {chunk.name: bytes(chunk.body) for chunk in reversed(chunks) if chunk.name in (b"IHDR", b"PLTE", b"tRNS")}
+    whole = struct.unpack_from(">2I", head[b"IHDR"])
+    control, packed = b"", list[bytes]()
+    for chunk in [*chunks, _Chunk(b"fcTL", 0, memoryview(b""))]:  # which ends the last frame
+        if chunk.name == b"fcTL":
+            if control and packed:
+                yield _patch(control, head, b"".join(packed), whole)
+            control, packed = bytes(chunk.body), []
+        elif chunk.name in (b"IDAT", b"fdAT"):
+            packed.append(bytes(chunk.body[0 if chunk.name == b"IDAT" else 4 :]))
+
+
+def plays(data: bytes) -> int:
+    """How often an animation is shown, 0 for ever."""
+    said = next((bytes(chunk.body) for chunk in _chunks(data) if chunk.name == b"acTL"), b"")
+    return int.from_bytes(said[4:8], "big")
+
+
+def _patch(control: bytes, head: dict[bytes, bytes], packed: bytes, whole: tuple[int, ...]) -> Patch:
+    _, width, height, left, top, above, below, leaves, over = struct.unpack(">5I2H2B", control)
+    if left + width > whole[0] or top + height > whole[1]:
+        raise ValueError(f"a frame of {width}x{height} pixels at {left}, {top} of {whole[0]}x{whole[1]}")
+    header = struct.pack(">2I", width, height) + head[b"IHDR"][8:]
+    others = {name: body for name, body in head.items() if name != b"IHDR"}
+    chunks = {b"IHDR": header, **others, b"IDAT": packed, b"IEND": b""}
+    alone = b"".join([SIGNATURE, *(_chunk(name, body) for name, body in chunks.items())])
+    return Patch(alone, (left, top), leaves, 1000 * above / (below or 100), blends=over == 1)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", len(body), name) + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
 
 
 def check(raw: str, pixels: int, max_pixels: int, *, twice: bool) -> None:

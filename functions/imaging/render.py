@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from io import BytesIO
 from typing import Any
@@ -13,7 +13,17 @@ from PIL import Image, ImageChops, ImageFile
 from functions.imaging import crop, jpeg, tags
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.crop import Box, Point, Size
-from functions.imaging.formats import again, copyright_tags, is_ycc, load, open_picture, orientation, recognise, shrink
+from functions.imaging.formats import (
+    MOVING,
+    again,
+    copyright_tags,
+    is_ycc,
+    load,
+    open_picture,
+    orientation,
+    recognise,
+    shrink,
+)
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside
 
 # By how much a JPEG decoded at 1/8, 1/4 or 1/2 must still be scaled. Measured against a full decode with Lanczos, 1.8
@@ -71,18 +81,19 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to make. PNG has no `quality`; `background` is `#rrggbb`, for a format without transparency. `focus` is the
-    point that a `cover` is to keep, whatever `crop` says."""
+    """What to make. PNG has no `quality`; `background` is `#rrggbb`, for a format without transparency. `animated`, of
+    WebP alone: with all frames. `focus` is the point that a `cover` is to keep, whatever `crop` says."""
 
     format: str
     width: int
     height: int
     fit: str = "inside"
     crop: str = "center"
-    focus: Point | None = None
     quality: int | None = None
     background: str = "#ffffff"
     keep_copyright: bool = False
+    animated: bool = False
+    focus: Point | None = None
 
     @classmethod
     def of(cls, rendition: Mapping[str, Any]) -> Target:
@@ -115,10 +126,13 @@ def _rendered(data: bytes, target: Target) -> Rendered:
         picture = _opened(data)
         turn = orientation(picture)
         size = (target.height, target.width) if turn >= 5 else (target.width, target.height)
-        scaled = _scaled(picture, size, target, turn)
-        colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
         kept = copyright_tags(picture) if target.keep_copyright else {}
-        encoded = _encoded(upright(colours, turn), target, kept)
+        encoded = _animated(picture, data, size, target, kept) if target.animated else None
+        if encoded is None:
+            picture = _opened(data) if target.animated else picture
+            scaled = _scaled(picture, size, target, turn)
+            colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
+            encoded = _encoded(upright(colours, turn), target, kept)
     return Rendered(encoded, target.format, CONTENT_TYPES[target.format], target.width, target.height)
 
 
@@ -151,9 +165,7 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
 def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target, turn: int) -> Image.Image:
     """The picture, or the part of it that is kept, at that size, still in its own colours and orientation."""
     width, height = picture.size
-    cropped = target.fit == "cover"
-    kept = crop.stored(target.focus, turn) if target.focus else crop.MIDDLE
-    box = crop.about(kept, picture.size, size) if cropped else (0.0, 0.0, float(width), float(height))
+    box = _kept(picture.size, size, target, turn)
     scaling = (box[2] - box[0]) / size[0]
     if _is_cheaper_apart(picture, scaling, size, target):
         return _resized_apart(picture, size, box)
@@ -161,9 +173,42 @@ def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target, turn: int)
     shrunk = shrink(picture, part, "YCbCr" if target.format != "png" else None)
     pixels = straight(load(picture))
     box = _divided(box, shrunk)
-    if cropped and not target.focus and target.crop in crop.LOOKING:
-        box = crop.LOOKING[target.crop](pixels, box, (width / shrunk, height / shrunk), picture.info.get("icc_profile"))
+    box = _moved(pixels, box, (width / shrunk, height / shrunk), target, picture.info.get("icc_profile"))
     return _resized(pixels, size, box, shrunk=shrunk > 1)
+
+
+def _animated(picture: ImageFile.ImageFile, data: bytes, size: Size, target: Target, kept: tags.Tags) -> bytes | None:
+    """None of what has fewer than two frames that can be decoded. All are cut as the first one is."""
+    name, turn, profile = recognise(data), orientation(picture), picture.info.get("icc_profile")
+    if name not in MOVING:
+        return None
+    from functions.imaging import animation  # 2 ms that only animations pay
+
+    box = _kept(picture.size, size, target, turn)
+
+    def made() -> Iterator[tuple[Image.Image, float]]:
+        nonlocal box
+        for number, (frame, milliseconds) in enumerate(animation.frames(picture, data, name)):
+            pixels = straight(frame)
+            if number == 0:
+                box = _moved(pixels, box, picture.size, target, profile)
+            colours, _ = to_srgb(_resized(pixels, size, box, shrunk=False), profile)
+            yield upright(colours, turn), milliseconds
+
+    exif = _exif(kept).tobytes() if kept else b""
+    return animation.encoded(made(), animation.plays(picture, data, name), target.quality or 80, exif)
+
+
+def _kept(whole: Size, size: Size, target: Target, turn: int) -> Box:
+    """Of the picture as it is stored; before anybody has looked at it."""
+    if target.fit != "cover":
+        return 0.0, 0.0, float(whole[0]), float(whole[1])
+    return crop.about(crop.stored(target.focus, turn) if target.focus else crop.MIDDLE, whole, size)
+
+
+def _moved(pixels: Image.Image, box: Box, whole: tuple[float, float], target: Target, profile: bytes | None) -> Box:
+    looks = target.fit == "cover" and target.focus is None and target.crop in crop.LOOKING
+    return crop.LOOKING[target.crop](pixels, box, whole, profile) if looks else box
 
 
 def _divided(box: Box, by: int) -> Box:

@@ -56,7 +56,7 @@ def picture(upload, row):
 
     def made(key: str = KEY, size: tuple[int, int] = (600, 400), **attributes: Any) -> dict[str, Any]:
         source: Any = upload(key, photo(*size))
-        facts = {"width": size[0], "height": size[1], "content_hash": "0f"}
+        facts = {"width": size[0], "height": size[1], "content_hash": "0f", "metadata": {"animated": False}}
         planned = validate.planned_renditions(source, facts, validate.settings(), "arn:execution")
         written = {"status": "SUCCEEDED", "version_id": source["version_id"], "etag": source["etag"], **facts}
         written |= {"renditions": {one["name"]: one for one in planned}} | attributes

@@ -103,7 +103,7 @@ class Pipeline:
         """SUCCEEDED and asked for in another size, REJECTED, or FAILED after some files were written."""
         self.table.put(key, "PROCESSING")
         source: Any = {"bucket": "uploads", "key": key, "version_id": str(next(self._versions)), "etag": ""}
-        picture = {"width": 640, "height": 480, "content_hash": ""}
+        picture = {"width": 640, "height": 480, "content_hash": "", "metadata": {"animated": False}}
         planned = validate.planned_renditions(source, picture, validate.settings(), "arn:execution")
         files = [] if outcome == "REJECTED" else [one["key"] for one in planned]
         assert not any(file.startswith(DERIVED) for file in files)  # where files expire
@@ -304,7 +304,7 @@ def test_the_longest_file_name_is_the_settings_longest():
 
 def _names() -> list[str]:
     source: Any = {"key": "raw/x", "version_id": "1"}
-    picture = {"width": 640, "height": 480, "content_hash": ""}
+    picture = {"width": 640, "height": 480, "content_hash": "", "metadata": {"animated": False}}
     chosen = validate.Settings.read(SETTINGS.for_validate())
     return [one["key"] for one in validate.planned_renditions(source, picture, chosen, "arn:execution")]
 

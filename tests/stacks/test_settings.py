@@ -148,7 +148,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"uploads_bucket": "s3://my-photos"}, 'uploads_bucket = "s3://my-photos": must be text of the form ^[a-z0-9]'),
     ({"upload_prefix": "raw"}, "upload_prefix = \"raw\": a prefix ends with '/'"),
     ({"upload_prefix": "/raw/"}, "upload_prefix = \"/raw/\": a prefix ends with '/'"),
-    ({"renditions": {}}, "renditions = {}: must be 1 to 20 names, each a group of width, height, fit, crop, formats"),
+    (
+        {"renditions": {}},
+        "renditions = {}: must be 1 to 20 names, each a group of width, height, fit, crop, animated, formats",
+    ),
     (
         {"renditions": {"a": {"width": 0, "height": 9}}},
         "renditions.a.width = 0: must be a whole number from 1 to 16,383",

@@ -1,5 +1,7 @@
 """What Validate plans for a picture of a given size."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +24,7 @@ settings = st.lists(
         fit=st.sampled_from(["inside", "cover"]),
         formats=st.lists(st.sampled_from(["webp", "jpeg", "png", "avif"]), min_size=1, unique=True),
         crop=st.sampled_from(["center", "entropy"]),
+        animated=st.booleans(),
     ),
     min_size=1,
     max_size=6,
@@ -107,3 +110,12 @@ def test_inside_keeps_the_shape(width, height, box):
     assert max(one.width, one.height) == min(box, max(width, height))
     shorter, exact = min(one.width, one.height), min(width, height) * max(one.width, one.height) / max(width, height)
     assert shorter == 1 or abs(shorter - exact) <= 0.5
+
+
+def test_an_animation_moves_in_webp_where_the_setting_says_so():
+    """Of a box that gives the same size, the still one and the moving one are two files."""
+    still, moving = RenditionSetting("still", 480, 480), RenditionSetting("moving", 480, 480, "inside", ("webp", "png"))
+    moving = replace(moving, animated=True)
+    planned = {one.name: one.animated for one in plan(960, 960, [still, moving], moves=True)}
+    assert planned == {"still": False, "moving": True, "moving_png": False}
+    assert [one.animated for one in plan(960, 960, [moving])] == [False, False]
