@@ -1,8 +1,12 @@
 """What Validate says about a picture's looks."""
 
+import random
+
 import pytest
 from PIL import Image
 
+from darkroom.local.pictures import encoded
+from functions.imaging import Limits, examine
 from functions.imaging.placeholder import dominant_color, thumbhash
 
 # Written by the published program: npm `thumbhash` 0.1.1, rgbaToThumbHash, of the pixels that the function gives.
@@ -43,3 +47,41 @@ def test_the_dominant_colour_is_the_one_most_pixels_share():
 
 def test_see_through_pixels_do_not_colour():
     assert dominant_color(picture(4, 4, lambda _, y: (0, 255, 0, 0) if y else (1, 2, 3, 255))) == "#010203"
+
+
+def blobs(number, size):
+    """Soft spots at places of their own."""
+    spots = Image.frombytes("L", (9, 9), random.Random(number).randbytes(81))
+    return spots.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+
+
+def hashed(picture, format_name="PNG", **options):
+    data = encoded(picture, format_name, **options)
+    return int(examine(data, Limits(10**7, 10**6)).perceptual_hash, 16)
+
+
+# Written by ImageHash 4.3.2, `phash`.
+@pytest.mark.parametrize(
+    ("number", "size", "published"),
+    [
+        (1, (640, 480), 0xA1E6BC98B927BC60),
+        (2, (300, 500), 0x87E6D6C58F10EB12),
+        (3, (200, 200), 0xFBD423554CD2A19A),
+    ],
+)
+def test_a_perceptual_hash_is_what_a_published_program_writes(number, size, published):
+    assert hashed(blobs(number, size)) == published
+
+
+def test_pictures_that_look_alike_share_most_of_it():
+    """Smaller, and of a low quality. Of what is no such picture about half is the same, by chance."""
+    whole = blobs(1, (640, 480))
+    alike = [hashed(whole.resize((160, 120))), hashed(whole, "JPEG", quality=20), hashed(whole, "WEBP", quality=50)]
+    assert max((hashed(whole) ^ one).bit_count() for one in alike) <= 4
+    others = [hashed(blobs(number, (640, 480))) for number in range(2, 20)]
+    assert min((hashed(whole) ^ one).bit_count() for one in others) >= 12
+
+
+def test_a_picture_without_detail_has_a_hash_too():
+    assert hashed(Image.new("RGB", (50, 50), "#707070")) == 1 << 63
+    assert 0 <= hashed(Image.new("RGB", (1, 1), "#707070")) < 1 << 64
