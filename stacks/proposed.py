@@ -14,14 +14,18 @@ Environment = Mapping[str, str]
 def deployed(given: Environment) -> dict[str, Any]:
     """The settings that gave Validate this environment, as far as it depends on them."""
     renditions = json.loads(given["RENDITIONS"])
+    limits = {"max_bytes": int(given["MAX_BYTES"]), "max_pixels": int(given["MAX_PIXELS"])}
+    if animated := json.loads(given.get("MAX_ANIMATED_PIXELS", "null")):
+        limits["max_animated_pixels"] = animated
     return {
         "upload_prefix": given["UPLOAD_PREFIX"],
         "renditions": {one["name"]: {name: one[name] for name in one if name != "name"} for one in renditions},
         "quality": json.loads(given["QUALITY"]),
         "background": given["BACKGROUND"],
         "keep_copyright": json.loads(given["KEEP_COPYRIGHT"]),
+        "keep_location": json.loads(given.get("KEEP_LOCATION", "false")),
         "heic": json.loads(given["HEIC"]),
-        "limits": {"max_bytes": int(given["MAX_BYTES"]), "max_pixels": int(given["MAX_PIXELS"])},
+        "limits": limits,
     }
 
 

@@ -123,17 +123,17 @@ def render(data: bytes, target: Target) -> Rendered:
 def _rendered(data: bytes, target: Target) -> Rendered:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Validate has noted what is worth noting
-        picture = _opened(data)
-        turn = orientation(picture)
-        size = (target.height, target.width) if turn >= 5 else (target.width, target.height)
-        kept = copyright_tags(picture) if target.keep_copyright else {}
-        encoded = _animated(picture, data, size, target, kept) if target.animated else None
-        if encoded is None:
-            picture = _opened(data) if target.animated else picture
-            scaled = _scaled(picture, size, target, turn)
-            colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
-            encoded = _encoded(upright(colours, turn), target, kept)
+        moving = _animated(data, target) if target.animated and target.format == "webp" else None
+        encoded = moving or _still(data, target)
     return Rendered(encoded, target.format, CONTENT_TYPES[target.format], target.width, target.height)
+
+
+def _still(data: bytes, target: Target) -> bytes:
+    picture = _opened(data)
+    scaled = _scaled(picture, target)
+    colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
+    kept = copyright_tags(picture) if target.keep_copyright else {}
+    return _encoded(upright(colours, orientation(picture)), target, kept)
 
 
 def for_caption(data: bytes, longest_edge: int = 1568, max_bytes: int = 3_750_000) -> tuple[str, bytes]:
@@ -162,10 +162,10 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     return open_picture(data, name)
 
 
-def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target, turn: int) -> Image.Image:
+def _scaled(picture: ImageFile.ImageFile, target: Target) -> Image.Image:
     """The picture, or the part of it that is kept, at that size, still in its own colours and orientation."""
-    width, height = picture.size
-    box = _kept(picture.size, size, target, turn)
+    (width, height), size = picture.size, _size_as_stored(picture, target)
+    box = _kept(picture, target)
     scaling = (box[2] - box[0]) / size[0]
     if _is_cheaper_apart(picture, scaling, size, target):
         return _resized_apart(picture, size, box)
@@ -177,14 +177,15 @@ def _scaled(picture: ImageFile.ImageFile, size: Size, target: Target, turn: int)
     return _resized(pixels, size, box, shrunk=shrunk > 1)
 
 
-def _animated(picture: ImageFile.ImageFile, data: bytes, size: Size, target: Target, kept: tags.Tags) -> bytes | None:
+def _animated(data: bytes, target: Target) -> bytes | None:
     """None of what has fewer than two frames that can be decoded. All are cut as the first one is."""
-    name, turn, profile = recognise(data), orientation(picture), picture.info.get("icc_profile")
+    name, picture = recognise(data), _opened(data)
     if name not in MOVING:
         return None
     from functions.imaging import animation  # 2 ms that only animations pay
 
-    box = _kept(picture.size, size, target, turn)
+    turn, size, profile = orientation(picture), _size_as_stored(picture, target), picture.info.get("icc_profile")
+    box = _kept(picture, target)
 
     def made() -> Iterator[tuple[Image.Image, float]]:
         nonlocal box
@@ -195,15 +196,22 @@ def _animated(picture: ImageFile.ImageFile, data: bytes, size: Size, target: Tar
             colours, _ = to_srgb(_resized(pixels, size, box, shrunk=False), profile)
             yield upright(colours, turn), milliseconds
 
+    kept = copyright_tags(picture) if target.keep_copyright else {}
     exif = _exif(kept).tobytes() if kept else b""
     return animation.encoded(made(), animation.plays(picture, data, name), target.quality or 80, exif)
 
 
-def _kept(whole: Size, size: Size, target: Target, turn: int) -> Box:
+def _size_as_stored(picture: ImageFile.ImageFile, target: Target) -> Size:
+    size = target.width, target.height
+    return size[::-1] if orientation(picture) >= 5 else size
+
+
+def _kept(picture: ImageFile.ImageFile, target: Target) -> Box:
     """Of the picture as it is stored; before anybody has looked at it."""
     if target.fit != "cover":
-        return 0.0, 0.0, float(whole[0]), float(whole[1])
-    return crop.about(crop.stored(target.focus, turn) if target.focus else crop.MIDDLE, whole, size)
+        return 0.0, 0.0, float(picture.width), float(picture.height)
+    point = crop.stored(target.focus, orientation(picture)) if target.focus else crop.MIDDLE
+    return crop.about(point, picture.size, _size_as_stored(picture, target))
 
 
 def _moved(pixels: Image.Image, box: Box, whole: tuple[float, float], target: Target, profile: bytes | None) -> Box:

@@ -8,10 +8,15 @@ from stacks.settings import SettingsError, read_settings
 REGION = "eu-central-1"
 CHOSEN = {
     "upload_prefix": "in/",
-    "renditions": {"hero": {"width": 900, "height": 300, "fit": "cover", "crop": "entropy", "formats": ["avif"]}},
+    "renditions": {
+        "hero": {"width": 900, "height": 300, "fit": "cover", "crop": "entropy", "formats": ["avif"]},
+        "moving": {"width": 200, "height": 200, "animated": True},
+    },
     "quality.avif": 40,
     "background": "#000000",
     "keep_copyright": True,
+    "keep_location": True,
+    "limits.max_animated_pixels": 7_000_000,
     "heic": True,
     "limits.max_pixels": 5_000_000,
 }
@@ -28,7 +33,7 @@ def test_a_change_is_over_what_is_deployed():
     given = read_settings(CHOSEN).for_validate()
     changed = proposed(given, {"quality.webp": "60", "renditions.hero.height": "450"}, REGION)["proposed"]
     hero = {**CHOSEN["renditions"]["hero"], "height": 450}
-    expected = read_settings({**CHOSEN, "quality.webp": 60, "renditions": {"hero": hero}}).for_validate()
+    expected = read_settings({**CHOSEN, "quality.webp": 60, "renditions": {**CHOSEN["renditions"], "hero": hero}}).for_validate()
     assert changed == expected
 
 
