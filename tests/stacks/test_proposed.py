@@ -32,8 +32,8 @@ def test_without_a_change_it_is_what_the_deployed_one_is_given(context):
 def test_a_change_is_over_what_is_deployed():
     given = read_settings(CHOSEN).for_validate()
     changed = proposed(given, {"quality.webp": "60", "renditions.hero.height": "450"}, REGION)["proposed"]
-    hero = {**CHOSEN["renditions"]["hero"], "height": 450}
-    expected = read_settings({**CHOSEN, "quality.webp": 60, "renditions": {**CHOSEN["renditions"], "hero": hero}}).for_validate()
+    renditions = CHOSEN["renditions"] | {"hero": {**CHOSEN["renditions"]["hero"], "height": 450}}
+    expected = read_settings({**CHOSEN, "quality.webp": 60, "renditions": renditions}).for_validate()
     assert changed == expected
 
 
