@@ -109,7 +109,7 @@ bombs: install  ## draws the worst files of each format, and fails where one cos
 	@$(BIN)/python -m benchmarks.bombs $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind "$(KIND)")
 
 .PHONY: bench-console
-bench-console: install  ## every view of the page with 5,000 rows and executions, and the memory of its server
+bench-console: install  ## every view of the page, and the commands that read rows, with 5,000 and with 100,000 rows
 	@$(BIN)/python -m benchmarks.console
 
 .PHONY: scale

@@ -164,8 +164,9 @@ def lines(work: Work, *, express: bool = False) -> Iterator[Line]:
     yield Line("Lambda: requests", PICTURES * CALLS, A_CALL, LAMBDA)
     yield Line("S3: writes (the upload, the renditions)", PICTURES * (1 + RENDITIONS), A_WRITE, S3)
     yield Line("S3: reads (Validate, each Resize)", PICTURES * CALLS, A_READ, S3)
-    # Claim: the row and its index entry, 1 KB each. Record: 2 KB of row, and in the index one entry out, one in.
-    yield Line("DynamoDB: write units", PICTURES * (1 + 1 + 2 + 1 + 2), A_WRITE_UNIT, DYNAMODB)
+    # Claim: the row and its entries in both indexes, 1 KB each. Record: 2 KB of row, and in both indexes one entry out
+    # and one in, which has 2 KB in `by-status`.
+    yield Line("DynamoDB: write units", PICTURES * (1 + 1 + 1 + 2 + 1 + 2 + 1 + 1), A_WRITE_UNIT, DYNAMODB)
     yield Line("EventBridge: events of S3", PICTURES, 1.00 / 1_000_000, EVENTS)
     gigabytes = PICTURES * work.logged / 1e9
     yield Line(f"CloudWatch: GB of logs ({work.logged / 1000:.1f} kB a picture)", gigabytes, 0.50, CLOUDWATCH)

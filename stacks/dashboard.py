@@ -186,10 +186,11 @@ def gigabyte_seconds(step: Step) -> cloudwatch.MathExpression:
 
 
 def units(table: dynamodb.Table) -> Iterator[cloudwatch.Metric]:
-    """The table's, and the index's: each write of a row writes it there too."""
+    """The table's, and those of its indexes: a write of a row may write there too."""
     for name in ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"):
         whole = {"TableName": table.table_name}
-        for label, dimensions in (("table", whole), ("index", {**whole, "GlobalSecondaryIndexName": "by-status"})):
+        indexes = {one: {**whole, "GlobalSecondaryIndexName": one} for one in ("by-status", "by-key")}
+        for label, dimensions in {"table": whole, **indexes}.items():
             kind = name.removeprefix("Consumed").removesuffix("CapacityUnits").lower()
             yield cloudwatch.Metric(
                 namespace="AWS/DynamoDB",

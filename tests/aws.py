@@ -5,14 +5,16 @@ from typing import Any
 
 
 def create_results_table(dynamodb: Any, name: str) -> None:
-    """With the index `by-status`, as the stack has it."""
+    """With its indexes, as the stack has them."""
     by_status = [{"AttributeName": "status", "KeyType": "HASH"}, {"AttributeName": "updated_at", "KeyType": "RANGE"}]
+    by_key = [{"AttributeName": "status", "KeyType": "HASH"}, {"AttributeName": "key", "KeyType": "RANGE"}]
     dynamodb.create_table(
         TableName=name,
         KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in ("key", "status", "updated_at")],
         GlobalSecondaryIndexes=[
-            {"IndexName": "by-status", "KeySchema": by_status, "Projection": {"ProjectionType": "ALL"}}
+            {"IndexName": "by-status", "KeySchema": by_status, "Projection": {"ProjectionType": "ALL"}},
+            {"IndexName": "by-key", "KeySchema": by_key, "Projection": {"ProjectionType": "KEYS_ONLY"}},
         ],
         BillingMode="PAY_PER_REQUEST",
     )

@@ -101,9 +101,7 @@ class Choice:
 
 def keys(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:  # noqa: ARG001 - Typer gives them
     """Those that complete what is typed so far, with or without the upload prefix. An error completes nothing."""
-    from itertools import islice
-
-    from darkroom.pipeline import results
+    from darkroom.pipeline import by_key
 
     asked = ctx.find_root().params
     try:
@@ -111,13 +109,13 @@ def keys(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:  # 
         prefix = target.upload_prefix
         whole = prefix if incomplete.startswith(prefix) or prefix.startswith(incomplete) else ""
         begins = incomplete if whole else prefix + incomplete
-        found = islice(results.rows(target, prefix=begins), MOST_COMPLETED)
-        return [row["key"] if whole else row["key"].removeprefix(prefix) for row in found]
+        found = by_key.keys(target, prefix=begins, limit=MOST_COMPLETED).keys
+        return [key if whole else key.removeprefix(prefix) for key in found]
     except Exception:
         return []
 
 
-MOST_COMPLETED = 50  # keys, the newest
+MOST_COMPLETED = 50  # keys
 
 Key = Annotated[
     str, typer.Argument(metavar="KEY", autocompletion=keys, help="A picture, with or without the upload prefix.")

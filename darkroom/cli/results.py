@@ -2,8 +2,9 @@
 
 import csv
 import re
+import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,7 @@ import typer
 
 from darkroom.cli.app import PICTURES, Json, command, keys
 from darkroom.cli.follow import Follow, follow
-from darkroom.cli.terminal import FACTS, Column, show_json, show_table
+from darkroom.cli.terminal import FACTS, Column, say, show_json, show_json_list, show_table
 from darkroom.errors import DarkroomError
 from darkroom.text import pixels, plain, size
 
@@ -42,6 +43,8 @@ CSV_COLUMNS = (
 # a comma, a spreadsheet begins a cell after a semicolon, quoted or not, and some do so after a tab or a new line.
 FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
+SHOWN = 100  # rows of a table, unless asked for more
+
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MOMENT = "a date or time (UTC unless it says otherwise), `today`, `yesterday`, or how long ago: 30m, 2h, 7d, 1w"
 
@@ -49,9 +52,10 @@ MOMENT = "a date or time (UTC unless it says otherwise), `today`, `yesterday`, o
 @command(
     PICTURES,
     examples={
-        "results": "all rows, newest first",
+        "results": "the newest 100 rows",
         "results photo.jpg": "everything in one picture's row",
         "results --status REJECTED --since today": "what was refused today (UTC), and why",
+        "results --prefix 2026/": "the first 100 below raw/2026/, in the order of their keys",
         "results --prefix 2026/ --since 2h --limit 50": "the newest 50 of the last two hours below raw/2026/",
         "results --until 2026-11-23 --csv > rows.csv": "for a spreadsheet, up to the end of that day",
         "results --follow --status FAILED": "those that failed, then each that fails, until Ctrl-C",
@@ -77,8 +81,15 @@ def results(
         str | None,
         typer.Option(metavar="WHEN", help="Only rows updated before this time, or until the end of this date."),
     ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="With --prefix: only the keys behind this one, to go on from there."),
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="NUMBER", min=1, help="How many at most. The newest are shown.")
+        int | None,
+        typer.Option(
+            metavar="NUMBER", min=1, help="How many at most. Without it a table has 100, and JSON and CSV all."
+        ),
     ] = None,
     follow_on: Follow = False,
     as_csv: Annotated[
@@ -86,13 +97,14 @@ def results(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the rows of the results table, newest first. With KEY, show everything in one row.
+    """Show rows of the results table, newest first; with a prefix and no time, in the order of their keys. With KEY,
+    show everything in one row.
 
     WHEN is a date or time (UTC unless it says otherwise): 2026-11-24, 2026-11-24T10:30, 2026-11-24T10:30+01:00; or
     today, yesterday; or how long ago: 30m, 2h, 7d, 1w.
 
-    The index of the table finds a status and a time, so few rows are read. Without a status it is asked once for each.
-    It does not find a prefix: for that, all rows of the status and time are read.
+    One index finds a status and a time, another one a prefix, so few rows are read. For a prefix and a time, a table is
+    made of what the newest few thousand rows of that time have, and a line says how to go on.
     """
     from darkroom.pipeline import results
 
@@ -103,12 +115,15 @@ def results(
         "until": moment(until, "--until", whole_day=True) if until else results.LATEST,
     }
     if key is not None:
-        if prefix or since or until or limit or follow_on:
+        if prefix or since or until or after or limit or follow_on:
             raise typer.BadParameter(
                 "names one picture, so it cannot be used with an option for a list", param_hint="KEY"
             )
         _show_one(ctx.obj.target(), key, status, as_csv=as_csv, as_json=as_json)
         return
+    by_key = bool(prefix) and not (since or until or follow_on)
+    if after and not by_key:
+        raise typer.BadParameter("goes on with a --prefix, without a time or --follow", param_hint="--after")
     target: Target = ctx.obj.target()
     chosen["prefix"] = results.with_prefix(target, prefix) if prefix else ""
     if follow_on:
@@ -117,14 +132,51 @@ def results(
         changes = results.changes(target, status, prefix=chosen["prefix"], since=chosen["since"], limit=limit or 20)
         follow(changes, lambda row: row["key"], COLUMNS, line, as_json=as_json)
         return
-    at_once = limit if limit and not prefix else None
-    rows = islice(results.rows(target, status, at_once=at_once, **chosen), limit)
-    if as_json:
-        show_json(list(rows))
-    elif as_csv:
-        show_csv(rows)
+    behind = {"prefix": chosen["prefix"], "after": results.with_prefix(target, after) if after else ""}
+    if as_json or as_csv:
+        rows = _by_key(target, status, limit, behind) if by_key else _newest(target, status, limit, chosen)
+        (show_json_list if as_json else show_csv)(rows)
+    elif by_key:
+        _table_by_key(target, status, limit or SHOWN, behind)
     else:
-        show_table(COLUMNS, map(line, rows))
+        _table_of_newest(target, status, limit or SHOWN, chosen)
+
+
+def _by_key(target: "Target", status: Status | None, limit: int | None, chosen: dict[str, Any]) -> "Iterator[Row]":
+    from darkroom.pipeline import by_key
+
+    at_once = min(limit or by_key.AT_ONCE, by_key.AT_ONCE)
+    return islice(by_key.rows(target, status, at_once=at_once, **chosen), limit)
+
+
+def _newest(target: "Target", status: Status | None, limit: int | None, chosen: dict[str, Any]) -> "Iterator[Row]":
+    from darkroom.pipeline import results
+
+    at_once = None if chosen["prefix"] else limit
+    return islice(results.rows(target, status, at_once=at_once, **chosen), limit)
+
+
+def _table_by_key(target: "Target", status: Status | None, limit: int, chosen: dict[str, Any]) -> None:
+    from darkroom.pipeline import by_key
+
+    page = by_key.page(target, status, limit=limit, **chosen)
+    show_table(COLUMNS, map(line, page.rows))
+    if page.after:
+        say(f"There are more: `--after {shlex.quote(page.after)}` goes on, `--limit` shows more at once")
+
+
+def _table_of_newest(target: "Target", status: Status | None, limit: int, chosen: dict[str, Any]) -> None:
+    from darkroom.pipeline import results
+
+    look = results.look(target, status, limit=limit, **chosen)
+    if look.rows or not look.back_to:
+        show_table(COLUMNS, map(line, look.rows))
+    if look.back_to:
+        next_until = results.written(datetime.fromisoformat(look.back_to) + timedelta(milliseconds=1))
+        found = f"Found {len(look.rows)} among the newest rows of that time, back to {look.back_to}"
+        say(f"{found}: `--until {next_until}` goes on")
+    elif look.more:
+        say(f"The newest {limit:,} are shown: `--limit` shows more")
 
 
 def _show_one(target: "Target", key: str, status: Status | None, *, as_csv: bool, as_json: bool) -> None:

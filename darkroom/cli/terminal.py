@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -102,7 +103,20 @@ def progress(title: str, *, total: int, total_bytes: int) -> Iterator[Progress]:
 def show_json(document: Any, *, line: bool = False) -> None:
     """One document; or as one line of many, which are then JSON Lines."""
     text = as_json(document, separators=(",", ":")) if line else as_json(document, indent=2)
-    typer.echo(UNPRINTABLE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    typer.echo(_json(text))
+
+
+def show_json_list(documents: Iterable[Any]) -> None:
+    """One document: a list, printed while it is read, however long it is."""
+    before = "["
+    for document in documents:
+        typer.echo(f"{before}\n{indent(_json(as_json(document, indent=2)), '  ')}", nl=False)
+        before = ","
+    typer.echo("[]" if before == "[" else "\n]")
+
+
+def _json(text: str) -> str:
+    return UNPRINTABLE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:

@@ -12,12 +12,12 @@ from starlette.routing import Route
 from darkroom.console import charts
 from darkroom.console.pages import Pages
 from darkroom.console.results import STUCK, stuck
-from darkroom.pipeline import executions, letters, results
+from darkroom.pipeline import by_key, executions, letters, results
 from darkroom.pipeline.results import ENDED, Row
 from darkroom.pipeline.target import Target
 
 STUCK_SHOWN = 20
-MOST = 3000  # rows of each status: those of the span that are older are left out, and the page says so
+MOST = 500  # rows of each status: where there are more, the page shows only the time that they reach back, and says so
 
 # How far back, and the minutes of one column.
 SPANS = {
@@ -37,7 +37,7 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
     length, minutes = SPANS.get(span, SPANS["hour"])
     now = datetime.now(UTC)
     since = now - length
-    rows = results.changed_since(target, results.written(since), MOST)
+    rows, only_since = results.changed_since(target, results.written(since), MOST)
     times = times_to_row(target, rows)
     labels, series = per_column(rows, now, length, minutes)
     codes = Counter(row["error"]["code"] for row in rows if row["status"] == "REJECTED").most_common()
@@ -49,11 +49,12 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
         target=target,
         span=span if span in SPANS else "hour",
         spans=list(SPANS),
-        counts=results.counts(target, MOST),
+        counts=by_key.counts(target, MOST),
         rows=len(rows),
-        cut=any(count == MOST for count in Counter(row["status"] for row in rows).values()),
+        only_since=only_since,
+        most=MOST,
         minutes=minutes,
-        flow=charts.columns(_flow_in_words(rows, span, minutes), labels, series),
+        flow=charts.columns(_flow_in_words(rows, span, only_since, minutes), labels, series),
         flow_table=[
             (label, [values[at] for values in series.values()])
             for at, label in enumerate(labels)
@@ -118,8 +119,9 @@ def spread(times: list[float]) -> tuple[list[int], list[str]]:
     return counts, edges
 
 
-def _flow_in_words(rows: list[Row], span: str, minutes: int) -> str:
+def _flow_in_words(rows: list[Row], span: str, only_since: str | None, minutes: int) -> str:
     by_status = Counter(row["status"] for row in rows).most_common()
     each = "minute" if minutes == 1 else f"{minutes} minutes"
     counted = ", ".join(f"{count} {status}" for status, count in by_status) or "none"
-    return f"Pictures that came to their end, for each {each} of the last {span}: {counted}"
+    when = f"after {only_since}" if only_since else f"of the last {span}"
+    return f"Pictures that came to their end, for each {each} {when}: {counted}"

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from darkroom import documentation
 from darkroom.console import placeholder
 from darkroom.console.pages import NotFound, Pages, link
-from darkroom.pipeline import links, results
+from darkroom.pipeline import by_key, links, results
 from darkroom.pipeline.results import Row
 from darkroom.pipeline.target import Target
 from darkroom.text import as_json
@@ -61,14 +61,17 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
         raise NotFound("there is no such status")
     if text and (exact := results.find(target, text)):
         return RedirectResponse(link("/picture", key=exact["key"]), 303)
-    older = None
-    if text:
-        found, complete = results.search(target, text, status or None, prefix=prefix, limit=ON_A_WALL)
-    else:
-        found, older, complete = results.page(
-            target, status or None, prefix=prefix, limit=ON_A_WALL, token=asked.get("older") or None
+    following: dict[str, str] = {}
+    looked_at = 0
+    if prefix or text:
+        found, after, looked_at = by_key.page(
+            target, status or None, prefix=prefix, text=text, after=asked.get("after", ""), limit=ON_A_WALL
         )
-    counts = results.counts(target, COUNTED)
+        following = {"after": after} if after else {}
+    else:
+        found, older = results.page(target, status or None, limit=ON_A_WALL, token=asked.get("older") or None)
+        following = {"older": older} if older else {}
+    counts = by_key.counts(target, COUNTED, prefix)
     return pages.page(
         request,
         "results.html",
@@ -78,10 +81,10 @@ def wall(pages: Pages, request: Request, target: Target) -> Response:
         total=results.Count(sum(one.number for one in counts.values()), all(one.complete for one in counts.values())),
         stuck=stuck(target),
         stuck_minutes=int(STUCK.total_seconds() // 60),
-        older=older,
+        following=following,
+        looked_at=looked_at,
         asked={"status": status, "prefix": prefix, "key": text},
-        first="older" not in asked,
-        complete=complete,
+        first="older" not in asked and "after" not in asked,
         # where only some are shown, only what happens from now on is news
         seen=found[0]["updated_at"] if found and not (status or prefix or text) else results.written(datetime.now(UTC)),
         folder=target.upload_prefix,

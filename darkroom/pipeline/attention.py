@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from darkroom.pipeline import letters, results
+from darkroom.pipeline import by_key, letters
 from darkroom.pipeline.results import Count
 from darkroom.pipeline.target import Target
 
@@ -27,4 +27,4 @@ class Attention:
 
 
 def attention(target: Target) -> Attention:
-    return Attention(sum(letters.count(target)), results.count(target, "FAILED", COUNTED))
+    return Attention(sum(letters.count(target)), by_key.count(target, "FAILED", COUNTED))

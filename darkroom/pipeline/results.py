@@ -40,8 +40,8 @@ SHOWN = (
 LATE_SECONDS = 60  # a row is written so long after the time it bears, when its write is tried again
 USUALLY_LATE_SECONDS = 5
 LOOKS = 10  # one of so many is for the latest rows too: each reads all that it may have missed
-MOST_PAGES = 30  # of a megabyte each, of one status, that are read for one page of what few rows have
-SEARCHED = 2000  # rows, the newest, among which a mistyped key is looked for
+MOST_PAGES = 4  # of a megabyte each, of one status, that are read for one look at what few rows have
+SEARCHED = 1000  # rows, the newest, among which a mistyped key is looked for
 SUGGESTED = 3
 BATCH = 100  # keys: what DynamoDB's BatchGetItem takes at once
 SIMILAR = 0.75  # of 1, by difflib: one letter more, less or another in a name of four
@@ -62,7 +62,10 @@ def row(target: Target, key: str) -> Row:
 def meant(target: Target, key: str) -> str | None:
     """A question that names the keys nearest to a mistyped one, none if none is near. Looks at the newest rows."""
     prefix = target.upload_prefix  # which all have, and which so would make all alike
-    there = [one["key"].removeprefix(prefix) for one in islice(rows(target), SEARCHED)]
+    with ThreadPoolExecutor(len(STATUSES)) as workers:
+        read = [row for rows in workers.map(lambda status: _newest(target, status, SEARCHED), STATUSES) for row in rows]
+    newest = sorted(read, key=_updated, reverse=True)[:SEARCHED]
+    there = [one["key"].removeprefix(prefix) for one in newest]
     near = [prefix + one for one in nearest(key.removeprefix(prefix), there)]
     return f"did you mean {' or '.join(map(repr, near))}?" if near else None
 
@@ -88,13 +91,15 @@ def find(target: Target, key: str) -> Row | None:
 
 
 def of(target: Target, keys: Sequence[str]) -> Iterator[Row]:
-    """The rows that there are of these whole keys, in no order. Under load DynamoDB leaves some out: who waits for one
-    asks again."""
+    """The rows that there are of these whole keys, in no order."""
     dynamodb, table = target.results.meta.client, target.results.name
     for start in range(0, len(keys), BATCH):
-        asked = [{"key": key} for key in keys[start : start + BATCH]]
-        request: Any = {table: {"Keys": asked, "ConsistentRead": True}}
-        yield from dynamodb.batch_get_item(RequestItems=request)["Responses"].get(table, [])
+        asked: Any = [{"key": key} for key in keys[start : start + BATCH]]
+        while asked:  # under load DynamoDB leaves some out
+            answer = dynamodb.batch_get_item(RequestItems={table: {"Keys": asked, "ConsistentRead": True}})
+            yield from answer["Responses"].get(table, [])
+            left = answer["UnprocessedKeys"]
+            asked = left[table]["Keys"] if table in left else []
 
 
 def rows(
@@ -113,6 +118,21 @@ def rows(
     `prefix`, of the whole key, and `captions`, which statuses of one, only what is given back. `at_once` is how many
     rows one query asks for, where few are wanted. A row that is claimed anew while this reads may be missed.
     """
+    return _merged(target, status, prefix=prefix, since=since, until=until, at_once=at_once, captions=captions)
+
+
+def _merged(
+    target: Target,
+    status: str | None,
+    *,
+    prefix: str,
+    since: str,
+    until: str,
+    at_once: int | None,
+    captions: Collection[str] = (),
+    pages: int | None = None,
+) -> Iterator[Row]:
+    """Where a status has more than so many `pages` of DynamoDB, a row without a key says how far they reach back."""
     wanted: list[Any] = [Attr("key").begins_with(prefix)] if prefix else []
     if captions:
         wanted.append(Attr("caption.status").is_in([*captions]))
@@ -120,87 +140,87 @@ def rows(
 
     def of(one: str) -> Iterator[Row]:
         between = Key("status").eq(one) & Key("updated_at").between(since or "0", until)
-        for page in _pages(target, _newest_of(one) | {"KeyConditionExpression": between} | more):
+        for page in islice(_pages(target, _newest_of(one) | {"KeyConditionExpression": between} | more), pages):
             yield from (row for row in page["Items"] if row["updated_at"] < until)
+        if last := page.get("LastEvaluatedKey"):
+            yield {"updated_at": last["updated_at"]}
 
     return heapq.merge(*map(of, STATUSES if status is None else (status,)), key=_updated, reverse=True)
 
 
 def page(
+    target: Target, status: str | None = None, *, limit: int = 100, token: str | None = None
+) -> tuple[list[Row], str | None]:
+    """As many rows, newest first, and the token of the page behind them, None at the end. Raises UnknownPageError for a
+    token that is none."""
+    after = _read_token(token)
+    wanted = STATUSES if status is None else (status,)
+
+    def of(one: str) -> list[Row]:
+        request = _newest_of(one) | {"Limit": limit + 1}
+        if one in after:
+            request["ExclusiveStartKey"] = {**after[one], "status": one}
+        return list(islice((row for page in _pages(target, request) for row in page["Items"]), limit + 1))
+
+    with ThreadPoolExecutor(len(wanted)) as workers:
+        read = [row for rows in workers.map(of, wanted) for row in rows]
+    found = sorted(read, key=_updated, reverse=True)
+    shown = found[:limit]
+    after |= {row["status"]: row for row in shown}
+    return shown, _token(after) if len(found) > limit else None
+
+
+class Look(NamedTuple):
+    """Rows, newest first, and whether there are more. `back_to`: the time of the oldest row that was looked at, if the
+    look ended before it had found as many as it may."""
+
+    rows: list[Row]
+    more: bool
+    back_to: str | None
+
+
+def look(
     target: Target,
     status: str | None = None,
     *,
     prefix: str = "",
-    limit: int = 100,
-    token: str | None = None,
+    since: str = "",
+    until: str = LATEST,
+    limit: int,
     pages: int = MOST_PAGES,
-) -> tuple[list[Row], str | None, bool]:
-    """As many rows, newest first, the token of the page behind them, None at the end, and whether all that are newer
-    were looked at: of each status no more than so many pages of DynamoDB are, and the rest with the next token. Raises
-    UnknownPageError for a token that is none."""
-    after = _read_token(token)
-    where = Attr("key").begins_with(prefix) if prefix else None
-    read = _newest(target, status, where, limit + 1, pages, after)
-    found = _merged(read)
-    shown, rest = found[:limit], {row["status"] for row in found[limit:]}
-    after |= {row["status"]: row for row in shown}
-    after |= {last["status"]: last for _, last in read if last and last["status"] not in rest}
-    complete = all(last is None or len(rows) > limit for rows, last in read)
-    more = rest or any(last for _, last in read)
-    return shown, _token(after) if more else None, complete
+) -> Look:
+    """As `rows`, at most so many of them. With a `prefix`, which this index does not find, it reads at most so many
+    megabytes of each status: it ends also where few rows have it."""
+    found: list[Row] = []
+    bounds: Any = {"at_once": None, "pages": pages} if prefix else {"at_once": limit + 1}
+    for row in _merged(target, status, prefix=prefix, since=since, until=until, **bounds):
+        if row.get("key") is None:
+            return Look(found, True, row["updated_at"])
+        if len(found) == limit:
+            return Look(found, True, None)
+        found.append(row)
+    return Look(found, False, None)
 
 
-def search(
-    target: Target, text: str, status: str | None = None, *, prefix: str = "", limit: int = 50, pages: int = MOST_PAGES
-) -> tuple[list[Row], bool]:
-    """The newest rows that have the text in their key, as it is written, and whether all rows were looked at: of each
-    status no more than so many pages of DynamoDB are."""
-    where: Any = Attr("key").contains(text)
-    if prefix:
-        where = where & Attr("key").begins_with(prefix)
-    read = _newest(target, status, where, limit, pages, {})
-    found = _merged(read)
-    return found[:limit], all(last is None for _, last in read) and len(found) <= limit
-
-
-def _newest(
-    target: Target, status: str | None, where: Any, limit: int, pages: int, after: Mapping[str, Row]
-) -> list[tuple[list[Row], Row | None]]:
-    """Of each status at once: rows behind the one in `after`, until there are `limit` or more or all pages are read,
-    and where it would go on."""
-
-    def of(one: str) -> tuple[list[Row], Row | None]:
-        request = _newest_of(one) | ({"Limit": limit} if where is None else {"FilterExpression": where})
-        if one in after:
-            request["ExclusiveStartKey"] = {**after[one], "status": one}
-        found: list[Row] = []
-        for page in islice(_pages(target, request), pages):
-            found += page["Items"]
-            if len(found) >= limit:
-                break
-        return found, page.get("LastEvaluatedKey")
+def changed_since(target: Target, since: str, most: int) -> tuple[list[Row], str | None]:
+    """All rows from then on, as far as Health counts them. Where there are more of a status, the rows after the time to
+    which so many of it reach back, of every status alike, and that time."""
 
     with ThreadPoolExecutor(len(STATUSES)) as workers:
-        return list(workers.map(of, STATUSES if status is None else (status,)))
+        read = list(workers.map(lambda status: _newest(target, status, most + 1, since), STATUSES))
+    reached = max((rows[-1]["updated_at"] for rows in read if len(rows) > most), default=None)
+    return [row for rows in read for row in rows if reached is None or row["updated_at"] > reached], reached
 
 
-def _merged(read: Sequence[tuple[list[Row], Row | None]]) -> list[Row]:
-    return sorted((row for rows, _ in read for row in rows), key=_updated, reverse=True)
-
-
-def changed_since(target: Target, since: str, most: int) -> list[Row]:
-    """The newest rows from then on, at most so many of each status: what Health counts of them, and no more."""
-
-    def of(status: str) -> list[Row]:
-        request = _newest_of(status) | {
-            "KeyConditionExpression": Key("status").eq(status) & Key("updated_at").gte(since),
-            "ProjectionExpression": "#status, updated_at, execution, #error.code",
-            "ExpressionAttributeNames": {"#status": "status", "#error": "error"},
-        }
-        return list(islice((row for page in _pages(target, request) for row in page["Items"]), most))
-
-    with ThreadPoolExecutor(len(STATUSES)) as workers:
-        return [row for rows in workers.map(of, STATUSES) for row in rows]
+def _newest(target: Target, status: str, most: int, since: str = "0") -> list[Row]:
+    """Of each only what is asked of many."""
+    request = _newest_of(status) | {
+        "KeyConditionExpression": Key("status").eq(status) & Key("updated_at").gte(since),
+        "ProjectionExpression": "#key, #status, updated_at, execution, #error.code",
+        "ExpressionAttributeNames": {"#key": "key", "#status": "status", "#error": "error"},
+        "Limit": most,
+    }
+    return list(islice((row for page in _pages(target, request) for row in page["Items"]), most))
 
 
 def _newest_of(status: str) -> dict[str, Any]:
@@ -214,12 +234,6 @@ class Count(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.number:,}{'' if self.complete else '+'}"
-
-
-def counts(target: Target, most: int) -> dict[str, Count]:
-    """How many rows there are of each status, as `count` has it."""
-    with ThreadPoolExecutor(len(STATUSES)) as workers:
-        return dict(zip(STATUSES, workers.map(lambda status: count(target, status, most), STATUSES), strict=True))
 
 
 def count(target: Target, status: str, most: int, *, prefix: str = "", since: str = "", until: str = LATEST) -> Count:
@@ -244,15 +258,15 @@ def changes(
 
     With a status, a row that was given with it is given once more when it has left it.
     """
-    newest = next((one["updated_at"] for one in rows(target, prefix=prefix, at_once=None if prefix else 1)), "")
+    newest = next((one["updated_at"] for one in rows(target, at_once=1)), "")
     known = {one["key"]: _state(one) for one in rows(target, prefix=prefix, since=_earlier(newest))}
-    first = list(islice(rows(target, status, prefix=prefix, since=since, at_once=None if prefix else limit), limit))
+    first = look(target, status, prefix=prefix, since=since, limit=limit).rows
     known |= {one["key"]: _state(one) for one in first}
     given = {one["key"] for one in first}
     yield from reversed(first)
-    for look in itertools.count(1):
+    for times in itertools.count(1):
         time.sleep(target.poll_seconds)
-        late = LATE_SECONDS if look % LOOKS == 0 else USUALLY_LATE_SECONDS
+        late = LATE_SECONDS if times % LOOKS == 0 else USUALLY_LATE_SECONDS
         for one in reversed(list(rows(target, prefix=prefix, since=max(since, _earlier(newest, late))))):
             newest = max(newest, one["updated_at"])
             if _state(one) != known.get(one["key"]):

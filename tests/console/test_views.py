@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from darkroom.console import health, pages, uploads
 from darkroom.errors import TargetError
 from darkroom.local.pictures import photo
-from darkroom.pipeline import executions, letters
+from darkroom.pipeline import by_key, executions, letters
 from darkroom.pipeline.executions import Definitions, State
 from darkroom.pipeline.target import Target
 from tests.console.conftest import Chosen, Open
@@ -64,6 +64,40 @@ def test_pages_of_results_are_all_rows_once_newest_first(target: Target, page: T
         seen += keys(html)
         path = next_page(html) if len(seen) <= 100 else None
     assert seen == [f"raw/{number:03}.jpg" for number in range(100)]
+
+
+def test_pages_below_a_prefix_are_all_its_rows_once_by_key(target: Target, page: TestClient):
+    """With counts of what is below it."""
+    for number in range(120):
+        row(target, f"raw/{number:03}.jpg", ("SUCCEEDED", "REJECTED", "FAILED")[number % 3], ago=number)
+    seen: list[str] = []
+    path: str | None = "/results?prefix=raw/0"
+    while path:
+        html = page.get(path).text
+        seen += keys(html)
+        path = next_page(html) if len(seen) <= 100 else None
+    assert seen == [f"raw/{number:03}.jpg" for number in range(100)]
+    assert "All 100" in plain(html)
+    rejected = page.get("/results?prefix=raw/11&status=REJECTED").text
+    assert keys(rejected) == ["raw/112.jpg", "raw/115.jpg", "raw/118.jpg"]
+    assert "In the order of their keys." in plain(rejected)
+
+
+def test_a_search_says_how_far_it_looked_and_goes_on_there(target: Target, page: TestClient, monkeypatch):
+    """Two keys at a time."""
+    monkeypatch.setattr(by_key, "LOOKED_AT", 2)
+    for number in range(5):
+        row(target, f"raw/{number}.jpg")
+    html = page.get("/results?key=4.jp").text
+    assert "None among these." in plain(html)
+    assert "This search looked at 2 keys, as far as raw/1.jpg" in plain(html)
+    found = keys(html)
+    for _ in range(9):
+        if (following := next_page(html)) is None:
+            break
+        html = page.get(following).text
+        found += keys(html)
+    assert (found, next_page(html)) == (["raw/4.jpg"], None)
 
 
 @pytest.mark.parametrize(
@@ -456,6 +490,18 @@ def test_health_counts_what_there_is(target: Target, page: TestClient):
     assert re.search(r'<th scope="row">corrupt</th>.*?<td class="number">3</td>', html)
     assert "of the last hour: 3 REJECTED, 1 SUCCEEDED" in html
     assert ": 1 picture of the newest 1,000 executions." in html
+
+
+def test_health_says_how_far_back_it_looked(target: Target, page: TestClient, monkeypatch):
+    """What is older is of no status."""
+    monkeypatch.setattr(health, "MOST", 2)
+    for number in range(4):
+        row(target, f"raw/{number}.jpg", ago=number)
+    row(target, "raw/old.jpg", "REJECTED", ago=30, error={"code": "corrupt", "message": "m"}, execution="arn:x")
+    html = plain(page.get("/health").text)
+    assert re.search(r"2 rows changed after [\d :-]+ UTC; each", html)
+    assert "as far back as the newest 2 rows of one status reach" in html
+    assert "corrupt" not in html
 
 
 @pytest.mark.parametrize(("times", "said"), [([], (None, None)), ([2.0], (2.0, 2.0)), ([1.0, 3.0], (2.0, 2.9))])

@@ -94,7 +94,7 @@ def test_commands_and_statuses_are_completed(
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("ca", ["cat.jpg", "candle.jpg"]), ("raw/ca", ["raw/cat.jpg", "raw/candle.jpg"]), ("x", [])],
+    [("ca", ["candle.jpg", "cat.jpg"]), ("raw/ca", ["raw/candle.jpg", "raw/cat.jpg"]), ("x", [])],
 )
 def test_keys_are_completed_with_and_without_the_upload_prefix(
     typed: str,

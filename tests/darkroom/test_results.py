@@ -55,37 +55,49 @@ def test_rows_of_a_prefix(target: Target):
 
 
 @pytest.mark.parametrize("status", [None, "SUCCEEDED"])
-@pytest.mark.parametrize("prefix", ["", "raw/n"])
-def test_pages_one_after_the_other_are_all_rows_once_and_in_order(status: str | None, prefix: str, target: Target):
+def test_pages_one_after_the_other_are_all_rows_once_and_in_order(status: str | None, target: Target):
     """Also of several statuses and of one instant."""
     for number in range(9):
         status_of = ("SUCCEEDED", "REJECTED", "FAILED")[number % 3]
         when = f"2024-05-0{number // 4 + 1}T10:00:00Z"
         target.results.put_item(Item={"key": f"raw/n{number}.jpg", "status": status_of, "updated_at": when})
-    all_of_them = [row["key"] for row in results.rows(target, status, prefix=prefix)]
-    paged, token, _ = results.page(target, status, prefix=prefix, limit=2)
+    all_of_them = [row["key"] for row in results.rows(target, status)]
+    paged, token = results.page(target, status, limit=2)
     while token:
-        more, token, complete = results.page(target, status, prefix=prefix, limit=2, token=token)
+        more, token = results.page(target, status, limit=2, token=token)
         assert more
-        assert complete
         assert len(paged) < 100
         paged += more
     assert [row["key"] for row in paged] == all_of_them
     assert len(set(all_of_them)) == len(all_of_them) >= 3
 
 
-def test_a_prefix_that_few_keys_have_is_looked_for_a_bounded_number_of_pages_at_a_time(target: Target):
-    """Not through the whole table for one answer: the token goes on where it was left."""
+def test_rows_of_a_prefix_are_looked_for_among_some_pages_and_it_says_how_far(target: Target):
+    """Not through the whole table for one answer: a time goes on where the look ended, and loses none."""
     for number in range(9):
-        row = {"key": f"raw/n{number}.jpg", "status": "FAILED", "updated_at": f"2024-06-0{9 - number}T10:00:00Z"}
-        target.results.put_item(Item={**row, "notes": "x" * 350_000})  # three to a page of DynamoDB
+        status, day = ("FAILED", "REJECTED")[number % 2], 9 - number
+        row = {"key": f"raw/n{number}.jpg", "status": status, "updated_at": f"2024-06-0{day}T10:00:00.000Z"}
+        target.results.put_item(Item={**row, "notes": "x" * 350_000})  # two or three to a page of DynamoDB
     read: list[str] = []
     target.results.meta.client.meta.events.register("before-call.dynamodb.Query", lambda **_: read.append("a page"))
-    first, token, complete = results.page(target, "FAILED", prefix="raw/n8", limit=1, pages=1)
-    assert (first, complete, len(read)) == ([], False, 1)
-    assert token
-    found, token, complete = results.page(target, "FAILED", prefix="raw/n8", limit=1, token=token, pages=9)
-    assert ([row["key"] for row in found], token, complete) == (["raw/n8.jpg"], None, True)
+    look = results.look(target, prefix="raw/n8", limit=1, pages=1)
+    assert (look.rows, look.more, len(read)) == ([], True, len(results.STATUSES))
+    found, looks = [], 1
+    while look.back_to and looks < 9:
+        look = results.look(target, prefix="raw/n8", until=f"{look.back_to[:-1]}1", limit=1, pages=1)
+        found, looks = found + look.rows, looks + 1
+    assert ([row["key"] for row in found], look.more, look.back_to) == (["raw/n8.jpg"], False, None)
+
+
+def test_a_look_ends_where_the_newest_of_another_status_were_not_looked_at(target: Target):
+    """Or newer rows would come after older ones."""
+    for number in range(4):
+        row = {"key": f"raw/n{number}.jpg", "status": "FAILED", "updated_at": f"2024-06-0{9 - number}T10:00:00.000Z"}
+        target.results.put_item(Item={**row, "notes": "x" * 350_000})
+    look = results.look(target, prefix="raw/", limit=9, pages=1)
+    seen = [row["key"] for row in look.rows]
+    assert seen == [f"raw/n{number}.jpg" for number in range(len(seen))]
+    assert look.back_to == look.rows[-1]["updated_at"]
 
 
 @pytest.mark.parametrize("token", ["nonsense", "e30x", "W10", "eyJGQUlMRUQiOiAxfQ=="])
@@ -123,6 +135,46 @@ def test_the_table_shows_why_a_picture_was_rejected():
     assert "corrupt: ends after 512 of 9000 bytes" in line
 
 
+def test_a_table_says_that_it_has_only_the_newest():
+    result = darkroom("--aws", "results", "--limit", "2")
+    assert "raw/old.jpg" not in result.stdout
+    assert result.stderr.splitlines()[-1] == "The newest 2 are shown: `--limit` shows more"
+    assert "--limit" not in darkroom("--aws", "results", "--limit", "3").stderr
+
+
+def test_a_prefix_is_listed_by_key_and_gone_on_with():
+    """A time gives the newest first, as without a prefix."""
+    first = darkroom("--aws", "results", "--prefix", "raw/", "--limit", "2")
+    assert [line.split()[0] for line in first.stdout.splitlines()[1:]] == ["raw/bad.jpg", "raw/new.jpg"]
+    assert "`--after raw/new.jpg` goes on" in first.stderr
+    then = darkroom("--aws", "results", "--prefix", "raw/", "--after", "new.jpg")
+    assert [line.split()[0] for line in then.stdout.splitlines()[1:]] == ["raw/old.jpg"]
+    assert "--after" not in then.stderr
+    newest = json.loads(darkroom("--aws", "results", "--prefix", "raw/", "--since", "2024-05-02", "--json").stdout)
+    assert [row["key"] for row in newest] == ["raw/new.jpg", "raw/bad.jpg"]
+
+
+@pytest.mark.parametrize("options", [(), ("--since", "2024"), ("--prefix", "a", "--follow")])
+def test_going_on_behind_a_key_needs_a_prefix_alone(options: tuple[str, ...]):
+    assert darkroom("--aws", "results", "--after", "a", *options).exit_code == 2
+
+
+def test_all_rows_of_a_prefix_as_one_document():
+    rows = json.loads(darkroom("--aws", "results", "--prefix", "raw/", "--json").stdout)
+    assert [row["key"] for row in rows] == ["raw/bad.jpg", "raw/new.jpg", "raw/old.jpg"]
+    assert json.loads(darkroom("--aws", "results", "--prefix", "nowhere/", "--json").stdout) == []
+
+
+def test_how_far_it_looked_is_said(monkeypatch: pytest.MonkeyPatch):
+    """With a time that goes on there."""
+    look = results.Look([], True, "2024-05-02T10:00:00.123Z")
+    monkeypatch.setattr(results, "look", lambda *_, **__: look)
+    result = darkroom("--aws", "results", "--prefix", "old", "--since", "2024-01-01")
+    assert (result.exit_code, result.stdout) == (0, "")
+    said = "Found 0 among the newest rows of that time, back to 2024-05-02T10:00:00.123Z"
+    assert result.stderr.splitlines()[-1] == f"{said}: `--until 2024-05-02T10:00:00.124Z` goes on"
+
+
 def test_a_table_without_rows_says_so_and_prints_nothing():
     result = darkroom("--aws", "results", "--status", "FAILED")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -145,28 +197,17 @@ def test_a_status_that_does_not_exist_is_a_mistake_in_the_command():
     assert darkroom("--aws", "results", "--status", "LOST").exit_code == 2
 
 
-@pytest.fixture
-def large_rows(target: Target) -> None:
-    """Four that failed: DynamoDB gives a megabyte at a time, and so not all at once."""
-    for number in range(4):
-        row = {"key": f"raw/{number}.jpg", "status": "FAILED", "updated_at": f"2024-05-0{number + 1}"}
-        target.results.put_item(Item={**row, "x": "x" * 390_000})
-
-
-@pytest.mark.usefixtures("large_rows")
-def test_counting_ends_where_enough_is_counted_and_says_that_there_are_more(target: Target):
-    assert str(results.counts(target, 1)["FAILED"]).endswith("+")
-    assert str(results.counts(target, 100)["FAILED"]) == "4"
-    assert str(results.counts(target, 1)["DELETED"]) == "0"
-
-
-@pytest.mark.usefixtures("large_rows")
-def test_a_search_says_whether_it_looked_at_every_row(target: Target):
-    found, complete = results.search(target, "0.jpg")
-    assert ([row["key"] for row in found], complete) == (["raw/0.jpg"], True)
-    assert results.search(target, "0.jpg", pages=1) == ([], False)
-    found, complete = results.search(target, ".jpg", "FAILED", limit=2)
-    assert ([row["key"] for row in found], complete) == (["raw/3.jpg", "raw/2.jpg"], False)
+def test_as_far_back_as_the_newest_of_one_status_reach_are_the_rows_of_all(target: Target):
+    """Health would else show a time of which it knows only what was rejected."""
+    for number in range(5):
+        row = {"key": f"raw/{number}.jpg", "status": "FAILED", "updated_at": f"2024-05-0{number + 1}T09:00:00Z"}
+        target.results.put_item(Item=row)
+    rows, since = results.changed_since(target, "2024-05-01", 9)
+    assert (len(rows), since) == (8, None)
+    rows, since = results.changed_since(target, "2024-05-01", 3)
+    assert since == "2024-05-02T09:00:00Z"
+    there = {"raw/2.jpg", "raw/3.jpg", "raw/4.jpg", "raw/bad.jpg", "raw/new.jpg"}
+    assert {row["key"] for row in rows} == there
 
 
 OF_TWO_VERSIONS = {

@@ -106,7 +106,7 @@ def test_the_wall_is_filtered_and_searched(page: Page, deployed: Deployed):
     deployed.picture("raw/wall/good.jpg", photo(300, 200))
     page.goto("/results?prefix=raw/wall/")
     keys = page.locator(".wall .key")
-    expect(keys).to_have_text(["raw/wall/good.jpg", "raw/wall/bad.jpg"])
+    expect(keys).to_have_text(["raw/wall/bad.jpg", "raw/wall/good.jpg"])
     page.get_by_role("link", name=re.compile("^Rejected")).click()
     expect(keys).to_have_text(["raw/wall/bad.jpg"])
     expect(page.locator(".wall .error")).to_have_text(re.compile("unsupported_format not JPEG"))

@@ -327,8 +327,8 @@ def fixed(template: Template) -> dict[str, list]:
     }
 
 
-def test_the_index_by_status_is_the_contracts(template):
-    """Partition `status`, sort `updated_at`, whole rows."""
+def test_the_indexes_are_the_contracts(template):
+    """By status and time, whole rows; by status and key, keys only."""
     template.has_resource_properties(
         "AWS::DynamoDB::Table",
         {
@@ -341,7 +341,15 @@ def test_the_index_by_status_is_the_contracts(template):
                         {"AttributeName": "updated_at", "KeyType": "RANGE"},
                     ],
                     "Projection": {"ProjectionType": "ALL"},
-                }
+                },
+                {
+                    "IndexName": "by-key",
+                    "KeySchema": [
+                        {"AttributeName": "status", "KeyType": "HASH"},
+                        {"AttributeName": "key", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                },
             ],
         },
     )

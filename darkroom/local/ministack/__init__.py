@@ -30,6 +30,7 @@ def add_to_ministack() -> None:
         function_memory,
         function_url_origins,
         history,
+        index_queries,
         journal,
         layers,
         log_patterns,
@@ -57,6 +58,7 @@ def add_to_ministack() -> None:
     express.add()
     rule_targets.add()
     streams.add()
+    index_queries.add()
     function_children.add()
     function_errors.add()
     function_forks.add()
