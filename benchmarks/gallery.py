@@ -10,6 +10,7 @@ import itertools
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     moving = animated_gif(120, 80, frames=4)
     yield "animation-in.gif", moving
     yield "animation-out.webp", rendition(moving)
+    yield "animation-moving-out.webp", rendition(moving, replace(SMALL, animated=True))
+
+    aside = encoded(ball_aside(landscape(480, 200)), "JPEG", quality=90)
+    square = RenditionSetting("thumb", 120, 120, "cover")
+    yield "crop-in.jpg", bare(aside)
+    yield "crop-center-out.webp", rendition(aside, square)
+    yield "crop-attention-out.webp", rendition(aside, replace(square, crop="attention"))
+    yield "crop-focus-out.webp", rendition(aside, square, focus=(0.1, 0.5))
 
     tiny = encoded(landscape(24, 16), "PNG")
     yield "tiny-in.png", tiny
@@ -59,13 +68,12 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     yield "panorama-thumb-out.webp", rendition(wide, RenditionSetting("thumb", 100, 100, "cover"))
 
 
-def rendition(data: bytes, setting: RenditionSetting = SMALL) -> bytes:
+def rendition(data: bytes, setting: RenditionSetting = SMALL, focus: tuple[float, float] | None = None) -> bytes:
     """As Validate plans it and Resize makes it."""
     facts = examine(data, LIMITS)
-    [planned] = plan(facts.width, facts.height, [setting])
-    return render(
-        data, Target(planned.format, planned.width, planned.height, planned.fit, planned.crop, 80, BACKGROUND)
-    ).data
+    [planned] = plan(facts.width, facts.height, [setting], moves=facts.metadata["animated"])
+    target = Target.of({**asdict(planned), "quality": 80, "background": BACKGROUND})
+    return render(data, replace(target, focus=focus)).data
 
 
 def bare(data: bytes, longest: int = 240) -> bytes:
@@ -74,6 +82,13 @@ def bare(data: bytes, longest: int = 240) -> bytes:
     shown.thumbnail((longest, longest))
     shown.info = {}
     return encoded(shown, "JPEG", quality=85)
+
+
+def ball_aside(picture: Image.Image) -> Image.Image:
+    """A red ball near the right end, where the middle has only hills."""
+    x, y, radius = picture.width * 5 // 6, picture.height // 2, picture.height // 5
+    ImageDraw.Draw(picture).ellipse((x - radius, y - radius, x + radius, y + radius), fill="#c8321e")
+    return picture
 
 
 def balls(picture: Image.Image) -> Image.Image:
