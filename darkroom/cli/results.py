@@ -43,6 +43,9 @@ CSV_COLUMNS = (
 # a comma, a spreadsheet begins a cell after a semicolon, quoted or not, and some do so after a tab or a new line.
 FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
+ALIKE_COLUMNS = (Column("picture", "folded"), Column("differs in"), Column("pixels"), Column("size"))
+MOST_ALIKE = 20  # unless asked for more
+
 SHOWN = 100  # rows of a table, unless asked for more
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -59,6 +62,7 @@ MOMENT = "a date or time (UTC unless it says otherwise), `today`, `yesterday`, o
         "results --prefix 2026/ --since 2h --limit 50": "the newest 50 of the last two hours below raw/2026/",
         "results --until 2026-11-23 --csv > rows.csv": "for a spreadsheet, up to the end of that day",
         "results --follow --status FAILED": "those that failed, then each that fails, until Ctrl-C",
+        "results --like photo.jpg": "the 20 that look most like it, also those of the same bytes",
         "results --json | jq -r '.[].key'": "only the keys, for a program",
     },
 )
@@ -85,6 +89,12 @@ def results(
         str | None,
         typer.Option(metavar="KEY", help="With --prefix: only the keys behind this one, to go on from there."),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", autocompletion=keys, help="Those of the newest 2,000 that look most like this picture."
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -110,6 +120,11 @@ def results(
 
     if sum((as_csv, as_json)) > 1 or (as_csv and follow_on):
         raise typer.BadParameter("cannot be used with --json or --follow", param_hint="--csv")
+    if like is not None:
+        if key is not None or status or prefix or since or until or after or follow_on or as_csv:
+            raise typer.BadParameter("can be used with --limit and --json only", param_hint="--like")
+        _show_alike(ctx.obj.target(), like, limit or MOST_ALIKE, as_json=as_json)
+        return
     chosen: dict[str, Any] = {
         "since": moment(since, "--since") if since else "",
         "until": moment(until, "--until", whole_day=True) if until else results.LATEST,
@@ -140,6 +155,21 @@ def results(
         _table_by_key(target, status, limit or SHOWN, behind)
     else:
         _table_of_newest(target, status, limit or SHOWN, chosen)
+
+
+def _show_alike(target: "Target", key: str, limit: int, *, as_json: bool) -> None:
+    from darkroom.pipeline.alike import BITS, alike
+
+    found, looked = alike(target, key, limit)
+    if as_json:
+        show_json([one.document() for one in found])
+        return
+    say(f"Of the newest {looked:,} pictures, those that look most like it")
+    lines = []
+    for one in found:
+        how = "same file" if one.same_file else f"{one.differs} of {BITS} bits"
+        lines.append((one.row["key"], how, *line(one.row)[2:4]))
+    show_table(ALIKE_COLUMNS, lines)
 
 
 def _by_key(target: "Target", status: Status | None, limit: int | None, chosen: dict[str, Any]) -> "Iterator[Row]":

@@ -19,7 +19,7 @@ from stacks.settings import Format, Functions, Rendition, Settings
 from tests.statemachine.engine import DELETION, IMAGES, RECAPTION, definition, states
 
 IN_THE_SITE = re.findall(r"^ +- (?:[\w ]+: )?([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
-GENERATED = {"faults.md", "permissions.md", "licences.md"}
+GENERATED = {"commands.md", "faults.md", "permissions.md", "licences.md"}
 LONGEST_PAGE, LONGEST_README = 12 * 1024, 8 * 1024  # bytes
 DESCRIBED = {"renditions", "captions.prompt"}  # settings whose default is too long for its cell
 
@@ -150,7 +150,8 @@ def test_the_retriers_of_the_state_machines_are_those_of_the_table():
 def test_every_attribute_and_status_of_a_row_is_documented():
     """Those that its JSON Schema has."""
     schema = json.loads((DOCS / "schemas" / "row.json").read_text())["properties"]
-    assert {name for cell, *_ in rows("row.md") for name in names(cell)} == set(schema)
+    members = set(schema) | set(schema["metadata"]["properties"])
+    assert {name for cell, *_ in rows("row.md") for name in names(cell)} == members
     section = (DOCS / "results.md").read_text().partition("## Status")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `([A-Z]+)` \|", section, re.MULTILINE)) == set(schema["status"]["enum"])
 
