@@ -120,7 +120,7 @@ class _Reading:
     """A part of the log, read from its end back: between these times, in milliseconds. At first nothing is read."""
 
     def __init__(self, end: int, *, goes_on: bool) -> None:
-        self.since = self.until = end
+        self.since = self.until = self.ahead = end  # ahead of its end, ends alone are read
         self.goes_on = goes_on  # its end is now
         self.known: dict[str, Told] = {}  # by ARN; without a start those of which only the end was read
 
@@ -247,8 +247,7 @@ class Logged:
 
     def _go_back(self, reading: _Reading) -> int:
         since = max(reading.since - self._window, self._begin)
-        begins = reading.is_empty
-        until = None if begins and reading.goes_on else reading.since - 1
+        until = None if reading.is_empty and reading.goes_on else reading.since - 1
         most = PAGES if self._window > SECOND else None  # or it would never end
         lines, complete, asked = self._read(EXECUTIONS, since, until, most)
         if not complete:
@@ -256,20 +255,17 @@ class Logged:
             return asked
         reading.add(lines)
         reading.since = since
-        if begins and not reading.goes_on:
-            asked += self._add_ends(reading)
         if asked == 1:
             self._window *= WIDER
-        return asked
+        return asked if reading.goes_on else asked + self._add_ends(reading)
 
     def _add_ends(self, reading: _Reading) -> int:
-        """Of the executions that were at work where this reading ends."""
-        asked, at = 0, reading.until
-        last, step = min(reading.until + AROUND, _now()), NEAR[0]
-        while reading.at_work() and at < last and asked < REQUESTS:
-            lines, _, some = self._read(EXECUTIONS, at, at + step, REQUESTS - asked)
-            reading.add(line for line in lines if line["execution_arn"] in reading.known)
-            at, step, asked = at + step + 1, step * WIDER, asked + some
+        """Of the executions that were at work where this reading ends; what started behind that is not asked for."""
+        asked, step, last = 0, NEAR[0], min(reading.until + AROUND, _now())
+        while reading.at_work() and reading.ahead < last and asked < REQUESTS:
+            lines, _, some = self._read(EXECUTIONS, reading.ahead, reading.ahead + step, REQUESTS - asked)
+            reading.add(lines)
+            reading.ahead, step, asked = reading.ahead + step + 1, step * WIDER, asked + some
         return asked
 
     def _whole(self, execution: str, before: str | None) -> list[Line]:

@@ -151,16 +151,24 @@ def execution(number: int, started: datetime, seconds: float | None, *, fails: b
     return [begin, inside, put("ExecutionFailed" if fails else "ExecutionSucceeded", number, at, 3, **end)]
 
 
-def pages(log: Logged, status: str | None, limit: int) -> list[dict[str, Any]]:
-    found, token = log.listed(status=status, limit=limit, token=None)
+def pages(logs: Callable[[], Logged], status: str | None, limit: int) -> list[dict[str, Any]]:
+    """Of all pages, each asked of the next of these logs."""
+    found, token = logs().listed(status=status, limit=limit, token=None)
     while token:
-        some, token = log.listed(status=status, limit=limit, token=token)
+        some, token = logs().listed(status=status, limit=limit, token=token)
         assert len(some) <= limit
         found += some
     return found
 
 
-OF_ANY_AGE = st.one_of(st.integers(0, 400), st.integers(0, 90_000), st.integers(0, 80 * 86_400))  # seconds
+def told(found: list[dict[str, Any]]) -> list[tuple[datetime, str, str]]:
+    return [(one["startDate"], one["executionArn"], one["status"]) for one in found]
+
+
+# In seconds; some are of the same millisecond.
+OF_ANY_AGE = st.one_of(
+    st.sampled_from([1, 70, 5_000]), st.integers(0, 400), st.integers(0, 90_000), st.integers(0, 80 * 86_400)
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -169,9 +177,11 @@ OF_ANY_AGE = st.one_of(st.integers(0, 400), st.integers(0, 90_000), st.integers(
     limit=st.integers(1, 50),
     at_once=st.integers(3, 60),
     status=st.sampled_from([None, *STATUSES]),
+    anew=st.booleans(),
 )
-def test_pages_of_a_log_have_each_execution_once_and_the_newest_first(ages, limit: int, at_once: int, status):
-    """Whatever its age, however many are between two others, and however few lines an answer has."""
+def test_pages_of_a_log_have_each_execution_once_and_the_newest_first(ages, limit, at_once, status, anew: bool):
+    """Whatever its age, however many are between two others, however few lines an answer has, and whether what was read
+    is remembered or forgotten."""
     now = this_second()
     ages = [(age, took, fails) for age, took, fails in ages if took is None or took < age]
     write(
@@ -188,8 +198,18 @@ def test_pages_of_a_log_have_each_execution_once_and_the_newest_first(ages, limi
         how = is_over if took is None else "FAILED" if fails else "SUCCEEDED"
         wanted.append((at, arn_of(number), how))
     log = logged(Logs(at_once), now - timedelta(days=81))
-    found = [(one["startDate"], one["executionArn"], one["status"]) for one in pages(log, status, limit)]
-    assert found == [one for one in sorted(wanted, reverse=True) if status in (None, one[2])]
+    found = pages(lambda: logged(Logs(at_once), now - timedelta(days=81)) if anew else log, status, limit)
+    assert told(found) == [one for one in sorted(wanted, reverse=True) if status in (None, one[2])]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_pages_of_a_busy_log_are_as_true(now: datetime, anew: bool):
+    """An answer is full after 25 lines, and executions end after 30 s, and so in the page before their own."""
+    begun = [now - timedelta(seconds=1000 - number / 5) for number in range(300)]
+    write(*(line for number, at in enumerate(begun) for line in execution(number, at, 30)))
+    log = logged(Logs(25), now)
+    found = pages(lambda: logged(Logs(25), now) if anew else log, None, 97)
+    assert told(found) == [(at, arn_of(number), "SUCCEEDED") for number, at in reversed(list(enumerate(begun)))]
 
 
 def test_what_was_read_is_read_no_second_time(now: datetime, logs: Logs):
@@ -220,7 +240,7 @@ def test_a_rare_status_is_not_looked_for_without_an_end(now: datetime, logs: Log
     log = logged(logs, now - timedelta(days=80))
     found, token = log.listed(status="FAILED", limit=1, token=None)
     assert (found, logs.asked) == ([], 3)
-    assert [one["executionArn"] for one in pages(log, "FAILED", 1)] == [arn_of(1)]
+    assert [one["executionArn"] for one in pages(lambda: log, "FAILED", 1)] == [arn_of(1)]
     assert token
     assert log.note.startswith("From the log of the state machine, which is some seconds behind, and was read back to ")
 
@@ -236,13 +256,21 @@ def test_an_execution_is_found_by_a_time_near_it_or_from_now_on_back(now: dateti
     """A row that the sweep ended was written long after its execution."""
     at = now - timedelta(days=20)
     others = [line for number in range(10, 60) for line in execution(number, now - timedelta(hours=number), 1)]
-    write(*others, *execution(1, at, 3))
+    write(*others, *execution(1, at, 290))
     log = logged(logs, now - timedelta(days=80))
     before = None if hint is None else (at + timedelta(seconds=hint)).isoformat()
     assert [one["type"] for one in log.events(arn_of(1), before)][::2] == ["ExecutionStarted", "ExecutionSucceeded"]
     asked = logs.asked
-    assert log.described(arn_of(1), before)["stopDate"] == at + timedelta(seconds=3)
+    assert log.described(arn_of(1), before)["stopDate"] == at + timedelta(seconds=290)
     assert logs.asked == asked  # it is over, and so all of it is known
+
+
+def test_an_execution_whose_time_is_known_is_one_request(now: datetime, logs: Logs):
+    at = now - timedelta(days=20)
+    write(*execution(1, at, 3))
+    log = logged(logs, now - timedelta(days=80))
+    assert log.described(arn_of(1), (at + timedelta(seconds=3)).isoformat())["status"] == "SUCCEEDED"
+    assert logs.asked == 1
 
 
 @pytest.mark.parametrize("arn", [arn_of(2), "none", '" || $.type = "*', ""])
