@@ -17,8 +17,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
 
 from darkroom.local.pictures import animated_gif, encoded, landscape, photo, transparent_png
-from functions.imaging import Limits, RenditionSetting, Target, examine, plan, render
-from functions.imaging.color import bundled_profile, to_srgb
+from functions.imaging import Limits, RenditionSetting, Target, code_points, examine, plan, render
+from functions.imaging.color import to_srgb
 
 LIMITS = Limits(max_bytes=10**7, max_pixels=10**7)
 BACKGROUND = "#264653"
@@ -33,7 +33,7 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     yield "orientation-in.jpg", bare(lying)
     yield "orientation-out.webp", rendition(lying)
 
-    vivid = encoded(balls(landscape(480, 320)), "JPEG", quality=92, icc_profile=bundled_profile("display-p3"))
+    vivid = encoded(balls(landscape(480, 320)), "JPEG", quality=92, icc_profile=code_points.profile(12, 13))
     yield "p3-in.jpg", bare(vivid)
     yield "p3-out.webp", rendition(vivid)
 

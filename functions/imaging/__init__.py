@@ -3,7 +3,8 @@
 Pillow lives here and nowhere else. In the order of a picture's way: `formats` recognises and opens it (`tags` reads
 what is written about it; `jpeg`, `png`, `gif`, `webp` and `isobmff` how it is put together; `tiff`, `bmp` and `avif`
 take the place of Pillow's own readers), `examine` decodes it once and gives the verdict, with its `placeholder` and its
-`metadata`, `plan` says what to make, `render` makes it, and `color` sees to it that every screen shows the same.
+`metadata`, `plan` says what to make, `render` makes it, and `color` sees to it that every screen shows the same
+(`code_points` knows colours that a file only names).
 """
 
 from functions.imaging.crop import focal_point

@@ -151,13 +151,13 @@ def _is_grey(picture: Image.Image) -> bool:
 def _plain(picture: Image.Image) -> Image.Image:
     """Without a profile: CMYK as an offset press prints it, L*a*b* as it is defined, the rest as sRGB."""
     if picture.mode == "CMYK":
-        return _converted(picture, bundled_profile("press"))
+        return _converted(picture, press_profile())
     if picture.mode == "LAB":
         return _srgb_of_lab().apply(picture)
     return picture if picture.mode in ("L", "LA", "RGB", "RGBA", "YCbCr") else picture.convert("RGB")
 
 
 @cache
-def bundled_profile(name: str) -> bytes:
-    """`press`: inks on coated paper, which libvips assumes; `display-p3`. Their origin: docs/decisions/0017, 0018."""
-    return (Path(__file__).parent / "profiles" / f"{name}.icc").read_bytes()
+def press_profile() -> bytes:
+    """Inks on coated paper, which libvips assumes. Its origin: docs/decisions/0017."""
+    return (Path(__file__).parent / "profiles" / "press.icc").read_bytes()

@@ -11,7 +11,7 @@ from typing import Any, cast
 from PIL import Image, ImageChops, ImageFile
 
 from functions.imaging import gif, jpeg, png, tags, webp
-from functions.imaging.color import bundled_profile, differs
+from functions.imaging.color import differs
 
 # Pillow's limit is one for the whole process; ours comes with each call (Limits) and is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -48,10 +48,6 @@ _SIGNATURES = {
 # The brands that carry HEVC pictures: ISO/IEC 23008-12, annex B; https://mp4ra.org/registered-types/brands
 _BRANDS = {b"avif": "avif", b"avis": "avif"}
 _BRANDS |= dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"), "heic")
-
-# Numbers of ITU-T H.273: the primaries of Display P3 and of sRGB, and the curves that are sRGB's, are shown as that, or
-# are unsaid.
-_P3, _SRGB, _SRGB_CURVES = b"\x0c", b"\x01", {b"\x01", b"\x02", b"\x06", b"\x0d", b"\x0e", b"\x0f"}
 
 MOVING = {"gif", "png", "webp", "avif"}  # the formats whose frames follow each other in time
 
@@ -169,9 +165,14 @@ def _add_what_stands_beside_the_pixels(picture: Image.Image, parts: png.Parts) -
 
 def _named_profile(points: bytes, embedded: bytes | None) -> bytes | None:
     """The profile that the numbers stand for, none if they are sRGB's; where they are not known, the embedded one."""
-    if points[1:2] not in _SRGB_CURVES or points[:1] not in (_P3, _SRGB):
+    if len(points) < 2:
         return embedded
-    return bundled_profile("display-p3") if points[:1] == _P3 else None
+    from functions.imaging import code_points  # which few pictures pay for
+
+    try:
+        return code_points.profile(points[0], points[1])
+    except LookupError:
+        return embedded
 
 
 def shrink(picture: ImageFile.ImageFile, part: int, mode: str | None = None) -> int:

@@ -202,12 +202,24 @@ def test_a_png_that_only_names_display_p3_is_converted():
         ([12, 13, 0, 1], SRGB_GREEN),
         ([1, 13, 0, 1], P3_GREEN),
         ([1, 1, 0, 1], P3_GREEN),
-        ([9, 16, 0, 1], (66, 151, 34)),
+        ([9, 13, 0, 1], (48, 155, 9)),
+        ([22, 13, 0, 1], (66, 151, 34)),
+        ([12, 8, 0, 1], (66, 151, 34)),
         ([12, 13, 5, 1], (66, 151, 34)),
         ([12, 13, 0, 0], (66, 151, 34)),
         ([12], (66, 151, 34)),
     ],
-    ids=["Display P3", "sRGB", "BT.709", "PQ", "with a matrix", "narrow", "cut short"],
+    ids=[
+        "Display P3",
+        "sRGB",
+        "BT.709",
+        "BT.2020",
+        "unknown primaries",
+        "unknown curve",
+        "with a matrix",
+        "narrow",
+        "cut short",
+    ],
 )
 @pytest.mark.parametrize("last", [False, True], ids=["before the profile", "behind it"])
 def test_known_code_points_of_a_png_count_for_more_than_its_profile(points, expected, last):
