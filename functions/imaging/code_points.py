@@ -44,14 +44,16 @@ def profile(primaries: int, transfer: int) -> bytes | None:
 
 def pq(value: float) -> float:
     """cd/m2 of a signal of 0 to 1: BT.2100, table 4."""
-    root = value ** (1 / 78.84375)
-    return 10_000 * (max(root - 0.8359375, 0.0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+    root: float = value ** (1 / 78.84375)
+    light: float = 10_000 * (max(root - 0.8359375, 0.0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+    return light
 
 
 def hlg(value: float) -> float:
     """The same of HLG, on a screen of 1,000 cd/m2: BT.2100, table 5. A grey's, as each channel is taken by itself."""
     scene = value * value / 3 if value <= 0.5 else (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
-    return BRIGHTEST * scene**1.2
+    light: float = BRIGHTEST * scene**1.2
+    return light
 
 
 def toned(light: float) -> float:
