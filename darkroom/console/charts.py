@@ -51,7 +51,7 @@ def _grid(top: int) -> list[str]:
 
 
 def _labels(labels: Sequence[str], slot: float) -> list[str]:
-    every = max(1, round(64 / slot))
+    every = max(1, round(max(64, 8 * max(map(len, labels), default=0)) / slot))
     return [
         f'<text class="axis{" less" if at // every % 2 == 0 else ""}" x="{LEFT + at * slot + slot / 2:.1f}"'
         f' y="{HEIGHT - 4}" text-anchor="middle">'

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from darkroom.console import charts
 from darkroom.console.pages import Pages
-from darkroom.console.results import STUCK, stuck
+from darkroom.console.results import COUNTED, STUCK, stuck
 from darkroom.pipeline import by_key, executions, letters, results
 from darkroom.pipeline.results import ENDED, Row
 from darkroom.pipeline.target import Target
@@ -49,7 +49,7 @@ def health(pages: Pages, request: Request, target: Target) -> Response:
         target=target,
         span=span if span in SPANS else "hour",
         spans=list(SPANS),
-        counts=by_key.counts(target, MOST),
+        counts=by_key.counts(target, COUNTED),
         rows=len(rows),
         only_since=only_since,
         most=MOST,
