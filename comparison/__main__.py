@@ -1,8 +1,8 @@
 """Makes the renditions of one picture by each of several settings: `python -m comparison`, with a request as JSON on
 stdin. The answer, as JSON on stdout, has the plan of each, its files, and how like the lossless picture they are.
 
-A request: `picture`, the path of the original; `folder`, where the files go; and `settings`, by name the environment
-that Validate would read them from.
+A request: `picture`, the path of the original; `focus`, what its uploader wrote as that; `folder`, where the files go;
+and `settings`, by name the environment that Validate would read them from.
 """
 
 import json
@@ -20,6 +20,7 @@ from PIL import Image
 from comparison.similarity import WINDOW, ssim
 from functions.examiner import Examiner
 from functions.imaging import Facts, Limits, Rejected, Target, render
+from functions.imaging.crop import focal_point
 from functions.storage import Source
 from functions.validate import Settings, planned_renditions
 
@@ -30,7 +31,7 @@ LEAST_SIDE = WINDOW + WINDOW // 2  # pixels: both grids of windows have one
 Reference = Callable[[Target], bytes]
 
 
-def compared(data: bytes, folder: Path, settings: Mapping[str, Settings]) -> dict[str, Any]:
+def compared(data: bytes, folder: Path, settings: Mapping[str, Settings], focus: str = "") -> dict[str, Any]:
     """What each makes of the picture: `renditions`, or why it is `rejected`. Each file's name begins with that of the
     settings."""
 
@@ -50,19 +51,23 @@ def compared(data: bytes, folder: Path, settings: Mapping[str, Settings]) -> dic
             return {"rejected": {"code": rejected.code, "message": rejected.message}}
         source: Source = {"bucket": "", "key": f"{chosen.upload_prefix}picture", "version_id": "", "etag": ""}
         planned = planned_renditions(source, {**asdict(facts), "content_hash": ""}, chosen, "")
-        return {"renditions": [_written(data, one, folder, name, reference) for one in planned]}
+        targets = [replace(Target.of(one), focus=focal_point(focus)) for one in planned]  # as Resize does
+        files = [f"{name}-{one['key'].rpartition('/')[2]}" for one in planned]
+        return {
+            "renditions": [
+                {"name": one["name"], **_written(data, target, folder / file, reference)}
+                for one, target, file in zip(planned, targets, files, strict=True)
+            ]
+        }
 
     return {name: made(name, chosen) for name, chosen in settings.items()}
 
 
-def _written(data: bytes, planned: Mapping[str, Any], folder: Path, name: str, reference: Reference) -> dict[str, Any]:
-    target = Target.of(planned)
+def _written(data: bytes, target: Target, file: Path, reference: Reference) -> dict[str, Any]:
     rendered = render(data, target)
-    file = f"{name}-{planned['key'].rpartition('/')[2]}"
-    (folder / file).write_bytes(rendered.data)
+    file.write_bytes(rendered.data)
     return {
-        "name": planned["name"],
-        "file": file,
+        "file": file.name,
         "format": rendered.format,
         "width": rendered.width,
         "height": rendered.height,
@@ -73,10 +78,10 @@ def _written(data: bytes, planned: Mapping[str, Any], folder: Path, name: str, r
 
 def _lossless(target: Target) -> Target:
     """The same picture with next to nothing lost. PNG itself loses nothing, but is scaled by another path than the
-    other formats, and with `entropy` might be cropped elsewhere."""
+    other formats, and might be cropped elsewhere where that depends on its pixels. Of an animation its first frame."""
     if target.format == "png":
         return target
-    return replace(target, format="jpeg", quality=BEST, keep_copyright=False)
+    return replace(target, format="jpeg", quality=BEST, keep_copyright=False, animated=False)
 
 
 def _similarity(one: bytes, other: bytes, target: Target) -> float | None:
@@ -95,7 +100,7 @@ def _seen(data: bytes, background: str) -> Image.Image:
 def main() -> None:
     asked = json.load(sys.stdin)
     settings = {name: Settings.read(environment) for name, environment in asked["settings"].items()}
-    answer = compared(Path(asked["picture"]).read_bytes(), Path(asked["folder"]), settings)
+    answer = compared(Path(asked["picture"]).read_bytes(), Path(asked["folder"]), settings, asked["focus"])
     sys.stdout.write(json.dumps(answer))
 
 

@@ -67,7 +67,7 @@ def seconds(duration: float | None) -> str:
 def about(duration: float) -> str:
     """Of what takes minutes to weeks, in seconds: `17 min`."""
     if duration < 120:
-        return f"{duration:.0f} s"
+        return f"{max(1, duration):.0f} s"
     if duration < 7200:
         return f"{duration / 60:.0f} min"
     return f"{duration / 3600:.1f} h" if duration < 172_800 else f"{duration / 86_400:.0f} days"

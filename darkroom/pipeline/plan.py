@@ -173,16 +173,16 @@ def _compared(
         return Compared(key, size, problem=f"too_large: {size:,} bytes, limit {proposal.most_bytes:,} bytes")
     original = originals / folder.name
     try:
-        body = target.s3.get_object(Bucket=target.output("UploadsBucketName"), Key=key)["Body"]
+        read = target.s3.get_object(Bucket=target.output("UploadsBucketName"), Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] not in UNREADABLE:
             raise
         return Compared(key, size, problem=f"cannot be read: {error.response['Error']['Message']}")
-    with body, original.open("wb") as file:
+    with read["Body"] as body, original.open("wb") as file:
         shutil.copyfileobj(body, file)
     folder.mkdir(parents=True)
     try:
-        answer = _made(original, folder, proposal)
+        answer = _made(original, read["Metadata"].get("focus", ""), folder, proposal)
     except DarkroomError as problem:
         return Compared(key, size, problem=str(problem))
     finally:
@@ -190,10 +190,11 @@ def _compared(
     return Compared(key, size, _read(answer["today"], folder.name), _read(answer["proposed"], folder.name))
 
 
-def _made(original: Path, folder: Path, proposal: Proposal) -> Document:
+def _made(original: Path, focus: str, folder: Path, proposal: Proposal) -> Document:
     """In a process of its own, because a picture may end its decoder. Raises DarkroomError."""
     asked = {
         "picture": str(original),
+        "focus": focus,
         "folder": str(folder.resolve()),
         "settings": {"today": proposal.today, "proposed": proposal.proposed},
     }

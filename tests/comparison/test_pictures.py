@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comparison.__main__ import compared
-from darkroom.local.pictures import encoded, landscape, photo, transparent_png
+from darkroom.local.pictures import animated_gif, encoded, landscape, photo, transparent_png
 from functions.imaging import Target, render
 from functions.validate import Settings
 from stacks.settings import read_settings
@@ -31,7 +31,7 @@ def test_its_files_are_those_of_the_functions(tmp_path: Path):
     """To the byte, as `python -m comparison` writes them."""
     original = tmp_path / "original"
     original.write_bytes(photo(96, 64, orientation=6))
-    asked = {"picture": str(original), "folder": str(tmp_path), "settings": {"today": given()}}
+    asked = {"picture": str(original), "focus": "", "folder": str(tmp_path), "settings": {"today": given()}}
     command = [sys.executable, "-m", "comparison"]
     done = subprocess.run(command, input=json.dumps(asked), cwd=ROOT, capture_output=True, text=True, check=True)
     [made] = json.loads(done.stdout)["today"]["renditions"]
@@ -59,6 +59,23 @@ def test_a_crop_is_measured_against_the_same_part(tmp_path: Path, crop: str):
     webp, png = made["renditions"]
     assert webp["ssim"] > 0.98
     assert png["ssim"] == 1
+
+
+def test_a_focus_is_kept_as_resize_does(tmp_path: Path):
+    """And it is measured against that part."""
+    wide = encoded(landscape(400, 100), "JPEG", quality=95)
+    thumb = given(renditions={"thumb": {"width": 64, "height": 64, "fit": "cover"}}, quality={"webp": 100})
+    made = compared(wide, tmp_path, {"today": Settings.read(thumb)}, "0,0.5")["today"]["renditions"][0]
+    theirs = render(wide, Target("webp", 64, 64, fit="cover", quality=100, focus=(0.0, 0.5)))
+    assert (tmp_path / made["file"]).read_bytes() == theirs.data
+    assert theirs.data != render(wide, Target("webp", 64, 64, fit="cover", quality=100)).data
+    assert made["ssim"] > 0.98
+
+
+def test_of_an_animation_the_first_frame_is_measured(tmp_path: Path):
+    renditions = {"small": {"width": 60, "height": 60, "animated": True}}
+    made, _ = both(animated_gif(96, 64), tmp_path, *[given(renditions=renditions)] * 2)
+    assert made["renditions"][0]["ssim"] > 0.8
 
 
 def test_a_picture_that_is_taken_by_one_of_both_is_made_by_that_one(tmp_path: Path):

@@ -138,7 +138,7 @@ def test_a_search_beside_it_is_shown_and_stopped_too(target: Target, page: TestC
     by_the_schedule(target)
     html = page.get("/backfills").text
     assert html.count('class="panel backfill"') == 2
-    assert html.count("started by the schedule") == 1
+    assert html.count("by the schedule") == 1
     assert "The schedule started it." in page.get("/backfills/stop").text
     page.post("/backfills/stop")
     assert status(target) == ["ABORTED"] * 2
