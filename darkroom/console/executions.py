@@ -111,7 +111,7 @@ def one(pages: Pages, request: Request, target: Target) -> Response:
         else _console(target, "states", f"/v2/executions/details/{quote(arn, safe=':')}"),
         "arn": arn,
         "before": before,
-        "note": history.note,
+        "note": history.note(),
         "every": target.poll_seconds,
         "asked_state": request.query_params.get("state"),
     }

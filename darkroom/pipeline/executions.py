@@ -86,7 +86,7 @@ def recent(target: Target, *, status: str | None = None, limit: int = 20) -> lis
 
 def note(target: Target) -> str | None:
     """What a person must know who reads a list of executions; None where it is simply true."""
-    return target.history(target.output("StateMachineArn")).note
+    return target.history(target.output("StateMachineArn")).note(of_list=True)
 
 
 def listing(

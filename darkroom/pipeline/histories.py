@@ -64,8 +64,7 @@ class History(Protocol):
 
     machine: str  # its ARN
 
-    @property
-    def note(self) -> str | None:
+    def note(self, *, of_list: bool = False) -> str | None:
         """What a person must know who reads it."""
 
     def listed(self, *, status: str | None, limit: int, token: str | None) -> tuple[list[Told], str | None]:
@@ -86,11 +85,12 @@ class History(Protocol):
 class Kept:
     """By Step Functions, for 90 days."""
 
-    note = None
-
     def __init__(self, states: Any, machine: str, where: str) -> None:
         self.machine = machine
         self._states, self._where = states, where
+
+    def note(self, *, of_list: bool = False) -> None:  # noqa: ARG002 - as History has it
+        return None
 
     def listed(self, *, status: str | None, limit: int, token: str | None) -> tuple[list[Told], str | None]:
         options = {"statusFilter": status, "nextToken": token}
@@ -173,10 +173,9 @@ class Logged:
         self._window = AROUND
         self._unfolded: OrderedDict[str, tuple[list[Line], int]] = OrderedDict()  # and until when that holds
 
-    @property
-    def note(self) -> str:
+    def note(self, *, of_list: bool = False) -> str:
         said = "From the log of the state machine, which is some seconds behind"
-        if self._newest.is_empty:
+        if not of_list or self._newest.is_empty or self._newest.since <= self._begin:
             return said
         return f"{said}, and was read back to {_time(self._newest.since):%Y-%m-%d %H:%M:%S} UTC"
 
