@@ -78,6 +78,7 @@ class Smoke:
         checks: list[tuple[str, str, Check]] = [
             ("upload", "row SUCCEEDED, and each rendition it names is in the bucket", self._upload),
             ("history", "every state entered and left, one Resize for each rendition", self._history),
+            ("event twice", "the second ends as Duplicate, and the row is as it was", self._deliver_again),
             ("captions", "caption OK, with a text", self._caption),
             ("burst", f"{pictures(self._burst)} at once, all SUCCEEDED", self._drop_burst),
             ("rejected", "row REJECTED with unsupported_format", self._reject),
@@ -112,7 +113,17 @@ class Smoke:
         return f"{_said(self._first)}; {', '.join(results.by_width(self._first))}"
 
     def _history(self) -> str:
-        arn = self._first["execution"]
+        states = self._execution(self._first["execution"])["states"]
+        visits = Counter(state["name"] for state in states)
+        seen = ", ".join(name if count == 1 else f"{name} x {count}" for name, count in visits.items())
+        if not states or any(state["exited"] is None for state in states):
+            raise UnexpectedError(f"not every state was left: {seen}")
+        if visits["Resize"] != len(self._first["renditions"]):
+            raise UnexpectedError(seen)
+        return seen
+
+    def _execution(self, arn: str) -> dict[str, Any]:
+        """With its states, once it has ended."""
 
         def ended() -> dict[str, Any] | None:
             try:
@@ -121,14 +132,16 @@ class Smoke:
                 return None  # a log is some seconds behind
             return found if found["execution"]["status"] != "RUNNING" else None
 
-        states = self._wait(ended, lambda: f"{arn} still RUNNING")["states"]
-        visits = Counter(state["name"] for state in states)
-        seen = ", ".join(name if count == 1 else f"{name} x {count}" for name, count in visits.items())
-        if not states or any(state["exited"] is None for state in states):
-            raise UnexpectedError(f"not every state was left: {seen}")
-        if visits["Resize"] != len(self._first["renditions"]):
-            raise UnexpectedError(seen)
-        return seen
+        return self._wait(ended, lambda: f"{arn} still RUNNING")
+
+    def _deliver_again(self) -> str:
+        """What EventBridge may do at any time."""
+        machine, event = self._target.output("StateMachineArn"), results.event(self._target, self._first)
+        arn = self._target.states.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
+        verdict, row = self._execution(arn)["execution"]["verdict"], self._row("photo.jpg")
+        if verdict != "Duplicate" or row != self._first:
+            raise UnexpectedError(f"{verdict}; {_said(row)}")
+        return f"{verdict}; {_said(row)}"
 
     def _caption(self) -> str:
         caption = self._first["caption"]

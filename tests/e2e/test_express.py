@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from darkroom.local.pictures import photo
+from darkroom.pipeline import results
 from tests.darkroom.conftest import darkroom
 from tests.e2e import test_console as page_tests
-from tests.e2e.conftest import Deployed, own_cloud
+from tests.e2e.conftest import Deployed, eventually, own_cloud
+from tests.e2e.filled import lost_events
 from tests.e2e.people import person
 
 # The page in a real browser, as on a Standard workflow.
@@ -69,3 +72,42 @@ def test_a_viewer_lists_and_inspects_by_the_log(deployed: Deployed, row: dict[st
     assert "which is some seconds behind" in said
     assert "logs:FilterLogEvents" in used
     assert not {action for action in used if action.startswith("states:")} - {"states:DescribeStateMachine"}
+
+
+def test_a_second_delivery_is_a_duplicate(deployed: Deployed, row: dict[str, Any]):
+    """The row is as it was: EventBridge delivers at least once."""
+    again = deployed.run(results.event(deployed.aws, row))
+    assert json.loads(again["output"])["status"] == "Duplicate"
+    assert deployed.row(row["key"]) == row
+
+
+def test_what_was_left_processing_is_started_again(deployed: Deployed):
+    """By the deployed sweep with its role, from what the row remembers of an execution that nobody can ask about."""
+    key, at = "raw/left.jpg", results.written(datetime.now(UTC) - timedelta(minutes=7))
+    with lost_events(deployed):
+        version = deployed.upload(key, photo(30, 20))
+    there = deployed.aws.s3.head_object(Bucket=deployed.aws.output("UploadsBucketName"), Key=key)
+    dead = deployed.aws.output("StateMachineArn").replace(":stateMachine:", ":express:") + ":dead:0a1b"
+    left = {"key": key, "status": "PROCESSING", "execution": dead, "version_id": version, "sequencer": "A" * 40}
+    left |= {"etag": there["ETag"].strip('"'), "size": there["ContentLength"], "created_at": at, "updated_at": at}
+    deployed.aws.results.put_item(Item=left)
+    sweep = deployed.function("sweep")["FunctionName"]
+    answer = deployed.client("lambda").invoke(FunctionName=sweep, Payload=json.dumps({"source": "aws.events"}))
+    assert json.loads(answer["Payload"].read()) == {dead: "STARTED AGAIN"}
+    made = eventually(lambda: deployed.in_status(key, "SUCCEEDED", version), f"the row of {key}")
+    assert made["execution"].split(":")[7].startswith("again-1-")
+    assert deployed.letters() == []
+
+
+def test_a_backfill_makes_pictures_and_waits_for_them(deployed: Deployed):
+    """By a call that Express takes, with the role of the backfill."""
+    keys = [f"raw/backfilled/{number}.jpg" for number in range(3)]
+    with lost_events(deployed):
+        versions = {key: deployed.upload(key, photo(24, 16)) for key in keys}
+    command = deployed.darkroom("backfill", "--prefix", "backfilled/", "--follow", "--json")
+    ended = json.loads(command.stdout.splitlines()[-1])
+    assert (ended["status"], ended["objects"], ended["done"], ended["not_looked_at"]) == ("SUCCEEDED", 3, 3, 0)
+    rows = {key: deployed.row(key) for key in keys}
+    assert {key: (row["status"], row["version_id"]) for key, row in rows.items()} == {
+        key: ("SUCCEEDED", version) for key, version in versions.items()
+    }
