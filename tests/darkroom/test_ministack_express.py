@@ -13,7 +13,10 @@ from darkroom.local.ministack import express, history, time_limit, workflow_log
 from tests.statemachine import ministack
 from tests.statemachine.engine import ACCOUNT, REGION, ROLE
 
-STARTS = ("_start_execution", "_start_sync_execution", "_list_executions", *express.OF_ONE)
+STARTS = (
+    *("_start_execution", "_start_sync_execution", "_list_executions", "_invoke_nested_start_execution_sync"),
+    *express.OF_ONE,
+)
 GROUP = "machine-log"
 PATIENCE = 60  # seconds
 PASSES = {"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": True}}}
@@ -116,6 +119,17 @@ def test_who_waits_for_it_is_told_its_end():
 def test_nobody_waits_for_a_standard_one_by_that_call():
     asked = {"stateMachineArn": machine(kind="STANDARD"), "input": "{}"}
     assert refusal(stepfunctions._start_sync_execution(asked))[0] == "StateMachineTypeNotSupported"
+
+
+def test_a_state_waits_for_a_standard_one():
+    """By `startExecution.sync:2`, as a backfill does."""
+    waits = {"StateMachineArn": machine(kind="STANDARD"), "Input": {"a": 1}}
+    task = {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Parameters": waits}
+    arn = run(
+        {"stateMachineArn": machine({"StartAt": "Waits", "States": {"Waits": {**task, "End": True}}}, "STANDARD")}
+    )
+    ended = answer(stepfunctions._describe_execution({"executionArn": arn}))
+    assert (ended["status"], json.loads(ended["output"] or "{}").get("Output")) == ("SUCCEEDED", {"a": 1}), ended
 
 
 def test_it_lasts_five_minutes_at_most(monkeypatch: pytest.MonkeyPatch):

@@ -8,6 +8,7 @@ https://github.com/localstack/localstack, tests/aws/services/stepfunctions/v2.
 import contextvars
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
@@ -19,10 +20,14 @@ OF_THE_TYPE = "This operation is not supported by this type of state machine"
 OF_THE_ARN = "Invalid Arn: 'Resource type not valid in this context: express'"
 OF_ONE = ("_describe_execution", "_get_execution_history", "_stop_execution", "_describe_state_machine_for_execution")
 
+# MiniStack has `startExecution.sync`, which takes standard machines, go through StartSyncExecution, which does not.
+_of_a_state: ContextVar[bool] = ContextVar("_of_a_state", default=False)
+
 
 def add() -> None:
     this: Any = stepfunctions
     start, start_sync, list_them = this._start_execution, this._start_sync_execution, this._list_executions
+    wait_for_nested = this._invoke_nested_start_execution_sync
 
     def started(asked: Json) -> Any:
         machine = _machine(asked)
@@ -34,14 +39,19 @@ def add() -> None:
         return json_response({name: execution[name] for name in ("executionArn", "startDate")})
 
     def started_and_awaited(asked: Json) -> Any:
-        machine = _machine(asked)
-        if machine is None:
+        machine, of_a_state = _machine(asked), _of_a_state.get()
+        _of_a_state.set(False)  # or what it starts would be taken for that too
+        if machine is None or (of_a_state and machine["type"] != "EXPRESS"):
             return start_sync(asked)
         if machine["type"] != "EXPRESS":
             return error_response_json("StateMachineTypeNotSupported", OF_THE_TYPE, 400)
         execution = _begin(machine, asked)
         this._run_execution(execution["executionArn"])
         return json_response(_answer(execution))
+
+    def waited_for(resource: str, given: Json) -> Any:
+        _of_a_state.set(True)
+        return wait_for_nested(resource, given)
 
     def listed(asked: Json) -> Any:
         machine = _machine(asked)
@@ -50,6 +60,7 @@ def add() -> None:
         return list_them(asked)
 
     this._start_execution, this._start_sync_execution, this._list_executions = started, started_and_awaited, listed
+    this._invoke_nested_start_execution_sync = waited_for
     for name in OF_ONE:
         setattr(this, name, _refusing(getattr(this, name)))
 
