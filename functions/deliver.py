@@ -74,7 +74,7 @@ class Settings:
         return cls(
             uploads_bucket=environment["UPLOADS_BUCKET"],
             renditions_bucket=environment["RENDITIONS_BUCKET"],
-            renditions={one["name"]: RenditionSetting(**one) for one in json.loads(environment["RENDITIONS"])},
+            renditions={one["name"]: RenditionSetting.of(one) for one in json.loads(environment["RENDITIONS"])},
             quality=json.loads(environment["QUALITY"]),
             background=environment["BACKGROUND"],
             keep_copyright=json.loads(environment["KEEP_COPYRIGHT"]),

@@ -46,6 +46,7 @@ class Settings:
     background: str
     keep_copyright: bool
     keep_location: bool
+    watermarks: dict[str, str]
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -59,11 +60,12 @@ class Settings:
             ),
             max_cpu_seconds=int(environment["MAX_CPU_SECONDS"]),
             recipe=environment["RECIPE"],
-            renditions=tuple(RenditionSetting(**setting) for setting in json.loads(environment["RENDITIONS"])),
+            renditions=tuple(RenditionSetting.of(setting) for setting in json.loads(environment["RENDITIONS"])),
             quality=json.loads(environment["QUALITY"]),
             background=environment["BACKGROUND"],
             keep_copyright=json.loads(environment["KEEP_COPYRIGHT"]),
             keep_location=json.loads(environment["KEEP_LOCATION"]),
+            watermarks=json.loads(environment["WATERMARKS"]),
         )
 
 
@@ -145,7 +147,7 @@ def planned_renditions(
     planned = plan(picture["width"], picture["height"], settings.renditions, moves=moves)
     upload = execution if source["version_id"] == NO_VERSION else source["version_id"]
     made_of = upload, picture["content_hash"]
-    look = settings.quality, settings.background, settings.keep_copyright
+    look = settings.quality, settings.background, settings.keep_copyright, settings.watermarks
     whole = [*made_of, *look, *(asdict(one) for one in planned)]
     version = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:VERSION_DIGITS]
     return [

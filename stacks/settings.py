@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from stacks import ROOT
 from stacks.allowed import allowed, members
 from stacks.models import NOVA_LITE, NOVA_LITE_IN
 
@@ -45,6 +46,9 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 RECIPE_DIGITS = 16
 
+WATERMARKS = ROOT / "watermarks"
+LARGEST_WATERMARK = 1 << 20  # bytes, and as many pixels
+
 STACK = "Darkroom"
 
 LONGEST_PROMPT = 3000  # bytes
@@ -66,6 +70,40 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+class WatermarkSettings(Group):
+    """A picture of the project's own that is laid over a rendition. `size` and `margin` are parts of the rendition's
+    width and of its shorter side."""
+
+    file: str  # in WATERMARKS
+    position: Literal[
+        "center", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"
+    ] = "bottom-right"
+    size: float = Field(default=0.25, gt=0, le=1)
+    opacity: float = Field(default=1.0, gt=0, le=1)
+    margin: float = Field(default=0.03, ge=0, le=0.5)
+
+    @field_validator("file")
+    @classmethod
+    def _is_a_picture(cls, file: str) -> str:
+        """A small one that can be transparent: it is in the code of the functions."""
+        from functions.imaging import Limits, Rejected, examine  # which few stacks pay for
+
+        place = WATERMARKS / file
+        if place.parent != WATERMARKS or not place.is_file():
+            raise ValueError(f"there is no such file in {WATERMARKS.name}/")
+        try:
+            facts = examine(place.read_bytes(), Limits(LARGEST_WATERMARK, LARGEST_WATERMARK))
+        except Rejected as rejected:
+            raise ValueError(f"{rejected.code}: {rejected.message}") from None
+        if facts.format not in ("png", "webp"):
+            raise ValueError(f"is a {facts.format.upper()}: only PNG and WebP are taken")
+        return file
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256((WATERMARKS / self.file).read_bytes()).hexdigest()[:RECIPE_DIGITS]
+
+
 class Rendition(Group):
     """A box in pixels. `inside` fits the picture into it, `cover` fills it and crops; neither ever enlarges."""
 
@@ -74,6 +112,7 @@ class Rendition(Group):
     fit: Literal["inside", "cover"] = "inside"
     crop: Literal["center", "entropy", "attention"] = "center"
     animated: bool = False  # of WebP alone
+    watermark: WatermarkSettings | None = None
     formats: tuple[Format, ...] = Field(default=("webp",), min_length=1)
 
 
@@ -321,7 +360,12 @@ class Settings(Group):
             "QUALITY": self.quality.model_dump_json(),
             "BACKGROUND": self.background,
             "KEEP_COPYRIGHT": json.dumps(self.keep_copyright),
+            "WATERMARKS": json.dumps({mark.file: mark.digest for mark in self.watermarks}),
         }
+
+    @property
+    def watermarks(self) -> list[WatermarkSettings]:
+        return [one.watermark for one in self.renditions.values() if one.watermark]
 
     @property
     def recipe(self) -> str:

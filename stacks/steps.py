@@ -56,7 +56,9 @@ class Step(Construct):
             description=does,
             handler=f"functions.{name}.handler",
             code=lambda_.Code.from_asset(
-                str(ROOT), exclude=["/*", "!/functions", "__pycache__"], ignore_mode=IgnoreMode.GIT
+                str(ROOT),
+                exclude=["/*", "!/functions", *(["!/watermarks"] if settings.watermarks else []), "__pycache__"],
+                ignore_mode=IgnoreMode.GIT,
             ),
             layers=[layer.layer],
             runtime=runtime(settings),

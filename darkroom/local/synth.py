@@ -43,7 +43,7 @@ FORGOTTEN_AFTER = 3600  # seconds; an assembly has 34 MB
 
 # All that a template and its assets are made of, besides the settings: files and folders.
 SOURCES = (
-    *("app.py", "cdk.json", "stacks", "functions", "statemachine"),
+    *("app.py", "cdk.json", "stacks", "functions", "statemachine", "watermarks"),
     *("requirements.txt", "package-lock.json"),  # the CDK's versions
 )
 

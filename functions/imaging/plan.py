@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
+
+from functions.imaging.watermark import Watermark
 
 CONTENT_TYPES = {"webp": "image/webp", "jpeg": "image/jpeg", "png": "image/png", "avif": "image/avif"}
 EXTENSIONS = {"webp": "webp", "jpeg": "jpg", "png": "png", "avif": "avif"}
@@ -13,7 +16,7 @@ EXTENSIONS = {"webp": "webp", "jpeg": "jpg", "png": "png", "avif": "avif"}
 @dataclass(frozen=True, slots=True)
 class RenditionSetting:
     """A box in pixels, and how a picture goes into it: `inside` fits, `cover` fills it and crops what stands out.
-    `animated` keeps all frames of an animation, in WebP."""
+    `animated` keeps all frames of an animation, in WebP. `watermark` is laid over all of it."""
 
     name: str
     width: int
@@ -22,6 +25,13 @@ class RenditionSetting:
     formats: Sequence[str] = ("webp",)
     crop: str = "center"
     animated: bool = False
+    watermark: Watermark | None = None
+
+    @classmethod
+    def of(cls, setting: Mapping[str, Any]) -> RenditionSetting:
+        """From JSON of the settings."""
+        mark = setting.get("watermark")
+        return cls(**{**setting, "watermark": Watermark(**mark) if mark else None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class PlannedRendition:
     fit: str
     crop: str
     animated: bool = False
+    watermark: Watermark | None = None
 
     @property
     def file_name(self) -> str:
@@ -55,7 +66,8 @@ def plan(
     for position, setting in smallest_first:
         for number, format_name in enumerate(setting.formats):
             still = _rendition(width, height, setting, format_name, first=number == 0)
-            rendition = replace(still, animated=moves and setting.animated and format_name == "webp")
+            animated = moves and setting.animated and format_name == "webp"
+            rendition = replace(still, animated=animated, watermark=setting.watermark)
             same = replace(rendition, name="")
             if same not in seen:
                 seen.add(same)

@@ -25,6 +25,7 @@ from functions.imaging.formats import (
     shrink,
 )
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside
+from functions.imaging.watermark import Watermark, marked
 
 # By how much a JPEG decoded at 1/8, 1/4 or 1/2 must still be scaled. Measured against a full decode with Lanczos, 1.8
 # keeps an SSIM of 0.998; below it, the decoder's own coarse filter begins to show. Decoding at 1/2 spares so much that
@@ -93,12 +94,15 @@ class Target:
     background: str = "#ffffff"
     keep_copyright: bool = False
     animated: bool = False
+    watermark: Watermark | None = None
     focus: Point | None = None
 
     @classmethod
     def of(cls, rendition: Mapping[str, Any]) -> Target:
         """From an item of Validate's plan, which carries more than this."""
-        return cls(**{field.name: rendition[field.name] for field in fields(cls) if field.name in rendition})
+        given = {field.name: rendition[field.name] for field in fields(cls) if field.name in rendition}
+        mark = given.get("watermark")
+        return cls(**given | {"watermark": Watermark(**mark) if mark else None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ def _still(data: bytes, target: Target) -> bytes:
     scaled = _scaled(picture, target)
     colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
     kept = copyright_tags(picture) if target.keep_copyright else {}
-    return _encoded(upright(colours, orientation(picture)), target, kept)
+    return _encoded(marked(upright(colours, orientation(picture)), target.watermark), target, kept)
 
 
 def for_caption(data: bytes, longest_edge: int = 1568, max_bytes: int = 3_750_000) -> tuple[str, bytes]:
@@ -194,7 +198,7 @@ def _animated(data: bytes, target: Target) -> bytes | None:
             if number == 0:
                 box = _moved(pixels, box, picture.size, target, profile)
             colours, _ = to_srgb(_resized(pixels, size, box, shrunk=False), profile)
-            yield upright(colours, turn), milliseconds
+            yield marked(upright(colours, turn), target.watermark), milliseconds
 
     kept = copyright_tags(picture) if target.keep_copyright else {}
     exif = _exif(kept).tobytes() if kept else b""

@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "RECIPE": "0123456789abcdef",
     "KEEP_COPYRIGHT": "false",
     "KEEP_LOCATION": "false",
+    "WATERMARKS": "{}",
     "MAX_ANIMATED_PIXELS": "null",
     "RENDITIONS_BUCKET": RENDITIONS,
     "RESULTS_TABLE": "results",

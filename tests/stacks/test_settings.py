@@ -1,10 +1,12 @@
 """The settings: `cdk.json` and `-c` in, checked values or a line that says what is wrong out."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from stacks.models import GEOGRAPHIES, NOVA_LITE, NOVA_LITE_IN, SERVED
 from stacks.settings import Settings, SettingsError, read_settings
@@ -150,7 +152,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"upload_prefix": "/raw/"}, "upload_prefix = \"/raw/\": a prefix ends with '/'"),
     (
         {"renditions": {}},
-        "renditions = {}: must be 1 to 20 names, each a group of width, height, fit, crop, animated, formats",
+        (
+            "renditions = {}: must be 1 to 20 names,"
+            " each a group of width, height, fit, crop, animated, watermark, formats"
+        ),
     ),
     (
         {"renditions": {"a": {"width": 0, "height": 9}}},
@@ -221,3 +226,42 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(context, li
     with pytest.raises(SettingsError) as wrong:
         read_settings(context)
     assert line in str(wrong.value)
+
+
+@pytest.fixture
+def watermarks(tmp_path, monkeypatch):
+    monkeypatch.setattr("stacks.settings.WATERMARKS", tmp_path)
+    return tmp_path
+
+
+def marked(file):
+    return {"renditions": json.dumps({"small": {"width": 9, "height": 9, "watermark": {"file": file}}})}
+
+
+def test_another_watermark_is_another_recipe(watermarks):
+    """Also where only the file changes."""
+    recipes = [read_settings({"renditions": '{"small": {"width": 9, "height": 9}}'}).recipe]
+    for colour in ("red", "blue"):
+        Image.new("RGB", (3, 3), colour).save(watermarks / "logo.png")
+        settings = read_settings(marked("logo.png"))
+        recipes.append(settings.recipe)
+        assert list(json.loads(settings.for_validate()["WATERMARKS"])) == ["logo.png"]
+    assert len(set(recipes)) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("none.png", "there is no such file in"),
+        ("../cdk.json", "there is no such file in"),
+        ("words.png", "unsupported_format"),
+        ("photo.jpg", "is a JPEG: only PNG and WebP are taken"),
+        ("large.png", "too_many_pixels: 2000x1000 = 2.0 MP"),
+    ],
+)
+def test_a_watermark_that_is_none_is_refused(watermarks, file, says):
+    (watermarks / "words.png").write_text("words")
+    Image.new("RGB", (3, 3)).save(watermarks / "photo.jpg")
+    Image.new("RGB", (2000, 1000)).save(watermarks / "large.png")
+    with pytest.raises(SettingsError, match=re.escape(says)):
+        read_settings(marked(file))
