@@ -15,7 +15,7 @@ from functions.imaging import RejectCode
 from functions.imaging.formats import _DECODERS
 from pages import commands
 from pages.links import AT_THE_ROOT, DOCS, ROOT, headings
-from stacks.settings import Format, Functions, Rendition, Settings
+from stacks.settings import Format, Functions, Rendition, Settings, WatermarkSettings
 from tests.statemachine.engine import DELETION, IMAGES, RECAPTION, definition, states
 
 IN_THE_SITE = re.findall(r"^ +- (?:[\w ]+: )?([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
@@ -60,13 +60,14 @@ def test_every_setting_is_documented_with_its_default_and_no_other_is():
             expected = "none" if value is None else json.dumps(value).strip('"')
             assert expected in re.findall(r"[^\s,`]+", documented[known]), name
     groups = {re.sub(r"^functions\.\w+", "functions.NAME", name) for name in there}
-    assert set(documented) - set(Rendition.model_fields) <= {*there, *groups}
+    members = {*Rendition.model_fields, *WatermarkSettings.model_fields}
+    assert set(documented) - members <= {*there, *groups}
 
 
 def test_every_member_of_a_rendition_is_documented():
-    """With `formats`, which makes further files."""
+    """With `formats`, which makes further files, and those of its watermark."""
     documented = {name for cell, *_ in rows("settings.md") for name in names(cell)}
-    assert set(Rendition.model_fields) <= documented
+    assert {*Rendition.model_fields, *WatermarkSettings.model_fields} <= documented
 
 
 def test_every_format_is_documented():
