@@ -381,6 +381,8 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for member in sorted(value):
             yield from _flat(f"{name}.{member}", value[member])
+    elif isinstance(value, bool):
+        yield name, "yes" if value else "no"
     else:
         yield name, value
 
