@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from darkroom.local.pictures import photo
+from darkroom.pipeline import backfill as backfills
 from tests.browser import Served, chromium, console, serious_violations
 from tests.e2e.conftest import PATIENCE, Deployed, eventually
+from tests.e2e.filled import lost_events
 
 MILLISECONDS = PATIENCE * 1000
 
@@ -169,6 +171,27 @@ def test_a_broken_picture_is_found_among_the_dead_letters_and_redriven(page: Pag
     expect(page.locator("main")).to_contain_text("No letter waits")
 
 
+def test_a_backfill_is_watched_and_stopped(page: Page, deployed: Deployed):
+    """Live, by the button, after the question; then its end is there, and what was at work ends by itself."""
+    folder = "backfilled on the page/"
+    with lost_events(deployed):
+        for number in range(60):  # more than are made before it is stopped
+            deployed.upload(f"raw/{folder}{number:02}.png", photo(24, 16))
+    backfills.start(deployed.aws, "missing", folder, at_once=1)
+    page.goto("/backfills")
+    page.evaluate("window.neverReloaded = true")
+    runs = page.get_by_role("region", name="It runs")
+    expect(runs).to_contain_text("of 60 objects looked at")
+    expect(runs.locator(".succeeded dd")).not_to_have_text("0")
+    assert page.evaluate("window.neverReloaded")
+    runs.get_by_role("link", name="Stop").click()
+    page.get_by_role("button", name="Stop it").click()
+    ended = page.get_by_role("region", name="The last one")
+    expect(ended).to_contain_text("ABORTED")
+    expect(ended).to_contain_text("darkroom backfill --go-on")
+    eventually(lambda: not deployed.at_work(), "the end of what was at work")
+
+
 def test_the_logs_of_an_execution_are_found(page: Page, deployed: Deployed):
     """Every line that names it, of every function."""
     row = deployed.picture("raw/logged on the page.jpg", photo(300, 200))
@@ -240,6 +263,7 @@ VIEWS = {
     "processing": "/results?status=PROCESSING",
     "nothing": "/results?prefix=nothing/",
     "letters": "/letters",
+    "backfills": "/backfills",
     "health": "/health",
     "trouble": "/picture?key=nowhere",
 }
