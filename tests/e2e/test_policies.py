@@ -72,6 +72,7 @@ def look_at_all(client: TestClient, row: dict[str, Any]) -> None:
     arn, thumb = row["execution"], row["renditions"]["thumb"]["key"]
     paths: Iterable[str] = (
         *("/upload", "/results", "/results/news", "/results?key=polic", "/executions", "/letters", "/health"),
+        "/backfills",
         *(f"/picture?key={KEY}", f"/original?key={KEY}", f"/original?key={KEY}&version={row['version_id']}"),
         *(f"/rendition?key={thumb}", f"/execution?arn={arn}", f"/execution/logs?arn={arn}"),
         f"/upload/way?key={KEY}&version={row['version_id']}",
@@ -127,7 +128,7 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
         speechless = deployed.picture("raw/policies/speechless.jpg", photo(64, 48))
     assert speechless["caption"]["status"] == "FAILED"
     with lost_events(deployed):
-        for number in range(3):
+        for number in range(40):  # more than are made before it is stopped
             deployed.upload(f"raw/backfilled by them/{number}.png", photo(24, 16))
     send_letter(deployed, row)
     with person(deployed, "viewer", "operator") as used:
@@ -140,9 +141,12 @@ def test_an_operator_uploads_and_redrives_too_and_has_no_grant_that_is_not_used(
         [recaptioned] = said("redrive", "--caption-failed", speechless["key"])
         assert deployed.execution(recaptioned["execution"])["status"] == "SUCCEEDED"
         assert darkroom("link", KEY).exit_code == 0
-        assert said("backfill", "--prefix", "backfilled by them/", "--dry-run")["pictures"] == 3
+        assert said("backfill", "--prefix", "backfilled by them/", "--dry-run")["pictures"] == 40
         assert said("backfill", "--prefix", "backfilled by them/", "--at-once", "1")["status"] == "RUNNING"
         assert said("backfill", "--stop")["status"] == "ABORTED"
+        plan = said("plan", "-c", "quality.webp=5", "--prefix", "policies/", "-o", tmp_path / "plan")
+        assert KEY in {one["key"] for one in plan["pictures"] if one["proposed"]["renditions"]}
+        assert plan["backfill"]["pictures"] >= 1
         client = page(read_only=False)
         look_at_all(client, row)
         picture = {"pictures": ("by page.jpg", photo(64, 48), "image/jpeg")}
