@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ministack.core import lambda_runtime, persistence
-from ministack.core.responses import AccountRegionScopedDict
+from ministack.core.responses import AccountRegionScopedDict, set_request_account_id, set_request_region
 from ministack.services import bedrock_runtime, dynamodb, lambda_svc, stepfunctions
 
 from darkroom.local import ministack
@@ -236,7 +236,9 @@ class Stream:
     """A table's stream with one mapping, in MiniStack's own memory."""
 
     def __init__(self) -> None:
-        arn = "arn:aws:dynamodb:us-east-1:000000000000:table/rows"
+        set_request_account_id(ACCOUNT)  # whoever asked before
+        set_request_region(REGION)
+        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/rows"
         stream = f"{arn}/stream/now"
         how = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
         facts = {"TableName": "rows", "TableArn": arn, "LatestStreamArn": stream, "pk_name": "key", "sk_name": None}
