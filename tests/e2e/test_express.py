@@ -93,7 +93,7 @@ def test_what_was_left_processing_is_started_again(deployed: Deployed):
     deployed.aws.results.put_item(Item=left)
     sweep = deployed.function("sweep")["FunctionName"]
     answer = deployed.client("lambda").invoke(FunctionName=sweep, Payload=json.dumps({"source": "aws.events"}))
-    assert json.loads(answer["Payload"].read()) == {dead: "STARTED AGAIN"}
+    assert json.loads(answer["Payload"].read())[dead] == "STARTED AGAIN"  # other tests may have left others
     made = eventually(lambda: deployed.in_status(key, "SUCCEEDED", version), f"the row of {key}")
     assert made["execution"].split(":")[7].startswith("again-1-")
     assert deployed.letters() == []
