@@ -496,7 +496,7 @@ class Without:
     def schedule(self) -> str:
         """The sweep looks for stalled rows, and there is one"""
         machine = self._deployed.aws.output("StateMachineArn").replace(":stateMachine:", ":execution:")
-        old = {"status": "PROCESSING", "updated_at": "2020-01-01", "execution": f"{machine}:forgotten"}
+        old = {"status": "PROCESSING", "updated_at": "2020-01-01T00:00:00.000Z", "execution": f"{machine}:forgotten"}
         rest = {"version_id": "null", "etag": "0", "sequencer": "0", "size": 1}
         self._deployed.aws.results.put_item(Item={"key": "raw/without/stalled", **old, **rest})
         return self._swept({"source": "aws.events"})

@@ -106,7 +106,7 @@ def test_what_the_sweep_writes_is_told(deployed: Deployed, heard: Heard):
     """Of an execution that nobody knows any more."""
     key = "raw/told/stalled.jpg"
     machine = deployed.aws.output("StateMachineArn").replace(":stateMachine:", ":execution:")
-    row = {"status": "PROCESSING", "updated_at": "2020-01-01", "execution": f"{machine}:forgotten"}
+    row = {"status": "PROCESSING", "updated_at": "2020-01-01T00:00:00.000Z", "execution": f"{machine}:forgotten"}
     facts = {"version_id": "v", "etag": "0", "sequencer": "0", "size": 1}
     deployed.aws.results.put_item(Item={"key": key, **row, **facts})
     deployed.client("lambda").invoke(
