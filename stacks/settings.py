@@ -86,17 +86,23 @@ class WatermarkSettings(Group):
     @classmethod
     def _is_a_picture(cls, file: str) -> str:
         """A small one that can be transparent: it is in the code of the functions."""
-        from functions.imaging import Limits, Rejected, examine  # which few stacks pay for
+        from PIL import Image, UnidentifiedImageError  # which few stacks pay for
 
         place = WATERMARKS / file
         if place.parent != WATERMARKS or not place.is_file():
             raise ValueError(f"there is no such file in {WATERMARKS.name}/")
+        if (size := place.stat().st_size) > LARGEST_WATERMARK:
+            raise ValueError(f"has {size:,} bytes, limit {LARGEST_WATERMARK:,}")
         try:
-            facts = examine(place.read_bytes(), Limits(LARGEST_WATERMARK, LARGEST_WATERMARK))
-        except Rejected as rejected:
-            raise ValueError(f"{rejected.code}: {rejected.message}") from None
-        if facts.format not in ("png", "webp"):
-            raise ValueError(f"is a {facts.format.upper()}: only PNG and WebP are taken")
+            with Image.open(place, formats=("PNG", "WEBP")) as picture:
+                width, height = picture.size
+                if width * height > LARGEST_WATERMARK:
+                    raise ValueError(f"has {width}x{height} = {width * height:,} pixels, limit {LARGEST_WATERMARK:,}")
+                picture.load()
+        except UnidentifiedImageError:
+            raise ValueError("is no PNG and no WebP") from None
+        except OSError as fault:
+            raise ValueError(f"cannot be decoded: {fault}") from None
         return file
 
     @property

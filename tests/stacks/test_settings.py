@@ -254,14 +254,19 @@ def test_another_watermark_is_another_recipe(watermarks):
     [
         ("none.png", "there is no such file in"),
         ("../cdk.json", "there is no such file in"),
-        ("words.png", "unsupported_format"),
-        ("photo.jpg", "is a JPEG: only PNG and WebP are taken"),
-        ("large.png", "too_many_pixels: 2000x1000 = 2.0 MP"),
+        ("words.png", "is no PNG and no WebP"),
+        ("photo.jpg", "is no PNG and no WebP"),
+        ("broken.png", "cannot be decoded: image file is truncated"),
+        ("heavy.png", "has 1,048,577 bytes, limit 1,048,576"),
+        ("large.png", "has 2000x1000 = 2,000,000 pixels, limit 1,048,576"),
     ],
 )
 def test_a_watermark_that_is_none_is_refused(watermarks, file, says):
     (watermarks / "words.png").write_text("words")
     Image.new("RGB", (3, 3)).save(watermarks / "photo.jpg")
     Image.new("RGB", (2000, 1000)).save(watermarks / "large.png")
+    Image.effect_noise((100, 100), 90).save(watermarks / "broken.png")
+    (watermarks / "broken.png").write_bytes((watermarks / "broken.png").read_bytes()[:2000])
+    (watermarks / "heavy.png").write_bytes(bytes((1 << 20) + 1))
     with pytest.raises(SettingsError, match=re.escape(says)):
         read_settings(marked(file))
