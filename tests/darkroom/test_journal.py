@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from ministack.core import persistence
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import cloudformation
 
-from darkroom.local.ministack import parts
+from darkroom.local.ministack import journal, parts
 
 SCOPE = ("000000000000", "us-east-1")
 
@@ -122,3 +123,34 @@ def test_a_stack_is_at_work_while_something_is_made(status: str, at_work: bool, 
     stacks = scoped(settled={"StackStatus": "CREATE_COMPLETE"}, looked_at={"StackStatus": status})
     monkeypatch.setattr(cloudformation, "_stacks", stacks)
     assert parts.stack_at_work() is at_work
+
+
+def test_a_deployment_is_looked_at_again_until_every_service_could_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else a kill half a minute later would lose a stack that was there."""
+    broken = True
+
+    def state(service: str) -> dict[str, Any]:
+        if service == "lambda" and broken:
+            raise RuntimeError("dictionary changed size during iteration")
+        return {}
+
+    monkeypatch.setattr(parts, "state", state)
+    monkeypatch.setattr(parts, "stack_at_work", lambda: False)
+    monkeypatch.setattr(journal, "_load_persisted_state", lambda: None)
+    ours = journal.Journal(tmp_path / "state" / "memory.sqlite")
+    monkeypatch.setattr(ours._writer, "start", lambda: None)
+    ours.load()
+    assert ours._write(("lambda", "s3")) is False
+    broken = False
+    assert ours._write(("lambda", "s3")) is True
+    assert ours._write(parts.GROWING) is False  # not all that there is
+
+
+def test_each_deployment_of_a_stack_is_another_one(monkeypatch: pytest.MonkeyPatch):
+    stack = {"StackName": "Darkroom", "StackStatus": "UPDATE_COMPLETE", "LastUpdatedTime": "2026-11-24T10:00:00Z"}
+    monkeypatch.setattr(cloudformation, "_stacks", scoped(one=stack))
+    before = parts.deployments()
+    stack["LastUpdatedTime"] = "2026-11-24T11:00:00Z"
+    assert parts.deployments() != before

@@ -86,30 +86,30 @@ class Journal:
         self._database.close()
 
     def _write_until_ended(self) -> None:
-        """Now and then all; in between what the pictures change."""
-        next_of_all, began, pause, deploying = 0.0, 0.0, EVERY, False
+        """All after a deployment, until it is written down, and now and then; in between what the pictures change."""
+        next_of_all, began, pause, written = 0.0, 0.0, EVERY, dict[str, tuple[str, str]]()
         while not self._ended.wait(pause):
             if time.monotonic() > self.last_request + QUIET and time.monotonic() < began + QUIET:
                 continue
             began, spent = time.monotonic(), time.thread_time()
-            deployed, deploying = deploying, parts.stack_at_work()
-            of_all = began >= next_of_all or (deployed and not deploying)
+            there = parts.deployments()
+            of_all, whole = began >= next_of_all or (there != written and not parts.stack_at_work()), False
             try:
-                self._write(parts.services() if of_all else parts.GROWING)
+                whole = self._write(parts.services() if of_all else parts.GROWING)
             except Exception:  # the next one tries again
                 _log.exception("Not written down")
             took = time.thread_time() - spent  # and not what others took meanwhile
-            if of_all:
-                next_of_all = began + SHARE_OF_ALL * took
+            if whole:
+                next_of_all, written = began + SHARE_OF_ALL * took, there
             else:
                 pause = max(EVERY, SHARE * took)
 
-    def _write(self, services: Sequence[str]) -> None:
-        """What has changed in these since the last time; all of it or nothing."""
+    def _write(self, services: Sequence[str]) -> bool:
+        """What has changed in these since the last time; all of it or nothing. Whether it was all that there is."""
         everything = services != parts.GROWING and not parts.stack_at_work()
-        changed, gone = self._changes(services if everything else parts.GROWING, deployed=everything)
+        changed, gone, whole = self._changes(services if everything else parts.GROWING, deployed=everything)
         if everything and parts.stack_at_work():
-            return  # some of it is of before, some of after
+            return False  # some of it is of before, some of after
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             texts = ((*part.record, text) for part, text in changed)
@@ -120,21 +120,24 @@ class Journal:
             self._marks[part.record[0]][part.record] = text if part.mark is None else part.mark
         for record in gone:
             del self._marks[record[0]][record]
+        return everything and whole
 
     def _changes(
         self, services: Sequence[str], *, deployed: bool
-    ) -> tuple[list[tuple[parts.Part, str]], list[parts.Record]]:
-        changed, gone = [], []
+    ) -> tuple[list[tuple[parts.Part, str]], list[parts.Record], bool]:
+        """What to write and what to remove, and whether every service could be read."""
+        changed, gone, whole = [], [], True
         for service in services:
             try:
                 of_service, found = self._changes_of(service, deployed=deployed)
             except Exception:  # the others are written all the same
                 _log.exception("What %s holds is not written down", service)
+                whole = False
                 continue
             changed += of_service
             lost = self._marks[service].keys() - found
             gone += [record for record in lost if deployed or record[3] != parts.WHOLE]
-        return changed, gone
+        return changed, gone, whole
 
     def _changes_of(self, service: str, *, deployed: bool) -> tuple[list[tuple[parts.Part, str]], set[parts.Record]]:
         marks = self._marks[service]

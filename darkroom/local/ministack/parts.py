@@ -67,6 +67,15 @@ def stack_at_work() -> bool:
     return any(one.endswith("_IN_PROGRESS") for one in statuses - {"REVIEW_IN_PROGRESS"})
 
 
+def deployments() -> dict[str, tuple[str, str]]:
+    """Of each stack how it is, and since when it is about to be so: another one with each deployment."""
+    stacks = _module("cloudformation")
+    return {
+        one["StackName"]: (one["StackStatus"], one.get("LastUpdatedTime", ""))
+        for one in (stacks._stacks.all_values() if stacks else ())
+    }
+
+
 def state(service: str) -> State | None:
     """Its stores: those that it works with itself, where its `get_state` would only copy them."""
     module = _module(service)
