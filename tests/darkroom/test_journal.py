@@ -151,6 +151,6 @@ def test_a_deployment_is_looked_at_again_until_every_service_could_be_read(
 def test_each_deployment_of_a_stack_is_another_one(monkeypatch: pytest.MonkeyPatch):
     stack = {"StackName": "Darkroom", "StackStatus": "UPDATE_COMPLETE", "LastUpdatedTime": "2026-11-24T10:00:00Z"}
     monkeypatch.setattr(cloudformation, "_stacks", scoped(one=stack))
-    before = parts.deployments()
+    before = parts.set_up()
     stack["LastUpdatedTime"] = "2026-11-24T11:00:00Z"
-    assert parts.deployments() != before
+    assert parts.set_up() != before

@@ -86,15 +86,17 @@ class Journal:
         self._database.close()
 
     def _write_until_ended(self) -> None:
-        """All after a deployment, until it is written down, and now and then; in between what the pictures change."""
-        next_of_all, began, pause, written = 0.0, 0.0, EVERY, dict[str, tuple[str, str]]()
+        """All that is set up when it has changed, until it is written down, and now and then; in between what the
+        pictures change."""
+        next_of_all, began, pause, written = 0.0, 0.0, EVERY, dict[tuple[str, str], Any]()
         while not self._ended.wait(pause):
             if time.monotonic() > self.last_request + QUIET and time.monotonic() < began + QUIET:
                 continue
             began, spent = time.monotonic(), time.thread_time()
-            there = parts.deployments()
-            of_all, whole = began >= next_of_all or (there != written and not parts.stack_at_work()), False
+            whole = False
             try:
+                there = parts.set_up()
+                of_all = began >= next_of_all or (there != written and not parts.stack_at_work())
                 whole = self._write(parts.services() if of_all else parts.GROWING)
             except Exception:  # the next one tries again
                 _log.exception("Not written down")

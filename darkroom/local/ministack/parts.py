@@ -67,13 +67,20 @@ def stack_at_work() -> bool:
     return any(one.endswith("_IN_PROGRESS") for one in statuses - {"REVIEW_IN_PROGRESS"})
 
 
-def deployments() -> dict[str, tuple[str, str]]:
-    """Of each stack how it is, and since when it is about to be so: another one with each deployment."""
+def set_up() -> dict[tuple[str, str], Any]:
+    """Of each stack how it is, and since when it is about to be so; of all else that is not the pictures', how many
+    there are. Another one when something was deployed, made or removed."""
     stacks = _module("cloudformation")
-    return {
-        one["StackName"]: (one["StackStatus"], one.get("LastUpdatedTime", ""))
-        for one in (stacks._stacks.all_values() if stacks else ())
+    there: dict[tuple[str, str], Any] = {
+        ("stack", one["StackName"]): (one["StackStatus"], one.get("LastUpdatedTime"))
+        for one in (list(stacks._stacks.all_values()) if stacks else ())
     }
+    for service in services():
+        stores = state(service) if service in COPYING else None
+        for store, value in (stores or {}).items():
+            if type(value).__name__ in KINDS and (service, store) not in GROWING_WHOLE:
+                there[service, store] = len(value._data)
+    return there
 
 
 def state(service: str) -> State | None:
