@@ -84,8 +84,7 @@ def busiest(picture: Image.Image, box: Box, whole: tuple[float, float], profile:
 def attention(picture: Image.Image, box: Box, whole: tuple[float, float], profile: bytes | None) -> Box:
     """Move the box to about the place that the eye goes to."""
     seen = to_srgb(picture.resize((LOOK, LOOK), Image.Resampling.BOX, (0, 0, *whole)), profile)[0]
-    flat = Image.new("RGB", seen.size, "#808080")
-    flat.paste(seen.convert("RGB"), mask=seen.getchannel("A") if seen.mode in ("LA", "RGBA") else None)
+    flat = on_background(seen, "#808080") if seen.mode in ("LA", "RGBA") else seen.convert("RGB")
     across, down = _salient(flat, LOOK * (box[2] - box[0]) / whole[0], LOOK * (box[3] - box[1]) / whole[1])
     left, right = _moved(box[2] - box[0], across * whole[0] - (box[2] - box[0]) / 2, whole[0])
     top, bottom = _moved(box[3] - box[1], down * whole[1] - (box[3] - box[1]) / 2, whole[1])

@@ -33,6 +33,8 @@ def patches(data: bytes) -> Iterator[Patch]:
     head = data[: 13 + _palette(data[10])]
     control = b""
     for at, end in _blocks(data):
+        if end > len(data):
+            return
         if data[at] == ord("!"):
             control = data[at:end] if data[at + 1 : at + 3] == b"\xf9\x04" and end - at == 8 else control
             continue
@@ -43,24 +45,18 @@ def patches(data: bytes) -> Iterator[Patch]:
         control = b""
 
 
-def _blocks(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where each extension and each image begins and ends, of those that end."""
-    at = 13 + _palette(data[10])
-    while data[at : at + 1] in (b"!", b","):
-        start = at
-        at += 2 if data[at] == ord("!") else 11 + _palette(data[at + 9])
-        while at < len(data) and data[at]:
-            at += 1 + data[at]
-        at += 1
-        if at <= len(data):
-            yield start, at
-
-
 def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:
     """Whether an image's pixels are followed by the block that ends them, and its place on the canvas."""
+    for at, end in _blocks(data):
+        if data[at] == ord(","):
+            yield end <= len(data), *struct.unpack_from("<4H", data, at + 1)
+
+
+def _blocks(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where each extension and each image begins and ends; the last one may end behind the file."""
     at, left, is_first = 13 + _palette(data[10]), MAX_BLOCKS, True
     while data[at : at + 1] in (b"!", b","):
-        place = None
+        start = at
         if data[at] == ord("!"):  # an extension: its label, then blocks
             if is_first and _is_without_data(data, at):
                 raise ValueError(f"an extension without data at byte {at}")
@@ -69,7 +65,6 @@ def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:
             return
         else:
             is_first = False
-            place = struct.unpack_from("<4H", data, at + 1)
             at += 11 + _palette(data[at + 9])  # 10 bytes of descriptor, 1 of LZW code size
         while at < len(data) and data[at]:
             at += 1 + data[at]
@@ -78,8 +73,7 @@ def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:
         left -= 1
         if left < 0:
             raise ValueError(f"more than {MAX_BLOCKS:,} blocks")
-        if place:
-            yield at <= len(data), *place
+        yield start, at
     if is_first and data[at : at + 1] not in (b"", b";"):  # Pillow looks on, byte by byte
         raise ValueError(f"no block of a GIF at byte {at}")
 

@@ -134,10 +134,11 @@ def _rendered(data: bytes, target: Target) -> Rendered:
 
 def _still(data: bytes, target: Target) -> bytes:
     picture = _opened(data)
-    scaled = _scaled(picture, target)
+    turn = orientation(picture)
+    scaled = _scaled(picture, target, turn)
     colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
     kept = copyright_tags(picture) if target.keep_copyright else {}
-    return _encoded(marked(upright(colours, orientation(picture)), target.watermark), target, kept)
+    return _encoded(marked(upright(colours, turn), target.watermark), target, kept)
 
 
 def for_caption(data: bytes, longest_edge: int = 1568, max_bytes: int = 3_750_000) -> tuple[str, bytes]:
@@ -166,10 +167,10 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     return open_picture(data, name)
 
 
-def _scaled(picture: ImageFile.ImageFile, target: Target) -> Image.Image:
+def _scaled(picture: ImageFile.ImageFile, target: Target, turn: int) -> Image.Image:
     """The picture, or the part of it that is kept, at that size, still in its own colours and orientation."""
-    (width, height), size = picture.size, _size_as_stored(picture, target)
-    box = _kept(picture, target)
+    (width, height), size = picture.size, _size_as_stored(target, turn)
+    box = _kept(picture.size, target, turn)
     scaling = (box[2] - box[0]) / size[0]
     if _is_cheaper_apart(picture, scaling, size, target):
         return _resized_apart(picture, size, box)
@@ -188,8 +189,8 @@ def _animated(data: bytes, target: Target) -> bytes | None:
         return None
     from functions.imaging import animation  # 2 ms that only animations pay
 
-    turn, size, profile = orientation(picture), _size_as_stored(picture, target), picture.info.get("icc_profile")
-    box = _kept(picture, target)
+    turn, profile = orientation(picture), picture.info.get("icc_profile")
+    size, box = _size_as_stored(target, turn), _kept(picture.size, target, turn)
 
     def made() -> Iterator[tuple[Image.Image, float]]:
         nonlocal box
@@ -205,17 +206,17 @@ def _animated(data: bytes, target: Target) -> bytes | None:
     return animation.encoded(made(), animation.plays(picture, data, name), target.quality or 80, exif)
 
 
-def _size_as_stored(picture: ImageFile.ImageFile, target: Target) -> Size:
+def _size_as_stored(target: Target, turn: int) -> Size:
     size = target.width, target.height
-    return size[::-1] if orientation(picture) >= 5 else size
+    return size[::-1] if turn >= 5 else size
 
 
-def _kept(picture: ImageFile.ImageFile, target: Target) -> Box:
+def _kept(whole: Size, target: Target, turn: int) -> Box:
     """Of the picture as it is stored; before anybody has looked at it."""
     if target.fit != "cover":
-        return 0.0, 0.0, float(picture.width), float(picture.height)
-    point = crop.stored(target.focus, orientation(picture)) if target.focus else crop.MIDDLE
-    return crop.about(point, picture.size, _size_as_stored(picture, target))
+        return 0.0, 0.0, float(whole[0]), float(whole[1])
+    point = crop.stored(target.focus, turn) if target.focus else crop.MIDDLE
+    return crop.about(point, whole, _size_as_stored(target, turn))
 
 
 def _moved(pixels: Image.Image, box: Box, whole: tuple[float, float], target: Target, profile: bytes | None) -> Box:
