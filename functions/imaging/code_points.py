@@ -37,7 +37,7 @@ def profile(primaries: int, transfer: int) -> bytes | None:
     if primaries not in _PRIMARIES or transfer not in {*_SRGB, _PQ, _HLG}:
         raise LookupError(f"colour primaries {primaries}, transfer {transfer}")
     if transfer in _SRGB:
-        return None if primaries == _BT709 else _written(primaries, _NAMES[primaries], _srgb)
+        return None if primaries == _BT709 else _written(primaries, _NAMES[primaries], srgb)
     name, light = ("PQ", pq) if transfer == _PQ else ("HLG", hlg)
     return _written(primaries, f"{_NAMES[primaries]} {name}", lambda value: toned(light(value)))
 
@@ -74,7 +74,8 @@ def _to_pq(light: float) -> float:
     return signal
 
 
-def _srgb(value: float) -> float:
+def srgb(value: float) -> float:
+    """Light, as a part of white: IEC 61966-2-1."""
     return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
 
 

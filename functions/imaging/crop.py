@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from functools import cache
 
 from PIL import Image
 
@@ -26,7 +27,6 @@ _FOCUS = re.compile(r"\s*([01](?:\.\d{1,6})?|\.\d{1,6})\s*,\s*([01](?:\.\d{1,6})
 # Rec. 709 to XYZ, IEC 61966-2-1; white is D65.
 _XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
 _WHITE = 95.047, 100.0, 108.883
-_LINEAR = [value / 12.92 if (value := at / 255) <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for at in range(256)]
 _SKIN = 0.78, 0.57, 0.44  # the direction of its colours in XYZ
 _DARK = 5.0  # Y below which a colour counts for nothing
 
@@ -108,8 +108,17 @@ def _salient(picture: Image.Image, width: float, height: float) -> Point:
     return (best % LOOK + 0.5) / LOOK, (best // LOOK + 0.5) / LOOK
 
 
+@cache
+def _light() -> list[float]:
+    """Of each of the 256 values of a channel of sRGB."""
+    from functions.imaging.code_points import srgb
+
+    return [srgb(value / 255) for value in range(256)]
+
+
 def _to_xyz(red: int, green: int, blue: int) -> tuple[float, float, float]:
-    linear = _LINEAR[red], _LINEAR[green], _LINEAR[blue]
+    light = _light()
+    linear = light[red], light[green], light[blue]
     x, y, z = (100 * sum(part * value for part, value in zip(row, linear, strict=True)) for row in _XYZ)
     return x, y, z
 
