@@ -54,15 +54,20 @@ def next_page(html: str) -> str | None:
     return unescape(found[1]) if found else None
 
 
-def test_pages_of_results_are_all_rows_once_newest_first(target: Target, page: TestClient):
-    for number in range(100):
-        row(target, f"raw/{number:03}.jpg", ("SUCCEEDED", "REJECTED", "FAILED")[number % 3], ago=number)
+def walked(page: TestClient, path: str | None) -> tuple[list[str], str]:
+    """The keys of all pages from that one on, and the last page."""
     seen: list[str] = []
-    path: str | None = "/results"
     while path:
         html = page.get(path).text
         seen += keys(html)
         path = next_page(html) if len(seen) <= 100 else None
+    return seen, html
+
+
+def test_pages_of_results_are_all_rows_once_newest_first(target: Target, page: TestClient):
+    for number in range(100):
+        row(target, f"raw/{number:03}.jpg", ("SUCCEEDED", "REJECTED", "FAILED")[number % 3], ago=number)
+    seen, _ = walked(page, "/results")
     assert seen == [f"raw/{number:03}.jpg" for number in range(100)]
 
 
@@ -70,12 +75,7 @@ def test_pages_below_a_prefix_are_all_its_rows_once_by_key(target: Target, page:
     """With counts of what is below it."""
     for number in range(120):
         row(target, f"raw/{number:03}.jpg", ("SUCCEEDED", "REJECTED", "FAILED")[number % 3], ago=number)
-    seen: list[str] = []
-    path: str | None = "/results?prefix=raw/0"
-    while path:
-        html = page.get(path).text
-        seen += keys(html)
-        path = next_page(html) if len(seen) <= 100 else None
+    seen, html = walked(page, "/results?prefix=raw/0")
     assert seen == [f"raw/{number:03}.jpg" for number in range(100)]
     assert "All 100" in plain(html)
     rejected = page.get("/results?prefix=raw/11&status=REJECTED").text
