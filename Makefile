@@ -129,8 +129,10 @@ lock: install  ## the newest versions that pyproject.toml allows, into the lock 
 		--python-version 3.11 --group test --group check pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --constraint requirements.txt functions/requirements.in --output-file functions/requirements.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --no-emit-package pillow \
-		--python-version 3.11 --constraint requirements.txt functions/requirements-heic.in --output-file functions/requirements-heic.txt
+	@for decoder in heic jxl; do \
+		$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --no-emit-package pillow \
+		--python-version 3.11 --constraint requirements.txt functions/requirements-$$decoder.in --output-file functions/requirements-$$decoder.txt \
+		|| exit; done
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --constraint requirements.txt --group pyproject.toml:bench --output-file benchmarks/requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \

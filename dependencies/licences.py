@@ -15,6 +15,8 @@ PAGE = ROOT / "docs" / "licences.md"
 # Never installed by `make install`, or silent in their metadata; read in their wheels.
 ELSEWHERE = {
     "pillow-heif": "BSD-3-Clause; its wheel holds x265, GPL-2.0-or-later, and libheif and libde265, LGPL-3.0",
+    "pillow-jxl-plugin": "GPL-3.0-or-later; its wheel holds libjxl, BSD-3-Clause",
+    "brotli": "MIT",
     "atheris": "Apache-2.0",
     "httpx2-jsfetch": "BSD-3-Clause",
     "pyvips": "MIT",
@@ -62,6 +64,7 @@ def page() -> str:
             BEGINNING,
             _table("In your account: the layer", deployed),
             _table("In your account with the setting `heic`", of_python("functions/requirements-heic.txt")),
+            _table("In your account with the setting `jxl`", of_python("functions/requirements-jxl.txt")),
             _table(
                 "On your machine: the stacks, the operator's tool, the local cloud",
                 [*(one for one in rest if one.name in used), *(one for one in node if "dev" not in node[one])],

@@ -11,6 +11,7 @@ LOCKS = (
     "requirements.txt",
     "functions/requirements.txt",
     "functions/requirements-heic.txt",
+    "functions/requirements-jxl.txt",
     "benchmarks/requirements.txt",
     "tests/requirements.txt",
     "pages/requirements.txt",

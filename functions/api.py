@@ -289,7 +289,7 @@ def _text(asked: Mapping[str, Any], name: str) -> str:
 
 def _media_type(asked: Mapping[str, Any]) -> str:
     """Of an upload: as it says, or by the ending of its name."""
-    taken = media_types(heic=os.environ["HEIC"] == "true")
+    taken = media_types(os.environ)
     given, ending = asked.get("content_type"), _text(asked, "name").rpartition(".")[2].lower()
     kind = taken.get(ending) if given is None else given
     if kind not in taken.values():

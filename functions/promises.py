@@ -11,9 +11,11 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +45,7 @@ TYPES = {
     "bmp": "image/bmp",
     "avif": "image/avif",
 }
-HEIC = {"heic": "image/heic", "heif": "image/heif"}
+OPTIONAL_TYPES = {"heic": {"heic": "image/heic", "heif": "image/heif"}, "jxl": {"jxl": "image/jxl"}}  # by setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,10 @@ def safe_name(name: str) -> str:
     return short or "picture"
 
 
-def media_types(*, heic: bool) -> dict[str, str]:
+def media_types(environment: Mapping[str, str]) -> dict[str, str]:
     """Of what is taken, by the endings of file names."""
-    return TYPES | HEIC if heic else TYPES
+    on = [types for name, types in OPTIONAL_TYPES.items() if environment[name.upper()] == "true"]
+    return reduce(or_, on, TYPES)
 
 
 def _digits_of(text: str) -> str:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, TypedDict
 
 from functions.examiner import Examiner
-from functions.imaging import Limits, Rejected, RenditionSetting, focal_point, plan
+from functions.imaging import OPTIONAL, Limits, Rejected, RenditionSetting, focal_point, plan
 from functions.keys import NO_VERSION, VERSION_DIGITS, rendition_key
 from functions.storage import Source, Storage, storage
 from functions.telemetry import NAMESPACE, LambdaContext, MetricUnit, logger, metrics, single_metric, step
@@ -55,7 +55,7 @@ class Settings:
             limits=Limits(
                 max_bytes=int(environment["MAX_BYTES"]),
                 max_pixels=int(environment["MAX_PIXELS"]),
-                heic=json.loads(environment["HEIC"]),
+                optional=frozenset(name for name in OPTIONAL if json.loads(environment[name.upper()])),
                 max_animated_pixels=json.loads(environment["MAX_ANIMATED_PIXELS"]),
             ),
             max_cpu_seconds=int(environment["MAX_CPU_SECONDS"]),

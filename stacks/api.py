@@ -108,7 +108,7 @@ class Api(Construct):
                 "UPLOADS_BUCKET": storage.uploads.bucket_name,
                 "UPLOAD_PREFIX": settings.upload_prefix,
                 "MAX_BYTES": str(settings.limits.max_bytes),
-                "HEIC": json.dumps(settings.heic),
+                **settings.for_decoders(),
                 "RENDITIONS_BUCKET": storage.renditions.bucket_name,
                 "RESULTS_TABLE": storage.results.table_name,
                 "PROMISES_TABLE": promises.table_name,

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import aws_lambda as lambda_
@@ -14,7 +15,6 @@ from stacks import ROOT
 from stacks.settings import Settings
 
 LOCK = ROOT / "functions" / "requirements.txt"
-HEIC_LOCK = ROOT / "functions" / "requirements-heic.txt"
 BUILD = ROOT / "build" / "layer"
 
 # Lambda's Amazon Linux 2023 has glibc 2.34. `manylinux2014` would be accepted too, and silently give an older Pillow.
@@ -25,7 +25,9 @@ class DependencyLayer(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
         folder = build_layer(
-            architecture=settings.architecture, python_version=settings.python_version, heic=settings.heic
+            architecture=settings.architecture,
+            python_version=settings.python_version,
+            decoders=[name for name, is_there in settings.decoders.items() if is_there],
         )
         self.layer = lambda_.LayerVersion(
             self,
@@ -45,12 +47,17 @@ def architecture(settings: Settings) -> lambda_.Architecture:
     return lambda_.Architecture.ARM_64 if settings.architecture == "arm64" else lambda_.Architecture.X86_64
 
 
-def build_layer(*, architecture: str, python_version: str, heic: bool = False) -> Path:
+def lock_of(decoder: str) -> Path:
+    """What the setting of that name adds."""
+    return ROOT / "functions" / f"requirements-{decoder}.txt"
+
+
+def build_layer(*, architecture: str, python_version: str, decoders: Sequence[str] = ()) -> Path:
     """Install the locked wheels for that machine into `build/layer/…` once; the folder's name carries the locks' hash.
 
     Raises RuntimeError with the installer's own words if a wheel is missing for that machine.
     """
-    locks = [LOCK, HEIC_LOCK] if heic else [LOCK]
+    locks = [LOCK, *map(lock_of, decoders)]
     contents = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:12]
     folder = BUILD / f"python{python_version}-{architecture}-{contents}"
     if folder.exists():

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from stacks.settings import SettingsError, read_settings
+from stacks.settings import Settings, SettingsError, read_settings
 
 Environment = Mapping[str, str]
 
@@ -24,7 +24,7 @@ def deployed(given: Environment) -> dict[str, Any]:
         "background": given["BACKGROUND"],
         "keep_copyright": json.loads(given["KEEP_COPYRIGHT"]),
         "keep_location": json.loads(given.get("KEEP_LOCATION", "false")),
-        "heic": json.loads(given["HEIC"]),
+        **{name: json.loads(given.get(name.upper(), "false")) for name in Settings().decoders},
         "limits": limits,
     }
 

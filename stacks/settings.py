@@ -276,7 +276,8 @@ class Settings(Group):
     quality: Qualities = Qualities()
     background: str = Field(default="#ffffff", pattern=r"^#[0-9a-f]{6}$")
     limits: Limits = Limits()
-    heic: bool = False  # takes a wheel under the GPL into the layer
+    heic: bool = False  # this and the next take a wheel under the GPL into the layer
+    jxl: bool = False
     keep_copyright: bool = False
     keep_location: bool = False  # where somebody lives is nobody's to keep unasked
     captions: Captions = Captions()
@@ -345,6 +346,15 @@ class Settings(Group):
         """The environment that every function reads the namespace of its metrics from."""
         return {} if self.stack == STACK else {"POWERTOOLS_METRICS_NAMESPACE": self.stack}
 
+    @property
+    def decoders(self) -> dict[str, bool]:
+        """The settings that each add a decoder to the layer, out of a lock file of its own."""
+        return {"heic": self.heic, "jxl": self.jxl}
+
+    def for_decoders(self) -> dict[str, str]:
+        """The environment that says which of them the layer has."""
+        return {name.upper(): json.dumps(is_there) for name, is_there in self.decoders.items()}
+
     def for_validate(self) -> dict[str, str]:
         """The environment that Validate reads its part of the settings from."""
         return {
@@ -353,7 +363,7 @@ class Settings(Group):
             "MAX_PIXELS": str(self.limits.max_pixels),
             "MAX_ANIMATED_PIXELS": json.dumps(self._max_animated_pixels()),
             "MAX_CPU_SECONDS": str(self._reachable_cpu_seconds()),
-            "HEIC": json.dumps(self.heic),
+            **self.for_decoders(),
             "KEEP_LOCATION": json.dumps(self.keep_location),
             "RECIPE": self.recipe,
             **self.for_deliver(),

@@ -20,6 +20,7 @@ from functions.imaging import Limits as Bounds
 from functions.imaging import RejectCode, Rejected, examine, formats
 from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS
 from functions.imaging.render import _ENCODERS
+from functions.promises import OPTIONAL_TYPES
 from functions.storage import Source
 from stacks.settings import (
     ApiSettings,
@@ -113,6 +114,7 @@ def test_what_a_backfill_may_be_of_is_the_same_everywhere():
         {},
         {"limits.max_pixels": 1_000_000},
         {"heic": True},
+        {"jxl": True},
         {"renditions.small": '{"width": 480, "height": 480, "animated": true}'},
         {"keep_location": True},
         {"captions.prompt": "What is there?"},
@@ -150,8 +152,8 @@ def test_every_format_of_a_rendition_has_a_type_an_extension_an_encoder_and_a_qu
 
 
 def test_every_format_that_is_taken_is_tried_in_each_kind_of_test():
-    """By its verdict, damaged, at its worst, and at 100 megapixels. HEIC is tried on its own layer."""
-    every = set(formats._DECODERS) - {"heic"}
+    """By its verdict, damaged, at its worst, and at 100 megapixels. Optional ones are tried on a layer of their own."""
+    every = set(formats._DECODERS) - set(formats.OPTIONAL)
     assert {formats.recognise(data) for data in TAKEN.values()} == every
     assert {formats.recognise(data) for data in SEEDS.values()} == every
     assert set(bombs.FORMATS) == every
@@ -162,13 +164,17 @@ def test_every_format_that_is_taken_is_tried_in_each_kind_of_test():
 def test_the_page_shows_every_format_that_browsers_show():
     """Of those that are taken, as a picture by its first bytes; of the others it shows a rendition."""
     shown = {formats.recognise(data) for data in TAKEN.values() if content_type(data)}
-    assert shown == set(SHOWN_BY_BROWSERS) == set(formats._DECODERS) - {"tiff", "heic"}
+    assert shown == set(SHOWN_BY_BROWSERS) == set(formats._DECODERS) - {"tiff", *formats.OPTIONAL}
+
+
+def test_every_optional_format_has_a_setting_and_a_type():
+    assert set(formats.OPTIONAL) == set(Settings().decoders) == set(OPTIONAL_TYPES)
 
 
 def test_the_verdict_on_a_file_of_no_format_names_all_that_are_taken():
     with pytest.raises(Rejected) as rejected:
         examine(b"words", Bounds(100, 100))
-    assert set(re.findall(r"[a-z]+", rejected.value.message.lower())) >= set(formats._DECODERS) - {"heic"}
+    assert set(re.findall(r"[a-z]+", rejected.value.message.lower())) >= set(formats._DECODERS) - set(formats.OPTIONAL)
 
 
 def test_every_function_has_a_setting_a_test_of_its_name_and_a_place_where_it_is_broken():

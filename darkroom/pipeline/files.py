@@ -14,9 +14,12 @@ LONGEST_KEY = 1024  # bytes: https://docs.aws.amazon.com/AmazonS3/latest/usergui
 # By either, a file of a folder is taken for a picture: a broken one by its name, one with another name by its bytes.
 # The pipeline alone says what it is.
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp"),
+        *(".avif", ".heic", ".heif", ".jxl"),
+    )
 )
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"BM")
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\xff\x0a", b"\0\0\0\x0cJXL ")
 INSIDE = {b"WEBP": 8, b"ftypavif": 4, b"ftypavis": 4, b"ftyphei": 4, b"ftypmif1": 4}  # where that stands
 
 HIDDEN = "the name begins with a dot"

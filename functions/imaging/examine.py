@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from functions.imaging.color import described, straight, to_srgb
 from functions.imaging.errors import Rejected
 from functions.imaging.formats import (
     MOVING,
+    OPTIONAL,
     bits,
     check_cost,
     declared_size,
@@ -37,12 +38,12 @@ GLANCE = 24  # pixels a side that these are averaged to: three times what a Thum
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a picture may cost. `heic`: whether the optional decoder for HEIC is there. `max_animated_pixels`: of all
+    """What a picture may cost. `optional`: those of `OPTIONAL` whose decoders are there. `max_animated_pixels`: of all
     frames of an animation together; None where only its first one is rendered."""
 
     max_bytes: int
     max_pixels: int
-    heic: bool = False
+    optional: Collection[str] = ()
     max_animated_pixels: int | None = None
 
 
@@ -75,11 +76,12 @@ def examine(data: bytes, limits: Limits) -> Facts:
         _check_animation(name, count, largest, limits)
         check_cost(data, name, picture, limits.max_pixels)
         turn = orientation(picture)
-        known = metadata(data, picture) | _stored(name, picture, turn, count)
+        known = metadata(data, picture)
         del data  # a decoder that wants it has it, or a copy
         width, height = picture.size
         shrunk = shrink(picture, _part_to_look_at(*picture.size))
         decoded = load(picture)
+        known |= _stored(name, picture, turn, count)
         glance, note = _glance(decoded, (width / shrunk, height / shrunk))
         known["has_alpha"] = glance.mode in ("LA", "RGBA")
     if turn >= 5:
@@ -114,8 +116,8 @@ def _accepted_format(data: bytes, limits: Limits) -> str:
     name = recognise(data)
     if name is None:
         raise Rejected("unsupported_format", "not JPEG, PNG, GIF, WebP, TIFF, BMP or AVIF by its content")
-    if name == "heic" and not limits.heic:
-        raise Rejected("unsupported_format", "HEIC is taken only where the setting `heic` is on")
+    if name in OPTIONAL and name not in limits.optional:
+        raise Rejected("unsupported_format", f"{OPTIONAL[name]} is taken only where the setting `{name}` is on")
     return name
 
 

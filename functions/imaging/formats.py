@@ -21,7 +21,7 @@ Image.MAX_IMAGE_PIXELS = None
 Image.core.set_blocks_max(8)  # type: ignore[attr-defined]
 
 # Constructing the class, instead of asking Image.open, keeps every other decoder of Pillow out of reach, and
-# importing it only when needed keeps it out of the cold start. HEIC needs the optional package pillow-heif.
+# importing it only when needed keeps it out of the cold start.
 _DECODERS = {
     "jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "png": ("PIL.PngImagePlugin", "PngImageFile"),
@@ -31,7 +31,11 @@ _DECODERS = {
     "bmp": ("functions.imaging.bmp", "Bmp"),
     "avif": ("functions.imaging.avif", "Avif"),
     "heic": ("pillow_heif", "HeifImageFile"),
+    "jxl": ("functions.imaging.jxl", "Jxl"),
 }
+
+# Those whose decoders are in the layer only where the setting of that name is on, and what people call them.
+OPTIONAL = {"heic": "HEIC", "jxl": "JPEG XL"}
 
 _SIGNATURES = {
     b"\xff\xd8\xff": "jpeg",
@@ -43,6 +47,8 @@ _SIGNATURES = {
     b"II+\0": "tiff",  # BigTIFF
     b"MM\0+": "tiff",
     b"BM": "bmp",
+    b"\xff\x0a": "jxl",
+    b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",
 }
 
 # The brands that carry HEVC pictures: ISO/IEC 23008-12, annex B; https://mp4ra.org/registered-types/brands
@@ -55,7 +61,7 @@ TRANSPARENT_OF_16_BITS = "transparent, of 16 bits"  # in a picture's `info`, bes
 
 
 def recognise(data: bytes) -> str | None:
-    """The format, or None for what is none of ours. `heic` is recognised whether or not it can be decoded."""
+    """The format, or None for what is none of ours. An optional one is recognised whether or not it can be decoded."""
     for signature, name in _SIGNATURES.items():
         if data.startswith(signature):
             return name
@@ -147,13 +153,13 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     elif name in ("avif", "heic") and "icc_profile" not in picture.info:
         from functions.imaging import isobmff
 
-        picture.info["icc_profile"] = _named_profile(isobmff.code_points(isobmff.properties(data)), None)
+        picture.info["icc_profile"] = named_profile(isobmff.code_points(isobmff.properties(data)), None)
     return cast(ImageFile.ImageFile, picture)
 
 
 def _add_what_stands_beside_the_pixels(picture: Image.Image, parts: png.Parts) -> None:
     """Pillow gives grey of 1, 2 and 4 bits with 8, and of colours with 16 the upper 8: `load` compares the others."""
-    picture.info["icc_profile"] = _named_profile(parts.code_points, parts.profile)
+    picture.info["icc_profile"] = named_profile(parts.code_points, parts.profile)
     picture.info |= {"exif": parts.exif, "xmp": parts.xmp}
     picture.n_frames = parts.frames  # type: ignore[attr-defined]
     picture.bits = 8 if picture.mode == "P" else parts.depth  # type: ignore[attr-defined]
@@ -163,7 +169,7 @@ def _add_what_stands_beside_the_pixels(picture: Image.Image, parts: png.Parts) -
         picture.info["transparency" if parts.depth == 8 else TRANSPARENT_OF_16_BITS] = parts.transparent
 
 
-def _named_profile(points: bytes, embedded: bytes | None) -> bytes | None:
+def named_profile(points: bytes, embedded: bytes | None) -> bytes | None:
     """The profile that the numbers stand for, none if they are sRGB's; where they are not known, the embedded one."""
     if len(points) < 2:
         return embedded
@@ -246,7 +252,7 @@ def _with_a_transparent_colour_of_16_bits(picture: ImageFile.ImageFile) -> Image
 
 def orientation(picture: ImageFile.ImageFile) -> int:
     """EXIF orientation, 1 to 8; anything else counts as 1."""
-    if picture.format == "AVIF":
+    if picture.format in ("AVIF", "JXL"):
         return picture.orientation  # type: ignore[attr-defined,no-any-return]
     value = _tags(picture, {tags.ORIENTATION}).get(tags.ORIENTATION)
     return value if value in range(1, 9) else 1  # type: ignore[return-value]
@@ -307,5 +313,5 @@ def check_cost(data: bytes, name: str, picture: ImageFile.ImageFile, max_pixels:
         from functions.imaging import strips
 
         strips.check(data, max_pixels)
-    elif name == "avif":
+    elif name in ("avif", "jxl"):
         picture.check(max_pixels)  # type: ignore[attr-defined]

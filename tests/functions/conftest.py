@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "QUALITY": json.dumps({"webp": 80, "jpeg": 80, "avif": 50}),
     "BACKGROUND": "#ffffff",
     "HEIC": "false",
+    "JXL": "false",
     "RECIPE": "0123456789abcdef",
     "KEEP_COPYRIGHT": "false",
     "KEEP_LOCATION": "false",

@@ -251,6 +251,7 @@ def test_an_idempotency_key_promises_one_upload(ask):
         ({"name": "a.svg"}, "unsupported_type", ".svg: must be one of image/avif, image/bmp"),
         ({"name": "a"}, "unsupported_type", "must be one of"),
         ({"name": "a.heic"}, "unsupported_type", ".heic"),
+        ({"name": "a.jxl"}, "unsupported_type", ".jxl"),
         ({"name": "a.png", "content_type": "text/html"}, "unsupported_type", '"text/html"'),
         ({"name": "a.png", "content_type": ["image/png"]}, "unsupported_type", '["image/png"]'),
     ],
@@ -261,9 +262,11 @@ def test_a_wrong_promise_says_what_is_wrong_and_what_is_allowed(ask, body, code,
     assert detail in answer.json["detail"]
 
 
-def test_heic_is_taken_where_the_layer_has_it(ask, monkeypatch):
-    monkeypatch.setenv("HEIC", "true")
-    assert ask("POST", "/v1/uploads", {"name": "a.HEIC"}).json["fields"]["Content-Type"] == "image/heic"
+@pytest.mark.parametrize("name", ["heic", "jxl"])
+def test_a_format_is_taken_where_the_layer_has_its_decoder(ask, monkeypatch, name):
+    monkeypatch.setenv(name.upper(), "true")
+    asked = ask("POST", "/v1/uploads", {"name": f"a.{name.upper()}"})
+    assert asked.json["fields"]["Content-Type"] == f"image/{name}"
 
 
 @pytest.mark.parametrize("header", ["short", "x" * 65, "with spaces in it"])

@@ -201,14 +201,18 @@ def test_uploads_of_the_same_bytes_differ_where_no_versions_are_kept(s3, call):
     assert not {one["key"] for one in first["renditions"]} & {one["key"] for one in second["renditions"]}
 
 
-def test_heic_is_taken_only_with_its_setting(upload, call, monkeypatch):
+@pytest.mark.parametrize(
+    ("setting", "name", "data"),
+    [("heic", "HEIC", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"), ("jxl", "JPEG XL", b"\xff\x0a")],
+)
+def test_an_optional_format_is_taken_only_with_its_setting(upload, call, monkeypatch, setting, name, data):
     """Without it the verdict names the setting; with it the file itself is looked at, and this one is only a header."""
-    source = upload("raw/phone.heic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
+    source = upload(f"raw/phone.{setting}", data)
     assert call(validate, source)["error"] == {
         "code": "unsupported_format",
-        "message": "HEIC is taken only where the setting `heic` is on",
+        "message": f"{name} is taken only where the setting `{setting}` is on",
     }
-    monkeypatch.setenv("HEIC", "true")
+    monkeypatch.setenv(setting.upper(), "true")
     validate.examiner().close()
     settings.cache_clear()
     validate.examiner.cache_clear()
@@ -266,7 +270,7 @@ def test_an_attempt_without_a_verdict_counts_no_picture(upload, call, log_lines)
     "missing",
     [
         *("UPLOAD_PREFIX", "MAX_BYTES", "MAX_CPU_SECONDS", "RECIPE", "RENDITIONS"),
-        *("HEIC", "KEEP_COPYRIGHT", "KEEP_LOCATION"),
+        *("HEIC", "JXL", "KEEP_COPYRIGHT", "KEEP_LOCATION"),
     ],
 )
 def test_a_setting_that_is_missing_is_named(monkeypatch, missing):

@@ -2,7 +2,7 @@
 
 import json
 import os
-import platform
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,9 @@ from threading import Barrier
 
 import pytest
 
+from benchmarks import optional
 from stacks import layer
+from stacks.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,10 +40,10 @@ def test_layers_built_at_once_do_not_mix(tmp_path, monkeypatch):
     assert len(list((tmp_path / "layer").iterdir())) == 2
 
 
-# Drawn red over blue, stored lying on its side; then what the two steps make of it, and of half of it.
-HEIC = """
-import io, json
-import pillow_heif
+# Drawn red over blue; then what the two steps make of it, and of half of it. HEIC is stored lying on its side.
+DRAWN = """
+import io, json, sys
+import pillow_heif, pillow_jxl
 from PIL import Image
 from functions.imaging import Limits, Rejected, Target, examine, render
 
@@ -51,8 +53,11 @@ drawn.paste((30, 50, 190), (0, 64, 96, 128))
 exif = Image.Exif()
 exif[0x0112] = 6
 file = io.BytesIO()
-drawn.transpose(Image.Transpose.ROTATE_90).save(file, "HEIF", quality=90, exif=exif.tobytes())
-limits = Limits(max_bytes=10**6, max_pixels=10**6, heic=True)
+if sys.argv[1] == "heic":
+    drawn.transpose(Image.Transpose.ROTATE_90).save(file, "HEIF", quality=90, exif=exif.tobytes())
+else:
+    drawn.save(file, "JXL", quality=90, exif=exif.tobytes())
+limits = Limits(max_bytes=10**6, max_pixels=10**6, optional={sys.argv[1]})
 facts = examine(file.getvalue(), limits)
 shown = Image.open(io.BytesIO(render(file.getvalue(), Target("png", 48, 64)).data)).convert("RGB")
 try:
@@ -64,27 +69,22 @@ print(json.dumps([facts.format, facts.width, facts.height, half, *points]))
 """
 
 
-@pytest.fixture
-def with_heic() -> dict[str, str]:
-    """An environment in which Python finds that layer, built for this machine, before anything else."""
-    machine = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = layer.build_layer(architecture=machine, python_version=version, heic=True)
-    return {**os.environ, "PYTHONPATH": f"{folder / 'python'}{os.pathsep}{ROOT}"}
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="a layer holds Linux's own code")
-def test_with_the_setting_heic_the_layer_takes_heic(with_heic):
-    """Upright, in its colours, and half a file is refused."""
-    run = subprocess.run([sys.executable, "-c", HEIC], env=with_heic, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("name", Settings().decoders)
+def test_with_its_setting_the_layer_takes_a_format(name):
+    """With nothing but what is in it; upright, in its colours, and half a file is refused. Both settings are on."""
+    environment = {**os.environ, "PYTHONPATH": f"{optional.packages()}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-c", DRAWN, name]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     *facts, top, bottom = json.loads(run.stdout)
-    assert facts == ["heic", 96, 128, "corrupt"]
+    assert facts == [name, 96, 128, "corrupt"]
     for pixel, drawn in ((top, (200, 30, 40)), (bottom, (30, 50, 190))):
         assert max(abs(a - b) for a, b in zip(pixel, drawn, strict=True)) <= 6
 
 
-def test_without_the_setting_nothing_under_the_gpl_is_in_the_layer():
-    """pillow-heif comes with x265, whose licence a closed product cannot take."""
-    assert "heif" not in layer.LOCK.read_text()
-    assert layer.HEIC_LOCK.read_text().startswith("pillow-heif==")
+def test_without_its_setting_nothing_of_a_decoder_is_in_the_layer():
+    """Both are under the GPL, whose terms a closed product cannot take."""
+    assert not re.search("heif|jxl|brotli", layer.LOCK.read_text())
+    for name, package in (("heic", "pillow-heif"), ("jxl", "pillow-jxl-plugin")):
+        assert f"{package}==" in layer.lock_of(name).read_text()

@@ -424,7 +424,7 @@ def test_validate_gives_memory_back(template):
     )
 
 
-@pytest.mark.parametrize("setting", ["heic", "keep_copyright", "keep_location"])
+@pytest.mark.parametrize("setting", ["heic", "jxl", "keep_copyright", "keep_location"])
 def test_a_switch_for_pictures_reaches_validate(synth, setting):
     """Validate reads it from its environment as JSON; off is the default."""
     for template, text in ((synth(), "false"), (synth(**{setting: True}), "true")):

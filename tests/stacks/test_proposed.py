@@ -18,6 +18,7 @@ CHOSEN = {
     "keep_location": True,
     "limits.max_animated_pixels": 7_000_000,
     "heic": True,
+    "jxl": True,
     "limits.max_pixels": 5_000_000,
 }
 

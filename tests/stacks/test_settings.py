@@ -192,6 +192,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"log_retention_days": 31}, "log_retention_days = 31: CloudWatch Logs takes only 1, 3, 5, 7, 14, 30"),
     ({"heic": "maybe"}, 'heic = "maybe": must be true or false'),
+    ({"jxl": 2}, "jxl = 2: must be true or false"),
     ({"keep_copyright": 2}, "keep_copyright = 2: must be true or false"),
     ({"kms_key": "alias/ours"}, 'kms_key = "alias/ours": is not the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID'),
     ({"kms_key": "arn:aws:kms:eu-west-1:111122223333:alias/ours"}, "an alias will not do"),

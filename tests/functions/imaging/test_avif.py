@@ -236,7 +236,7 @@ def test_too_many_pixels_are_said_before_the_decoder_refuses_them():
 def test_too_many_pixels_of_a_heic_are_said_before_the_decoder_is_asked():
     data = sized(avif(landscape(64, 48)), 17000, 17000).replace(b"avif", b"heic")
     with pytest.raises(Rejected, match=r"17000x17000 = 289\.0 MP"):
-        examine(data, Limits(10**7, 10**6, heic=True))
+        examine(data, Limits(10**7, 10**6, optional={"heic"}))
 
 
 @pytest.mark.parametrize(

@@ -98,10 +98,16 @@ def test_a_decoder_of_pillow_that_we_do_not_take_is_out_of_reach():
         assert rejected(encoded(SMALL, name))[0] == "unsupported_format"
 
 
-def test_heic_names_its_setting():
-    code, message = rejected(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
-    assert code == "unsupported_format"
-    assert "`heic`" in message
+@pytest.mark.parametrize(
+    ("data", "name", "setting"),
+    [
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC", "heic"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "JPEG XL", "jxl"),
+        (b"\xff\x0a\xfa\x7f", "JPEG XL", "jxl"),
+    ],
+)
+def test_a_format_whose_decoder_is_not_there_names_its_setting(data, name, setting):
+    assert rejected(data) == ("unsupported_format", f"{name} is taken only where the setting `{setting}` is on")
 
 
 @pytest.mark.parametrize("name", [name for name in TAKEN if name not in ("bmp", "tiff")])

@@ -19,7 +19,7 @@ from functions.imaging import Limits, Rejected, Target, examine, for_caption, re
 from tests.functions.imaging.test_every_kind import KINDS, chunk, encoded
 
 MUTATIONS = int(os.environ.get("DARKROOM_MUTATIONS", "20"))
-LIMITS = Limits(max_bytes=10**6, max_pixels=50_000)
+LIMITS = Limits(max_bytes=10**6, max_pixels=50_000, optional={"jxl"})
 MOST_CPU = 1  # seconds for one file within these limits: a hundred times what one takes
 FOUND = sorted(Path(__file__).with_name("found").glob("*.bin"))
 

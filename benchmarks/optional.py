@@ -1,0 +1,17 @@
+"""Decoders that only a layer has: one for this machine, with those of all settings that add one."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from stacks.layer import build_layer
+from stacks.settings import Settings
+
+
+def packages() -> Path:
+    """The folder that Python finds them in. The first time it is built, from the lock files."""
+    machine = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return build_layer(architecture=machine, python_version=version, decoders=list(Settings().decoders)) / "python"
