@@ -101,7 +101,7 @@ def handler(event: Batch, context: LambdaContext, using: Services | None = None)
     start = _caption if asked["only"] == "captions" else _picture
     started = [one for key in keys if (one := start(using, key, rows.get(key)))]
     logger.info("looked", extra={"only": asked["only"], "objects": len(pictures), "started": len(started)})
-    return {"at_once": asked["pictures_at_once"], "pictures": started}
+    return {"at_once": asked["pictures_at_once"], "since": asked["since"], "pictures": started}
 
 
 def _is_picture(listed: Listed, settings: Settings) -> bool:

@@ -76,7 +76,7 @@ class Delivery(Construct):
         originals = storage.uploads.arn_for_objects(f"{settings.upload_prefix}*")
         derived = storage.renditions.arn_for_objects(f"{DERIVED}*")
         named_later = "they are named after uploads, whose names are not known before"
-        # Without ListBucket, S3 answers 403 for an object that is not there.
+        # Without ListBucket, S3 answers 403 for an object that is not there. That request names no prefix.
         allow(deliver.role, "s3:ListBucket", "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
         allow(deliver.role, *storage.reads_pinned, on=[originals], because=named_later)
         allow(deliver.role, "s3:ListBucket", on=[storage.renditions.bucket_arn])

@@ -23,10 +23,14 @@ def role_for(scope: Construct, role_id: str, *, service: str, source: str | None
     return iam.Role(scope, role_id, assumed_by=principal)
 
 
-def allow(to: iam.Role | iam.Policy, *actions: str, on: list[str], because: str | None = None) -> None:
+def allow(
+    to: iam.Role | iam.Policy, *actions: str, on: list[str], because: str | None = None, below: str | None = None
+) -> None:
     """Let a role, or whoever has a policy, do `actions` on the resources `on`. `because` is the reason of a wildcard
-    among them, for cdk-nag."""
+    among them, for cdk-nag. With `below`, a bucket is listed only where the keys begin so."""
     statement = iam.PolicyStatement(actions=list(actions), resources=on)
+    if below is not None:
+        statement.add_condition("StringLike", {"s3:prefix": f"{below}*"})
     if isinstance(to, iam.Policy):
         to.add_statements(statement)
     else:

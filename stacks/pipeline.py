@@ -75,6 +75,7 @@ class Pipeline(Stack):
             CfnOutput(self, "RecaptionStateMachineArn", value=workflow.recaptions.state_machine_arn)
         CfnOutput(self, "BackfillStateMachineArn", value=workflow.backfills.state_machine_arn)
         CfnOutput(self, "BackfillFunctionName", value=steps.backfill.function.function_name)
+        CfnOutput(self, "ReportsBucketName", value=storage.access_logs.bucket_name)
         CfnOutput(self, "DeadLetterQueueUrl", value=storage.dead_letters.queue_url)
         if api:
             CfnOutput(self, "ApiUrl", value=api.url)

@@ -104,7 +104,8 @@ class Steps(Construct):
             environment=settings.for_validate() | FREED | ({"KMS_KEY": storage.key.key_arn} if storage.key else {}),
         )
         # Without ListBucket, S3 answers 403 for an object that is gone: a failure where a verdict is due. Of a version
-        # that is gone it may ask for ListBucketVersions; AWS documents neither that nor the contrary.
+        # that is gone it may ask for ListBucketVersions; AWS documents neither that nor the contrary. Neither request
+        # names a prefix that the grant could be bound to.
         allow(self.validate.role, "s3:ListBucket", "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
         allow(self.validate.role, "s3:GetObject", "s3:GetObjectVersion", on=[originals], because=any_upload)
         allow_key(self.validate.role, storage.key, "kms:Decrypt", through="s3")
@@ -184,7 +185,8 @@ class Steps(Construct):
         )
         allow(self.backfill.role, "dynamodb:BatchGetItem", on=[storage.results.table_arn])
         allow_key(self.backfill.role, storage.key, "kms:Decrypt", through="dynamodb")
-        allow(self.backfill.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
+        listed = settings.upload_prefix
+        allow(self.backfill.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn], below=listed)
         self.all = [self.validate, self.resize, self.caption, self.cleanup, self.sweep, self.backfill]
 
 

@@ -102,7 +102,8 @@ class Workflow(Construct):
         )
         # Always of the type that lists what died: a row that is DELETED does not say that its renditions are left.
         deletions = machine("Deletion", definition=_file("deletion.asl.json"), calls=[steps.cleanup], starts=[images])
-        allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn])
+        uploads = settings.upload_prefix
+        allow(deletions.role, "s3:ListBucketVersions", on=[storage.uploads.bucket_arn], below=uploads)
         self.machines = self.images, self.deletions = images.machine, deletions.machine
         self.listed = [one.machine for one in (images, deletions) if not one.express]
         captions = []
@@ -118,19 +119,19 @@ class Workflow(Construct):
         )
         self.backfills = backfills.machine
         self.logs = images.log_group, deletions.log_group, backfills.log_group
-        self._let_it_list_and_wait(backfills, storage, [images, *captions])
+        allow(backfills.role, "s3:ListBucket", on=[storage.uploads.bucket_arn], below=uploads)
+        self._let_it_wait(backfills, storage, [images, *captions])
         steps.backfill.function.add_environment("STATE_MACHINE", self.images.state_machine_arn)
         if self.recaptions:
             steps.backfill.function.add_environment("RECAPTION_STATE_MACHINE", self.recaptions.state_machine_arn)
 
-    def _let_it_list_and_wait(self, backfills: Machine, storage: Storage, started: Sequence[Machine]) -> None:
+    def _let_it_wait(self, backfills: Machine, storage: Storage, started: Sequence[Machine]) -> None:
         """It may not stop what it started: who stops a backfill would have a letter for each picture that is at work.
 
         https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
         https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
         """
         role, named = backfills.role, "an execution is named when it starts"
-        allow(role, "s3:ListBucket", on=[storage.uploads.bucket_arn])
         for one in started:
             if one.express:
                 allow(role, "states:StartSyncExecution", on=[one.machine.state_machine_arn])

@@ -20,9 +20,10 @@ COLUMNS = (
     Column("status", usual=9),
     Column("objects", usual=11),
     Column("done", usual=11),
-    Column("at work", usual=9),
+    Column("at work", usual=7),
     Column("not looked at", usual=13),
-    Column("failed pictures", usual=15),
+    Column("not started", usual=11),
+    Column("failed", usual=6),
 )
 
 
@@ -95,12 +96,12 @@ def backfill(
 
 def line(progress: dict[str, Any]) -> Sequence[object]:
     """How far a backfill is, as a line of a table with COLUMNS."""
-    names = ("status", "objects", "done", "at_work", "not_looked_at", "failed")
+    names = ("status", "objects", "done", "at_work", "not_looked_at", "not_started", "failed")
     return [progress[name] for name in names]
 
 
 def _follow(changes: Iterator[dict[str, Any]], *, as_json: bool) -> None:
-    """Exit code 1 if it has ended without having looked at everything."""
+    """Exit code 1 if it has ended without having looked at everything, or could not start a picture."""
     last: dict[str, Any] = {}
 
     def remembered() -> Iterator[dict[str, Any]]:
@@ -109,11 +110,17 @@ def _follow(changes: Iterator[dict[str, Any]], *, as_json: bool) -> None:
             yield change
 
     follow(remembered(), lambda one: one["execution"], COLUMNS, line, as_json=as_json)
-    if last.get("status") == "RUNNING" or (last.get("status") == "SUCCEEDED" and not last["not_looked_at"]):
+    left = last.get("not_looked_at") or last.get("not_started")
+    if last.get("status") == "RUNNING" or (last.get("status") == "SUCCEEDED" and not left):
         return
     if error := last.get("error"):
         say(f"{error['code']}: {error['message']}")
-    say(f"{last['not_looked_at']:,} objects were not looked at: `darkroom backfill --go-on` does so")
+    for one in last["not_started_first"]:
+        say(f"{one['key']} could not be started: {one['error']['code']}: {one['error']['message']}")
+    lacking = f"{last['not_looked_at']:,} objects were not looked at"
+    if last["not_started"]:
+        lacking = f"{last['not_started']:,} pictures could not be started, and {lacking}"
+    say(f"{lacking}: `darkroom backfill --go-on` does so")
     raise typer.Exit(1)
 
 

@@ -31,6 +31,7 @@ READS = frozenset(
         "GetQueueAttributes",
         "ListExecutions",
         "ListMapRuns",
+        "ListObjectsV2",
         "ListStackResources",
         "Query",
     }

@@ -11,8 +11,10 @@ from darkroom.pipeline.target import Target
 FOLDER = PROJECT / "docs" / "policies"
 
 
-# Statements, and the output that is there if the setting is on.
+# Statements, and the output that is there if the setting is on, or the stack no older than what they are for.
 OF_SETTINGS = {
+    "NotStarted": "ReportsBucketName",
+    "WhyNotStarted": "ReportsBucketName",
     "TellAgain": "AnnounceFunctionName",
     "SignedUrls": "DeliverySecretArn",
     "ExpressLogs": "WorkflowKind",
@@ -51,6 +53,6 @@ def policy(target: Target, name: str) -> dict[str, Any]:
 
 
 def _is_of(target: Target, statement: dict[str, Any]) -> bool:
-    """What a setting turns on is there only with it."""
+    """What belongs to an output is there only with it."""
     output = OF_SETTINGS.get(statement["Sid"])
     return output is None or output in target.outputs

@@ -81,6 +81,20 @@ def test_what_failed_is_linked_to_its_picture(target: Target, page: TestClient, 
     assert 'href="/results?status=FAILED&amp;prefix=raw%2F"' in html
 
 
+def test_what_could_not_be_started_is_named(target: Target, page: TestClient):
+    """It has no row, so that no link leads to its picture."""
+    backfills.start(target, "missing")
+    [execution] = backfills.listing(target, 1)
+    since = json.loads(target.states.describe_execution(executionArn=execution)["input"])["since"]
+    told = {"key": "raw/<cat>.jpg", "failed": {"Error": "StepFunctions.Gone", "Cause": "no machine"}}
+    target.s3.put_object(Bucket="reports", Key=f"{backfills.NOT_STARTED}{since}/a.json", Body=json.dumps(told))
+    html = page.get("/backfills").text
+    assert "1 could not be started" in plain(html)
+    assert ("raw/&lt;cat&gt;.jpg" in html, "no machine" in html, "/picture?" in html) == (True, True, False)
+    backfills.stop(target)
+    assert "--go-on" in part(page).text
+
+
 def test_more_than_are_counted_say_so(target: Target, page: TestClient, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(backfills, "MOST_COUNTED", 1)
     backfills.start(target, "all")

@@ -93,7 +93,8 @@ def create_bucket(target: Target, name: str, region: str = REGION) -> None:
 @pytest.fixture
 def target(account: Stacks) -> Target:
     target = Target(boto3.Session(), name="a cloud for tests", deploy_with="make deploy")
-    target.s3.create_bucket(Bucket="uploads", CreateBucketConfiguration={"LocationConstraint": REGION})
+    for bucket in ("uploads", "reports"):
+        target.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     target.s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
     create_results_table(target.session.client("dynamodb"), "results")
     machines = {
@@ -115,6 +116,7 @@ def target(account: Stacks) -> Target:
         "RecaptionStateMachineArn": machines["recaption"],
         "BackfillStateMachineArn": machines["backfill"],
         "BackfillFunctionName": "backfill",
+        "ReportsBucketName": "reports",
     }
     return target
 

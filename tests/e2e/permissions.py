@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from darkroom.local.pictures import photo
@@ -29,7 +30,8 @@ INTRODUCTION = """# Permissions: who may do what
 
 `make permissions` writes this page from what it observed. `make test` fails if the page is stale. Both tables are about
 the stack that is deployed to the local cloud, which asks IAM about every call to its endpoint, every call of a state
-machine, and every target of a rule.
+machine, and every target of a rule. It has Standard workflows. What `workflow: express` changes, acts on executions and
+the grants for them, is tried by `tests/e2e/test_express.py`.
 
 Where the local cloud differs from AWS:
 
@@ -53,6 +55,7 @@ ROLES = {
 VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, BACKFILL, *OF_OTHERS, API, DELIVER, ANNOUNCE, NOTIFY = ROLES.values()
 IMAGES, DELETIONS, RECAPTIONS, BACKFILLS, UPLOADED, DELETED = OF_OTHERS
 DENIED, MAY = "denied", "may"
+HERE = Config(inject_host_prefix=False, proxies={})  # a call that waits has a host of its own on AWS
 REFUSED = "AccessDenied"
 
 
@@ -72,8 +75,20 @@ class Act(NamedTuple):
 def acts_on_executions(
     of: str, machine: str, execution: str, starts: set[str], waits: frozenset[str] = frozenset()
 ) -> Iterator[Act]:
-    """`starts` are the roles whose work it is to start them, `waits` those that wait for their end."""
+    """`starts` are the roles whose work it is to start them, `waits` those that wait for their end. Of an Express one
+    nobody may ask, and who waits for it starts it by another call."""
     service = "stepfunctions"
+    is_express = ":express:" in execution
+    asks: set[str] = set() if is_express else {SWEEP}
+    if is_express:
+        yield Act(
+            f"start an execution of {of} and wait for it",
+            service,
+            lambda aws: aws.start_sync_execution(stateMachineArn=machine, input="no JSON"),
+            waits,
+            harmless="InvalidExecutionInput",
+        )
+        starts, waits = (starts | {SWEEP}) - waits, frozenset()
     yield Act(
         f"start an execution of {of}",
         service,
@@ -81,20 +96,18 @@ def acts_on_executions(
         starts,
         harmless="InvalidExecutionInput",
     )
-    yield Act(
-        f"list the executions of {of}", service, lambda aws: aws.list_executions(stateMachineArn=machine), {SWEEP}
-    )
+    yield Act(f"list the executions of {of}", service, lambda aws: aws.list_executions(stateMachineArn=machine), asks)
     yield Act(
         f"look at an execution of {of}",
         service,
         lambda aws: aws.describe_execution(executionArn=execution),
-        {SWEEP, *waits},
+        {*asks, *waits},
     )
     yield Act(
         f"read the history of an execution of {of}",
         service,
         lambda aws: aws.get_execution_history(executionArn=execution),
-        {SWEEP},
+        asks,
     )
     yield Act(f"stop an execution of {of}", service, lambda aws: aws.stop_execution(executionArn=execution))
 
@@ -136,7 +149,7 @@ def acts(stack: "Stack") -> list[Act]:
         Act(
             "list the originals",
             "s3",
-            lambda aws: aws.list_objects_v2(Bucket=stack.uploads),
+            lambda aws: aws.list_objects_v2(Bucket=stack.uploads, Prefix="raw/"),
             {VALIDATE, DELIVER, BACKFILLS},
         ),
         Act(
@@ -144,6 +157,19 @@ def acts(stack: "Stack") -> list[Act]:
             "s3",
             lambda aws: aws.list_object_versions(Bucket=stack.uploads, Prefix=picture["Key"]),
             {VALIDATE, DELETIONS, DELIVER, BACKFILL},
+        ),
+        Act(
+            "list uploads outside the prefix",
+            "s3",
+            lambda aws: aws.list_objects_v2(Bucket=stack.uploads, Prefix="elsewhere/"),
+            {VALIDATE, DELIVER},  # as part of reading an object, whose request names no prefix
+        ),
+        Act("list all uploads", "s3", lambda aws: aws.list_objects_v2(Bucket=stack.uploads), {VALIDATE, DELIVER}),
+        Act(
+            "list versions outside the prefix",
+            "s3",
+            lambda aws: aws.list_object_versions(Bucket=stack.uploads, Prefix="elsewhere/"),
+            {VALIDATE, DELIVER},
         ),
         Act(
             "read uploads outside the prefix",
@@ -271,7 +297,7 @@ def acts(stack: "Stack") -> list[Act]:
             "look at a redrive of a picture",
             "stepfunctions",
             lambda aws: aws.describe_execution(executionArn=f"{stack.execution.rpartition(':')[0]}:redrive-none"),
-            {SWEEP, API, BACKFILLS},
+            set() if stack.deployed.aws.is_express else {SWEEP, API, BACKFILLS},
             harmless="ExecutionDoesNotExist",
         ),
         Act(
@@ -404,7 +430,7 @@ def denials(deployed: Deployed, service: str = "") -> dict[str, dict[str, str]]:
     tried: dict[str, dict[str, str]] = {act.does: {} for act in chosen}
     for role in stack.roles:
         session = stack.session(role)
-        clients = {act.service: deployed.client(act.service, **session) for act in chosen}
+        clients = {act.service: deployed.client(act.service, config=HERE, **session) for act in chosen}
         for act in chosen:
             tried[act.does][role] = outcome(act, clients[act.service])
     return tried

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from darkroom.local.pictures import photo
 from darkroom.pipeline import backfill as backfills
-from tests.e2e.conftest import Deployed, eventually
+from tests.e2e.conftest import Deployed, Role, eventually
 from tests.e2e.filled import Filled, lost_events
 
 
@@ -57,6 +57,25 @@ def test_what_changed_while_events_were_lost_is_found(deployed: Deployed):
         key: ("SUCCEEDED", version) for key, version in versions.items()
     }
     assert deployed.row(f"{folder}/known.jpg") == known
+
+
+def test_what_cannot_be_started_is_counted_and_named_and_made_when_it_can(deployed: Deployed):
+    """It has no row. The exit code tells, and the rest of its batch is made."""
+    key = "raw/backfilled/unstarted/new.jpg"
+    with lost_events(deployed):
+        deployed.upload(key, photo(24, 16))
+    machine = deployed.aws.output("BackfillStateMachineArn")
+    role = deployed.aws.states.describe_state_machine(stateMachineArn=machine)["roleArn"].rpartition("/")[2]
+    with Role(deployed, role).without("states:StartExecution", deployed.aws.output("StateMachineArn")):
+        command = deployed.darkroom("backfill", "--prefix", "backfilled/unstarted/", "--follow", "--json")
+    ended = json.loads(command.stdout.splitlines()[-1])
+    assert (command.returncode, ended["status"], ended["not_started"]) == (1, "SUCCEEDED", 1)
+    [named] = ended["not_started_first"]
+    assert (named["key"], "states:StartExecution" in named["error"]["message"]) == (key, True)
+    assert f"{key} could not be started: StepFunctions." in command.stderr
+    assert deployed.row(key) == {}
+    made = deployed.darkroom("backfill", "--go-on", "--follow")
+    assert (made.returncode, deployed.row(key)["status"]) == (0, "SUCCEEDED")
 
 
 def test_beside_uploads_and_deletions_the_newest_is_left(deployed: Deployed):

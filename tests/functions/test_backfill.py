@@ -161,7 +161,8 @@ def test_a_picture_is_started_as_by_its_event(bucket: Bucket):
         "detail": {"bucket": {"name": UPLOADS}, "object": picture},
     }
     start = {"key": "raw/cat.jpg", "machine": PICTURES, "input": event}
-    assert bucket.ask("missing") == {"at_once": 7, "pictures": [start]}
+    answer = bucket.ask("missing")
+    assert (answer["at_once"], answer["since"], answer["pictures"]) == (7, OLD, [start])
 
 
 def test_a_row_is_taken_over_from_its_execution_alone(bucket: Bucket):

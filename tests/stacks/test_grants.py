@@ -22,6 +22,7 @@ EXECUTIONS = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution"
 WAITS_BY = (
     "arn:AWS::Partition:events:AWS::Region:AWS::AccountId:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
 )
+LISTED = "StorageUploads below raw/*"  # who reads an object that may be gone names no prefix
 GRANTS = {
     "StepsValidateRole": {
         "s3:ListBucket on StorageUploads",
@@ -54,7 +55,7 @@ GRANTS = {
         "dynamodb:UpdateItem on OperationsMemory",
         "sqs:SendMessage on StorageDeadLetters",
     },
-    "StepsBackfillRole": {"dynamodb:BatchGetItem on StorageResults", "s3:ListBucketVersions on StorageUploads"},
+    "StepsBackfillRole": {"dynamodb:BatchGetItem on StorageResults", f"s3:ListBucketVersions on {LISTED}"},
     "WorkflowImagePipelineRole": {
         "lambda:InvokeFunction on StepsValidateFunction",
         "lambda:InvokeFunction on StepsResizeFunction",
@@ -66,7 +67,7 @@ GRANTS = {
     "IntakeUploadedRole": {"states:StartExecution on WorkflowImagePipelineMachine"},
     "WorkflowDeletionRole": {
         "lambda:InvokeFunction on StepsCleanupFunction",
-        "s3:ListBucketVersions on StorageUploads",
+        f"s3:ListBucketVersions on {LISTED}",
         "states:StartExecution on WorkflowImagePipelineMachine",
         "dynamodb:UpdateItem on StorageResults",
         "sqs:SendMessage on StorageDeadLetters",
@@ -77,7 +78,7 @@ GRANTS = {
     },
     "WorkflowBackfillRole": {
         "lambda:InvokeFunction on StepsBackfillFunction",
-        "s3:ListBucket on StorageUploads",
+        f"s3:ListBucket on {LISTED}",
         *(f"{action} on StorageAccessLogs/backfill/*" for action in ("s3:PutObject", "s3:GetObject")),
         *(
             f"s3:{action} on StorageAccessLogs/backfill/*"
@@ -170,23 +171,26 @@ WITHOUT_RESOURCE = ("logs:", "dynamodb:ListStreams")
 
 
 def grants(template: Template) -> Iterator[tuple[str, str, str]]:
-    """Role, action, resource and through which service, if not any; an id without the hash that the CDK appends."""
+    """Role, action, resource and on which condition, if there is one; an id without the hash that the CDK appends."""
     for policy in template.find_resources("AWS::IAM::Policy").values():
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
             assert statement["Effect"] == "Allow"
             for role in policy["Properties"]["Roles"]:
                 for action in _several(statement["Action"]):
                     for resource in _several(statement["Resource"]):
-                        yield _named(role), action, _named(resource) + _through(statement)
+                        yield _named(role), action, _named(resource) + _where(statement)
 
 
-def _through(statement: dict[str, Any]) -> str:
+def _where(statement: dict[str, Any]) -> str:
+    """Through which service, or below which prefix."""
     if "Condition" not in statement:
         return ""
-    assert list(statement["Condition"]) == ["StringEquals"]
-    [(key, service)] = statement["Condition"]["StringEquals"].items()
-    assert key == "kms:ViaService"
-    return f" through {_named(service).removesuffix('.AWS::Region.AWS::URLSuffix')}"
+    [(compares, asked)] = statement["Condition"].items()
+    [(key, value)] = asked.items()
+    if (compares, key) == ("StringLike", "s3:prefix"):
+        return f" below {value}"
+    assert (compares, key) == ("StringEquals", "kms:ViaService")
+    return f" through {_named(value).removesuffix('.AWS::Region.AWS::URLSuffix')}"
 
 
 def _several(one_or_more: Any) -> list[Any]:
@@ -283,7 +287,7 @@ def test_a_state_machine_may_do_exactly_what_its_tasks_call(synth, machine):
         }[task["Resource"]]
         named = task["Arguments"][argument]
         if named == "{% $states.context.Execution.Input.detail.bucket.name %}":
-            called.add(f"{action} on StorageUploads")  # the rules start it for no other bucket's events
+            called.add(f"{action} on {LISTED}")  # the rules start it for no other bucket's events
         else:
             called.add(f"{action} on {_named(deployed['DefinitionSubstitutions'][named.strip('${}')])}")
     assert _named(deployed["RoleArn"]) == f"{machine}Role"

@@ -13,7 +13,7 @@ from ministack.services import stepfunctions
 from ministack.services.stepfunctions import _ExecutionError
 
 from darkroom.local.ministack import distributed_maps, history, time_limit, workflow_roles
-from darkroom.pipeline.backfill import given
+from darkroom.pipeline.backfill import NOT_STARTED, given
 from stacks.express import waiting_for_express
 from tests.statemachine import ministack
 from tests.statemachine.engine import FILES, ROLE, Run, definition, states
@@ -46,6 +46,7 @@ class Played:
         self.keys: list[str] = []
         self.batches: list[Any] = []
         self.made: list[str] = []
+        self.files: dict[str, Any] = {}
         self.most_at_once = 0
         self.breaks: Answer = lambda _: None
         self._at_once = 0
@@ -71,7 +72,13 @@ class Played:
             self.batches.append(batch)
             self.breaks(batch)
             pictures = [{"key": one["key"], "machine": "m", "input": {"of": one["key"]}} for one in batch["Items"]]
-            return {"Payload": {"at_once": batch["BatchInput"]["pictures_at_once"], "pictures": pictures}}
+            asked = batch["BatchInput"]
+            return {"Payload": {"at_once": asked["pictures_at_once"], "since": asked["since"], "pictures": pictures}}
+        if resource.endswith("aws-sdk:s3:putObject"):
+            assert given["Bucket"] == VALUES["ReportsBucket"]
+            self.breaks(given["Key"])
+            self.files[given["Key"]] = given["Body"]
+            return {}
         if self._definition == EXPRESS:
             assert resource.endswith("aws-sdk:sfn:startSyncExecution")
             made = self._make(json.loads(given["Input"])["of"])
@@ -131,20 +138,56 @@ def test_no_more_are_at_work_at_once_than_was_asked_for(played, at_once):
     assert len(played.made) == 200
 
 
-def test_a_picture_that_fails_keeps_no_other_from_being_made(played):
+@pytest.mark.parametrize("error", ["States.TaskFailed", "States.Timeout"])
+def test_a_picture_that_fails_keeps_no_other_from_being_made(monkeypatch, error):
     """It is not started again here: it has a row, retries and a letter of its own."""
+    played = Played(monkeypatch, STANDARD)
     played.keys = [f"raw/{number}.jpg" for number in range(5)]
 
     def fails(what: Any) -> None:
         if what == "raw/2.jpg":
-            raise _ExecutionError("States.TaskFailed", "the execution failed")
+            raise _ExecutionError(error, "the execution failed")
 
     played.breaks = fails
     run = played.run()
     assert run.status == "SUCCEEDED"
     assert sorted(played.made) == [key for key in played.keys if key != "raw/2.jpg"]
     [child] = distributed_maps._children(next(iter(stepfunctions._map_runs.values())))
-    assert {"key": "raw/2.jpg", "error": "States.TaskFailed"} in json.loads(child["output"])
+    assert {"key": "raw/2.jpg", "error": error} in json.loads(child["output"])
+    assert played.files == {}
+
+
+def cannot_start(key: str, *, nor_say_so: bool = False) -> Answer:
+    """One picture, for good."""
+
+    def breaks(what: Any) -> None:
+        if what == key:
+            raise _ExecutionError("StepFunctions.StateMachineDoesNotExistException", "no such machine")
+        if nor_say_so and str(what).startswith("backfill/"):
+            raise _ExecutionError("S3.S3Exception", "no such bucket")
+
+    return breaks
+
+
+def test_a_picture_that_cannot_be_started_is_left_as_a_file_of_its_own(played):
+    """Where who follows the backfill finds it: it has no row. The others of its batch are made."""
+    played.keys = [f"raw/{number}.jpg" for number in range(5)]
+    played.breaks = cannot_start("raw/2.jpg")
+    run = played.run()
+    assert run.status == "SUCCEEDED"
+    assert sorted(played.made) == [key for key in played.keys if key != "raw/2.jpg"]
+    [(name, told)] = played.files.items()
+    [batch] = played.batches
+    assert name.startswith(f"{NOT_STARTED}{batch['BatchInput']['since']}/")
+    error = {"Error": "StepFunctions.StateMachineDoesNotExistException", "Cause": "no such machine"}
+    assert (told["key"], told["failed"]) == ("raw/2.jpg", error)
+
+
+def test_where_that_file_cannot_be_left_the_batch_has_failed(played):
+    """So that its objects count as not looked at."""
+    played.keys = ["raw/0.jpg"]
+    played.breaks = cannot_start("raw/0.jpg", nor_say_so=True)
+    assert played.counts(played.run())["itemCounts"]["failed"] == 1
 
 
 @pytest.mark.parametrize(("objects", "status"), [(109, "SUCCEEDED"), (120, "FAILED")])

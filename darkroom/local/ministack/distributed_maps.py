@@ -89,7 +89,7 @@ def _items(state: Json, effective: Json, ctx: Json) -> list[Json]:
     if reader := state.get("ItemReader"):
         asked = this._resolve_params_obj(reader["Parameters"], effective, ctx)
         if reader["Resource"].endswith("s3:listObjectsV2"):
-            workflow_roles.ask_to_list(ctx, asked["Bucket"])
+            workflow_roles.ask_to_list(ctx, asked["Bucket"], asked.get("Prefix", ""))
         items = this._read_map_items(reader, effective, ctx)
     else:
         items = this._resolve_path_or_ctx(state.get("ItemsPath", "$"), effective, ctx)

@@ -1,15 +1,17 @@
-"""A state machine may ask S3 for `listObjectVersions`, which is answered as AWS names and types it.
+"""A state machine may ask S3 for `listObjectVersions`, which is answered as AWS names and types it, and for
+`putObject`, whose body may be JSON.
 
-MiniStack's own table of what a workflow may ask of S3 lacks it.
+MiniStack's own table of what a workflow may ask of S3 lacks both.
 """
 
+import json
 from typing import Any
 
 from ministack.services import stepfunctions
 
 
 def add() -> None:
-    ask = stepfunctions._dispatch_aws_sdk_rest_xml
+    ask, build = stepfunctions._dispatch_aws_sdk_rest_xml, stepfunctions._rest_xml_build_body
     stepfunctions._S3_OP_SPECS["ListObjectVersions"] = {
         "method": "GET",
         "path": "/{Bucket}",
@@ -18,7 +20,11 @@ def add() -> None:
         "list_fields": ("Version", "DeleteMarker"),
     }
 
+    stepfunctions._S3_OP_SPECS["PutObject"] = {"method": "PUT", "path": "/{Bucket}/{Key+}", "body_field": "Body"}
+
     def asked(service: Any, name: str, action: str, arguments: Any) -> Any:
+        if action == "putObject" and not isinstance(arguments.get("Body", ""), str):
+            arguments = {**arguments, "Body": json.dumps(arguments["Body"])}
         answer = ask(service, name, action, arguments)
         if action == "listObjectVersions":
             answer["Versions"] = [
@@ -27,4 +33,8 @@ def add() -> None:
             ]
         return answer
 
-    stepfunctions._dispatch_aws_sdk_rest_xml = asked
+    def built(root: str, payload: Any, *more: Any) -> Any:
+        """Of an object's body no XML."""
+        return payload.encode() if root == "Body" else build(root, payload, *more)
+
+    stepfunctions._dispatch_aws_sdk_rest_xml, stepfunctions._rest_xml_build_body = asked, built

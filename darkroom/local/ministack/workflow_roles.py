@@ -67,11 +67,11 @@ def add() -> None:
     app.call_service_handler_sync = called
 
 
-def ask_to_list(context: Any, bucket: str) -> None:
+def ask_to_list(context: Any, bucket: str, prefix: str) -> None:
     """Before a Map reads a bucket."""
     token = _caller.set(_of(context))
     try:
-        if said := _refusal(Call("s3", "GET", f"/{bucket}", {}, b"", {"list-type": ["2"]})):
+        if said := _refusal(Call("s3", "GET", f"/{bucket}", {}, b"", {"list-type": ["2"], "prefix": [prefix]})):
             raise stepfunctions._ExecutionError("States.ItemReaderFailed", said)
     finally:
         _caller.reset(token)
