@@ -24,6 +24,10 @@ AT_ONCE = 500  # rows, where all are wanted
 LOOKED_AT = 2000  # keys of each status, in one look for a text
 
 
+class NoIndexError(TargetError):
+    """The stack was deployed before there was such an index, or its table is filling it."""
+
+
 class Keys(NamedTuple):
     """`after` is the last key that was looked at, if there may be more behind it. `looked_at`: keys."""
 
@@ -85,7 +89,16 @@ def counts(target: Target, most: int, prefix: str = "") -> dict[str, Count]:
 
 
 def count(target: Target, status: str, most: int, prefix: str = "") -> Count:
-    """How many rows there are of a status, up to so many. DynamoDB counts by reading."""
+    """How many rows there are of a status, up to so many. DynamoDB counts by reading. Without the index, the index
+    `by-status` is counted, which reads more and may end before it has so many."""
+    try:
+        return _count(target, status, most, prefix)
+    except NoIndexError:
+        found = results.count(target, status, most + 1, prefix=prefix)
+        return Count(min(found.number, most), found.complete and found.number <= most)
+
+
+def _count(target: Target, status: str, most: int, prefix: str) -> Count:
     counted, request = 0, _where(status, prefix, "") | {"Select": "COUNT"}
     while counted <= most:
         answer = _query(target, request | {"Limit": most + 1 - counted})
@@ -117,15 +130,15 @@ def _bytes(text: str) -> int:
 
 
 def _query(target: Target, request: dict[str, Any]) -> Any:
-    """Raises TargetError for a stack that was deployed before there was such an index, or whose table fills it."""
+    """Raises NoIndexError."""
     try:
         return target.results.query(**request)
     except ClientError as error:
         of_the_stack = f"stack {target.stack} in {target.name}"
         if "specified index" in str(error):
-            raise TargetError(f"{of_the_stack} has no index {INDEX} yet: run `{target.deploy_with}`") from None
-        if "backfilling" in str(error):
-            raise TargetError(
-                f"the index {INDEX} of {of_the_stack} is being filled: wait until it is deployed"
-            ) from None
+            raise NoIndexError(f"{of_the_stack} has no index {INDEX} yet: run `{target.deploy_with}`") from None
+        # Of an index that is being made, or that a rollback removes, DynamoDB may say either.
+        if "backfilling" in str(error) or error.response["Error"]["Code"] == "ResourceNotFoundException":
+            said = f"the index {INDEX} of {of_the_stack} is being filled: wait until it is deployed"
+            raise NoIndexError(said) from None
         raise

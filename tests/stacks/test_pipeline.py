@@ -355,6 +355,19 @@ def test_the_indexes_are_the_contracts(template):
     )
 
 
+# Of the versions that were released: what a stack may be updated from.
+INDEXES_OF = {"1.0.0": {"by-status"}}
+
+
+@pytest.mark.parametrize("released", INDEXES_OF)
+def test_from_a_released_version_one_index_is_added_or_removed_at_most(template, released):
+    """Of more CloudFormation's update fails: DynamoDB takes one at a time.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-dynamodb-table.html"""
+    tables = [one["Properties"] for one in resources(template, "AWS::DynamoDB::Table")]
+    indexes = {index["IndexName"] for table in tables for index in table.get("GlobalSecondaryIndexes", [])}
+    assert len(indexes ^ INDEXES_OF[released]) <= 1
+
+
 def test_everything_is_logged_for_the_days_set(synth):
     """Each function and each state machine has a log group with that retention."""
     groups = resources(synth(log_retention_days=60), "AWS::Logs::LogGroup")
