@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from darkroom.local.pictures import photo
 from darkroom.pipeline import backfill as backfills
@@ -65,6 +65,12 @@ def upload(page: Page, name: str, data: bytes) -> None:
     )
 
 
+def drawing(page: Page) -> Locator:
+    """Of an execution, for the width of the page: until its stylesheet is there, the narrow and the wide one show."""
+    page.wait_for_url(re.compile("/execution[?]"), wait_until="load")
+    return page.get_by_role("group", name="The workflow")
+
+
 def test_a_picture_is_followed_to_its_row_without_reloading(page: Page, deployed: Deployed):
     """Upload, its way live, its execution drawn, its row, and each rendition really shown."""
     page.goto("/upload")
@@ -79,7 +85,7 @@ def test_a_picture_is_followed_to_its_row_without_reloading(page: Page, deployed
 
     way.get_by_role("link", name="execution").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("raw/light table/cat & dog.jpg")
-    drawn = page.get_by_role("group", name="The workflow")
+    drawn = drawing(page)
     expect(drawn.get_by_role("link", name="Record: succeeded")).to_be_visible()
     expect(drawn.get_by_role("link", name=re.compile("^Resize.*: succeeded in .*, visited 4 times"))).to_be_visible()
     drawn.get_by_role("link", name=re.compile("^Validate: succeeded")).click()
@@ -144,7 +150,7 @@ def test_a_broken_picture_is_found_among_the_dead_letters_and_redriven(page: Pag
         expect(way).to_have_attribute("data-status", "FAILED")
         eventually(deployed.letters, "the dead letter")
     way.get_by_role("link", name="execution").click()
-    drawn = page.get_by_role("group", name="The workflow")
+    drawn = drawing(page)
     expect(
         drawn.get_by_role("link", name=re.compile("^Renditions Map: failed, and its error was caught"))
     ).to_be_visible()
