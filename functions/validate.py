@@ -119,6 +119,8 @@ def _take_focus(picture: dict[str, Any], focus: str) -> None:
 
 def _acceptance(source: Source, picture: dict[str, Any], execution: str) -> Verdict:
     renditions = planned_renditions(source, picture, settings(), execution)
+    # Where few are made at once, none is to wait for the one that takes longest.
+    renditions.sort(key=lambda one: one["width"] * one["height"], reverse=True)
     logger.info("accepted", extra={"picture": picture, "renditions": [rendition["name"] for rendition in renditions]})
     return {
         "accepted": True,

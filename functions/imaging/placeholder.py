@@ -7,7 +7,6 @@ import base64
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import median
 
 from PIL import Image
 
@@ -73,7 +72,7 @@ def perceptual_hash(picture: Image.Image) -> str:
     """
     lightness, *_ = _channels(picture)
     terms = [term for row in _transformed(lightness, picture.size, 8, 8) for term in row]
-    middle = median(terms)
+    middle = sum(sorted(terms)[31:33]) / 2
     return f"{sum((term > middle) << 63 - place for place, term in enumerate(terms)):016x}"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from functions.imaging.watermark import Watermark
+if TYPE_CHECKING:
+    from functions.imaging.watermark import Watermark
 
 CONTENT_TYPES = {"webp": "image/webp", "jpeg": "image/jpeg", "png": "image/png", "avif": "image/avif"}
 EXTENSIONS = {"webp": "webp", "jpeg": "jpg", "png": "png", "avif": "avif"}
@@ -30,8 +31,16 @@ class RenditionSetting:
     @classmethod
     def of(cls, setting: Mapping[str, Any]) -> RenditionSetting:
         """From JSON of the settings."""
-        mark = setting.get("watermark")
-        return cls(**{**setting, "watermark": Watermark(**mark) if mark else None})
+        return cls(**{**setting, "watermark": watermark_of(setting.get("watermark"))})
+
+
+def watermark_of(setting: Mapping[str, Any] | None) -> Watermark | None:
+    """From JSON."""
+    if not setting:
+        return None
+    from functions.imaging.watermark import Watermark  # 1 ms that only watermarks pay
+
+    return Watermark(**setting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops, ImageFile
 
@@ -24,8 +24,10 @@ from functions.imaging.formats import (
     recognise,
     shrink,
 )
-from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside
-from functions.imaging.watermark import Watermark, marked
+from functions.imaging.plan import CONTENT_TYPES, EXTENSIONS, fit_inside, watermark_of
+
+if TYPE_CHECKING:
+    from functions.imaging.watermark import Watermark
 
 # By how much a JPEG decoded at 1/8, 1/4 or 1/2 must still be scaled. Measured against a full decode with Lanczos, 1.8
 # keeps an SSIM of 0.998; below it, the decoder's own coarse filter begins to show. Decoding at 1/2 spares so much that
@@ -101,8 +103,7 @@ class Target:
     def of(cls, rendition: Mapping[str, Any]) -> Target:
         """From an item of Validate's plan, which carries more than this."""
         given = {field.name: rendition[field.name] for field in fields(cls) if field.name in rendition}
-        mark = given.get("watermark")
-        return cls(**given | {"watermark": Watermark(**mark) if mark else None})
+        return cls(**given | {"watermark": watermark_of(given.get("watermark"))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def _still(data: bytes, target: Target) -> bytes:
     scaled = _scaled(picture, target, turn)
     colours, _ = to_srgb(scaled, picture.info.get("icc_profile"))
     kept = copyright_tags(picture) if target.keep_copyright else {}
-    return _encoded(marked(upright(colours, turn), target.watermark), target, kept)
+    return _encoded(_marked(upright(colours, turn), target), target, kept)
 
 
 def for_caption(data: bytes, longest_edge: int = 1568, max_bytes: int = 3_750_000) -> tuple[str, bytes]:
@@ -158,6 +159,14 @@ def for_caption(data: bytes, longest_edge: int = 1568, max_bytes: int = 3_750_00
 
 def upright(picture: Image.Image, turn: int) -> Image.Image:
     return picture.transpose(_TURNS[turn]) if turn in _TURNS else picture
+
+
+def _marked(picture: Image.Image, target: Target) -> Image.Image:
+    if target.watermark is None:
+        return picture
+    from functions.imaging.watermark import marked
+
+    return marked(picture, target.watermark)
 
 
 def _opened(data: bytes) -> ImageFile.ImageFile:
@@ -199,7 +208,7 @@ def _animated(data: bytes, target: Target) -> bytes | None:
             if number == 0:
                 box = _moved(pixels, box, picture.size, target, profile)
             colours, _ = to_srgb(_resized(pixels, size, box, shrunk=False), profile)
-            yield marked(upright(colours, turn), target.watermark), milliseconds
+            yield _marked(upright(colours, turn), target), milliseconds
 
     kept = copyright_tags(picture) if target.keep_copyright else {}
     exif = _exif(kept).tobytes() if kept else b""

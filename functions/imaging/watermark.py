@@ -26,10 +26,8 @@ class Watermark:
     margin: float = 0.03
 
 
-def marked(picture: Image.Image, mark: Watermark | None) -> Image.Image:
+def marked(picture: Image.Image, mark: Watermark) -> Image.Image:
     """With the watermark on it. It is made smaller where it is too high for the picture."""
-    if mark is None:
-        return picture
     base = picture.convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB")
     margin = round(mark.margin * min(base.size))
     logo = _scaled(mark.file, mark.opacity, max(1, round(mark.size * base.width)), max(1, base.height - 2 * margin))

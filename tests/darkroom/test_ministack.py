@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonata.jsonata import Jsonata
+from jsonata.parser import Parser
 from ministack.core import lambda_runtime, persistence
 from ministack.core.responses import AccountRegionScopedDict, set_request_account_id, set_request_region
 from ministack.services import bedrock_runtime, dynamodb, lambda_svc, stepfunctions
 
 from darkroom.local import ministack
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import captions, layers, processes, prompt_start, streams
+from darkroom.local.ministack import captions, expressions, layers, processes, prompt_start, streams
 
 PATIENCE = 60  # seconds
 
@@ -45,6 +47,26 @@ def test_a_canned_caption_reads_like_one_and_says_that_it_is_canned(monkeypatch:
     [content] = json.loads(answer[2])["output"]["message"]["content"]
     assert content["text"] == captions.CANNED
     assert "Canned" in captions.CANNED
+
+
+def test_an_expression_is_parsed_once_and_has_its_own_values_each_time(monkeypatch: pytest.MonkeyPatch):
+    """In whichever thread; a wrong one is wrong each time."""
+    monkeypatch.setattr(Jsonata, "get_parser", staticmethod(Jsonata.get_parser))
+    parse, parsed = Parser.parse, []
+    monkeypatch.setattr(Parser, "parse", lambda of, text, *how: parsed.append(text) or parse(of, text, *how))
+    expressions._parsed.cache_clear()
+    expressions.add()
+
+    def value(number: int, text: str = "$map([1, 2], function($of) { $of * $number })") -> Any:
+        return stepfunctions._evaluate_jsonata(text, None, {"variables": {"number": number}})
+
+    assert value(1) == [1, 2]
+    with ThreadPoolExecutor(4) as threads:
+        assert [*threads.map(value, range(2, 40))] == [[number, 2 * number] for number in range(2, 40)]
+    assert len(parsed) == 1
+    for _ in range(2):
+        with pytest.raises(stepfunctions._ExecutionError, match="S0207"):
+            value(1, "$number +")
 
 
 @pytest.fixture

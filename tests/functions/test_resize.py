@@ -93,7 +93,7 @@ def test_metrics_and_log_say_how_long_a_rendition_took(call, validated, log_line
     [metrics] = [line for line in lines if "RenderTime" in line]
     assert metrics["RenderTime"][0] > 0
     assert metrics["BytesOut"] == [line["rendition"]["bytes"]]
-    assert line["rendition"]["name"] == "thumb"
+    assert line["rendition"]["name"] == validated["renditions"][0]["name"]
     assert line["milliseconds"] == round(metrics["RenderTime"][0])
 
 

@@ -26,7 +26,7 @@ from tests.functions.conftest import ENVIRONMENT, UPLOADS
 
 
 def test_an_accepted_picture_comes_with_its_facts_and_plan(upload, call):
-    """The answer holds what Record writes and what each Resize is told; never pixels."""
+    """The answer holds what Record writes and what each Resize is told, the largest first; never pixels."""
     data = photo(900, 600)
     verdict = call(validate, upload("raw/cat.jpg", data))
     assert verdict["accepted"] is True
@@ -36,8 +36,8 @@ def test_an_accepted_picture_comes_with_its_facts_and_plan(upload, call):
     assert picture["content_hash"] == hashlib.sha256(data).hexdigest()
     assert verdict["recipe"] == ENVIRONMENT["RECIPE"]
     planned = [(one["name"], one["format"], one["width"], one["height"]) for one in verdict["renditions"]]
-    assert planned == [("thumb", "webp", 128, 128), ("small", "webp", 480, 320), ("small_png", "png", 480, 320)]
-    assert [one["key"].rsplit("/", 1)[1] for one in verdict["renditions"]] == ["thumb.webp", "small.webp", "small.png"]
+    assert planned == [("small", "webp", 480, 320), ("small_png", "png", 480, 320), ("thumb", "webp", 128, 128)]
+    assert [one["key"].rsplit("/", 1)[1] for one in verdict["renditions"]] == ["small.webp", "small.png", "thumb.webp"]
 
 
 def test_it_reads_the_version_of_the_event(upload, call):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from jsonata.jsonata import Jsonata
 from ministack.core.responses import set_request_account_id, set_request_region
 from ministack.services import stepfunctions
 from ministack.services.stepfunctions import _ExecutionError
@@ -18,10 +19,10 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.lambda_eval_u
     LambdaFunctionErrorException,
 )
 
-from darkroom.local.ministack import history, parallel, time_limit, workflow_log
+from darkroom.local.ministack import expressions, history, parallel, time_limit, workflow_log
 from tests.statemachine.engine import ACCOUNT, IMAGES, REGION, ROLE, Json, Pipeline, Run
 
-PARTS = (history, parallel, time_limit, workflow_log)
+PARTS = (history, parallel, time_limit, workflow_log, expressions)
 REPLACED = (
     *("_add_event", "_run_sub_machine", "_run_map_items", "_run_parallel_branches", "_execute_task"),
     *("_apply_jsonata_arguments", "_run_execution", "_invoke_resource", "_SFN_WAIT_SCALE", "time"),
@@ -35,6 +36,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch, *parts: ModuleType) -> None:
     for name in REPLACED:
         monkeypatch.setattr(stepfunctions, name, getattr(stepfunctions, name))
     monkeypatch.setattr(history, "heard", [])
+    monkeypatch.setattr(Jsonata, "get_parser", staticmethod(Jsonata.get_parser))
     set_request_account_id(ACCOUNT)
     set_request_region(REGION)
     stepfunctions.reset()

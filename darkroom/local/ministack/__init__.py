@@ -23,6 +23,7 @@ def add_to_ministack() -> None:
         distributed_maps,
         distribution_domains,
         express,
+        expressions,
         function_children,
         function_errors,
         function_forks,
@@ -72,3 +73,4 @@ def add_to_ministack() -> None:
     captions.add()
     api_cors.add()
     prompt_start.add()
+    expressions.add()
