@@ -105,8 +105,8 @@ def chosen_path(event: Mapping[str, Any]) -> str:
 
 @app.post("/v1/uploads")
 def promise_upload() -> Response[str]:
-    using, asked, now = _using(), _body({"name", "content_type", "bytes"}), datetime.now(UTC)
-    name, kind = _text(asked, "name"), _media_type(asked)
+    using, asked, now = _using(), _body({"name", "content_type", "bytes", "focus"}), datetime.now(UTC)
+    name, kind, focus = _text(asked, "name"), _media_type(asked), _focus(asked)
     most = int(os.environ["MAX_BYTES"])
     size = asked.get("bytes", 1)
     if type(size) is not int or size < 1:
@@ -117,7 +117,7 @@ def promise_upload() -> Response[str]:
         promise = using.promises.make(name, kind, now, _caller_and_key())
     except Reused:
         raise Problem("idempotency_key_reused", "it promises an upload of another name or type") from None
-    answer = {"key": promise.key, "method": "POST", **using.promises.form(promise), "headers": {}}
+    answer = {"key": promise.key, "method": "POST", **using.promises.form(promise, focus), "headers": {}}
     answer["expires_at"] = (now + VALID).strftime("%Y-%m-%dT%H:%M:%SZ")
     return _json(201, answer, {"Location": f"pictures/{quote(promise.key)}"})
 
@@ -296,6 +296,17 @@ def _media_type(asked: Mapping[str, Any]) -> str:
         what = f".{ending[:20]}" if given is None else json.dumps(given)[:100]
         raise Problem("unsupported_type", f"{what}: must be one of {', '.join(sorted(set(taken.values())))}")
     return str(kind)
+
+
+def _focus(asked: Mapping[str, Any]) -> str | None:
+    """As its upload will say it (functions.imaging.focal_point)."""
+    if "focus" not in asked:
+        return None
+    point = asked["focus"]
+    is_point = isinstance(point, list) and len(point) == 2 and all(type(part) in (int, float) for part in point)
+    if not (is_point and all(0 <= part <= 1 for part in point)):
+        raise Problem("wrong_request", f"focus = {json.dumps(point)[:100]}: must be two numbers from 0 to 1")
+    return ",".join(f"{part:.6f}" for part in point)
 
 
 def _caller_and_key() -> str | None:

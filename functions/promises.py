@@ -96,13 +96,15 @@ class Promises:
         found = self._of(folder) if re.fullmatch(rf"[0-9a-f]{{{FOLDER_DIGITS}}}", folder) else None
         return found if found and found.key == key else None
 
-    def form(self, promise: Promise) -> dict[str, Any]:
-        """`url` and `fields` of a form that uploads a picture of that type and at most that size under that key."""
+    def form(self, promise: Promise, focus: str | None = None) -> dict[str, Any]:
+        """`url` and `fields` of a form that uploads a picture of that type and at most that size under that key, with
+        what its uploader says of it."""
+        fields = {"Content-Type": promise.content_type} | ({"x-amz-meta-focus": focus} if focus else {})
         return self._s3.generate_presigned_post(
             self._bucket,
             promise.key,
-            Fields={"Content-Type": promise.content_type},
-            Conditions=[{"Content-Type": promise.content_type}, ["content-length-range", 1, self._most]],
+            Fields=fields,
+            Conditions=[*({name: value} for name, value in fields.items()), ["content-length-range", 1, self._most]],
             ExpiresIn=int(VALID.total_seconds()),
         )
 

@@ -101,7 +101,9 @@ class WatermarkSettings(Group):
                 picture.load()
         except UnidentifiedImageError:
             raise ValueError("is no PNG and no WebP") from None
-        except OSError as fault:
+        except Image.DecompressionBombError as fault:
+            raise ValueError(f"has too many pixels, limit {LARGEST_WATERMARK:,}: {fault}") from None
+        except (OSError, SyntaxError, EOFError) as fault:  # the last two are what Pillow calls some broken files
             raise ValueError(f"cannot be decoded: {fault}") from None
         return file
 
@@ -120,6 +122,14 @@ class Rendition(Group):
     animated: bool = False  # of WebP alone
     watermark: WatermarkSettings | None = None
     formats: tuple[Format, ...] = Field(default=("webp",), min_length=1)
+
+    @model_validator(mode="after")
+    def nothing_is_said_in_vain(self) -> Self:
+        if self.crop != "center" and self.fit != "cover":
+            raise ValueError(f"crop is {self.crop}, which needs fit to be cover: inside keeps all of a picture")
+        if self.animated and "webp" not in self.formats:
+            raise ValueError(f"animated needs webp in formats, which are {', '.join(self.formats)}: none of them moves")
+        return self
 
 
 class Qualities(Group):

@@ -32,6 +32,7 @@ COLUMNS = (
         "upload photo.jpg": "becomes raw/photo.jpg; waits for its row",
         "upload ~/Pictures/2026": "each picture under its place below that folder",
         "upload --dry-run ~/Pictures": "shows what would be sent and what is left out, and sends nothing",
+        "upload --focus 0.3,0.6 photo.jpg": "no crop cuts off what is at 30 % from the left and 60 % from the top",
         "upload --no-wait --json album": "returns when S3 has them, with their versions",
         "--aws upload photo.jpg": "into the stack in your AWS account",
     },
@@ -47,6 +48,12 @@ def upload(
     everything: Annotated[
         bool, typer.Option("--all", help="Also the files of a folder that are no pictures by name or first bytes.")
     ] = False,
+    focus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ACROSS,DOWN", help="What no crop of the one picture may cut off: a point, each from 0 to 1."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -62,18 +69,24 @@ def upload(
     from darkroom.cli.watch import send_all, watch
     from darkroom.pipeline import files, uploads
 
+    if focus is not None and not uploads.FOCUS.fullmatch(focus):
+        raise typer.BadParameter("is no point such as 0.3,0.6, each from 0 to 1", param_hint=f"--focus {focus}")
     target: Target = ctx.obj.target()
     chosen = files.choose(paths, target.upload_prefix, everything=everything)
     say_left_out(chosen)
+    if focus is not None and len(chosen.files) != 1:
+        found = f"is of one picture, and {pictures(len(chosen.files))} would be sent"
+        raise typer.BadParameter(found, param_hint=f"--focus {focus}")
+    metadata = {} if focus is None else {"focus": focus}
     ended: list[Ended] = []
     unreadable: dict[str, str] = {}
     if dry_run:
         _show_plan(chosen, as_json=as_json)
     elif wait:
-        ended, unreadable = watch(target, chosen.files, timeout)
+        ended, unreadable = watch(target, chosen.files, timeout, metadata)
         _show_ended(ended, as_json=as_json)
     else:
-        sent, unreadable = send_all(target, chosen.files)
+        sent, unreadable = send_all(target, chosen.files, metadata)
         if as_json:
             show_json([one.document() for one in sent])
         else:

@@ -10,11 +10,13 @@ from darkroom.pipeline.uploads import Ended, Sending, Upload, send, send_and_fol
 from darkroom.text import pictures, some
 
 
-def watch(target: Target, files: dict[str, Path], timeout: float) -> tuple[list[Ended], dict[str, str]]:
+def watch(
+    target: Target, files: dict[str, Path], timeout: float, metadata: Mapping[str, str] | None = None
+) -> tuple[list[Ended], dict[str, str]]:
     """As `send_and_follow`, showing how far it is; in the order they came to their end, and why others could not be
     read, by key."""
     ended: list[Ended] = []
-    sending = Sending(files, say=say)
+    sending = Sending(files, say=say, metadata=metadata or {})
     following = send_and_follow(target, files, timeout, sending)
     title = f"Uploading {pictures(len(files))} and following each to its end"
     with _shown(title, sending, ended) as shown, closing(following):
@@ -24,9 +26,11 @@ def watch(target: Target, files: dict[str, Path], timeout: float) -> tuple[list[
     return ended, sending.unreadable
 
 
-def send_all(target: Target, files: dict[str, Path]) -> tuple[list[Upload], dict[str, str]]:
+def send_all(
+    target: Target, files: dict[str, Path], metadata: Mapping[str, str] | None = None
+) -> tuple[list[Upload], dict[str, str]]:
     """As `send`, showing how far it is."""
-    sending = Sending(files, say=say)
+    sending = Sending(files, say=say, metadata=metadata or {})
     begun = send(target, files, sending)
     with _shown(f"Uploading {pictures(len(files))}", sending, None) as shown, closing(begun):
         for one in begun:

@@ -1,6 +1,7 @@
 """The first step of a picture's way, the upload, and the wait for its last, the row."""
 
 import mimetypes
+import re
 import shlex
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,9 @@ AT_ONCE = 8
 POLL_SECONDS = 0.3
 WAITING = "WAITING"  # has no row yet
 UNTOLD = timedelta(minutes=10)  # after the first deployment
+
+_PART = r"(?:0|0?\.[0-9]{1,6}|1(?:\.0{1,6})?)"
+FOCUS = re.compile(rf"{_PART}, ?{_PART}")  # what the pipeline takes for a point (docs/upload.md)
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,20 @@ class Ended:
 
 def put(target: Target, key: str, body: IO[bytes]) -> Upload:
     """Upload what is read from `body`, under a key of its own."""
-    return _put(target, key, Path(key), body, _sequencers(target, [key]))
+    return _put(target, key, Path(key), body, _sequencers(target, [key]), {})
 
 
-def _put(target: Target, key: str, path: Path, body: IO[bytes], before: Mapping[str, str | None]) -> Upload:
+def _put(
+    target: Target,
+    key: str,
+    path: Path,
+    body: IO[bytes],
+    before: Mapping[str, str | None],
+    metadata: Mapping[str, str],
+) -> Upload:
     content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
     answer = target.s3.put_object(
-        Bucket=target.output("UploadsBucketName"), Key=key, Body=body, ContentType=content_type
+        Bucket=target.output("UploadsBucketName"), Key=key, Body=body, ContentType=content_type, Metadata=metadata
     )
     etag = answer["ETag"].strip('"')
     return Upload(path, key, answer.get("VersionId", NO_VERSION), etag, time.monotonic(), before.get(key))
@@ -93,11 +104,13 @@ class UnreadableError(StoppedError):
 
 @dataclass
 class Sending:
-    """What has become of the uploads so far. Told to stop, it begins no other, and gives up those under way."""
+    """What has become of the uploads so far. Told to stop, it begins no other, and gives up those under way. `metadata`
+    goes with each."""
 
     files: dict[str, Path]
     told: Callable[[int], object] = int  # of bytes as they are sent; fewer than none where a part is sent again
     say: Callable[[str], object] = str
+    metadata: Mapping[str, str] = field(default_factory=dict)
     sent: dict[str, Upload] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)  # why, by key
     stopped: bool = False
@@ -207,7 +220,7 @@ def _sending(target: Target, sending: Sending) -> Iterator[Iterator[Future[Uploa
             return None
         try:
             with body:
-                sent = sending.sent[key] = _put(target, key, path, body, before)
+                sent = sending.sent[key] = _put(target, key, path, body, before, sending.metadata)
         except UnreadableError as problem:
             sending.unreadable[key] = str(problem)
             return None

@@ -19,6 +19,7 @@ from darkroom.errors import TargetError
 from darkroom.pipeline import files, uploads
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Upload
+from functions.imaging import focal_point
 from tests.darkroom.conftest import Stacks, darkroom
 from tests.schemas import document
 
@@ -184,6 +185,35 @@ def test_an_upload_carries_its_content_type_and_says_its_version(target: Target,
     assert stored["Body"].read() == b"1234"
     assert stored["ContentType"] == "image/webp"
     assert (sent.version_id, f'"{sent.etag}"') == (stored["VersionId"], stored["ETag"])
+
+
+@pytest.mark.parametrize("wait", ["--no-wait", "--timeout=0"])
+def test_an_upload_says_what_no_crop_may_cut_off(wait: str, target: Target, tmp_path: Path):
+    darkroom("--aws", "upload", file(tmp_path / "cat.jpg"), wait, "--focus", "0.3,0.6")
+    assert target.s3.head_object(Bucket="uploads", Key="raw/cat.jpg")["Metadata"] == {"focus": "0.3,0.6"}
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize(
+    ("said", "fine"),
+    [
+        *((said, True) for said in ("0.3,0.6", "0,1", ".5, 1.0", "0.123456,0")),
+        *((said, False) for said in ("a,b", "0.3", "0.3;0.6", "1.1,0.5", "-0.1,0.5", "0.3,0.6,0.9", "", "nan,0")),
+    ],
+)
+def test_a_point_is_refused_at_once_if_the_pipeline_would_ignore_it(said: str, fine: bool, tmp_path: Path):
+    result = darkroom("--aws", "upload", file(tmp_path / "cat.jpg"), "--dry-run", f"--focus={said}")
+    assert (focal_point(said) is not None) is fine
+    assert result.exit_code == (0 if fine else 2)
+    assert fine or "is no point such as 0.3,0.6" in result.stderr
+
+
+def test_a_point_is_of_one_picture(target: Target, tmp_path: Path):
+    paths = [file(tmp_path / name) for name in ("cat.jpg", "dog.jpg")]
+    result = darkroom("--aws", "upload", *paths, "--focus", "0.3,0.6")
+    assert result.exit_code == 2
+    assert "is of one picture, and 2 pictures would" in result.stderr
+    assert "Contents" not in target.s3.list_objects_v2(Bucket="uploads")
 
 
 def ended(target: Target, row: dict[str, Any] | None, upload: Upload) -> str:

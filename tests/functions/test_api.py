@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from functions import api
 from functions.executions import Redrives
+from functions.imaging import focal_point
 from functions.links import check
 from functions.pictures import Addresses
 from functions.promises import LONGEST_NAME, safe_name
@@ -181,6 +182,14 @@ def test_the_form_allows_what_was_promised_and_nothing_else(ask):
     assert timedelta(minutes=14) < ends - datetime.now(UTC) <= timedelta(minutes=15)
 
 
+@pytest.mark.parametrize("point", [[0.3, 0.6], [0, 1], [1e-7, 0.123456789]])
+def test_the_form_says_what_no_crop_may_cut_off(ask, point):
+    promise = ask("POST", "/v1/uploads", {"name": "cat.png", "focus": point}).json
+    said = promise["fields"]["x-amz-meta-focus"]
+    assert focal_point(said) == pytest.approx(point, abs=1e-6)
+    assert {"x-amz-meta-focus": said} in json.loads(b64decode(promise["fields"]["policy"]))["conditions"]
+
+
 @pytest.mark.parametrize(
     ("name", "file"),
     [
@@ -248,6 +257,10 @@ def test_an_idempotency_key_promises_one_upload(ask):
         ({"name": "a.png", "bytes": True}, "wrong_request", "bytes = true"),
         ({"name": "a.png", "bytes": 0}, "wrong_request", "bytes = 0"),
         ({"name": "a.png", "bytes": 1_000_001}, "too_large", "1,000,001 bytes, limit 1,000,000 bytes"),
+        ({"name": "a.png", "focus": "0.3,0.6"}, "wrong_request", 'focus = "0.3,0.6": must be two numbers from 0 to 1'),
+        ({"name": "a.png", "focus": [0.3, 1.1]}, "wrong_request", "focus = [0.3, 1.1]: must be two numbers"),
+        ({"name": "a.png", "focus": [True, 0]}, "wrong_request", "focus = [true, 0]: must be two numbers"),
+        ('{"name": "a.png", "focus": [NaN, 0]}', "wrong_request", "focus = [NaN, 0]: must be two numbers"),
         ({"name": "a.svg"}, "unsupported_type", ".svg: must be one of image/avif, image/bmp"),
         ({"name": "a"}, "unsupported_type", "must be one of"),
         ({"name": "a.heic"}, "unsupported_type", ".heic"),

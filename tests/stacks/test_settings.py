@@ -2,12 +2,15 @@
 
 import json
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from darkroom.local.pictures import encoded
 from stacks.models import GEOGRAPHIES, NOVA_LITE, NOVA_LITE_IN, SERVED
 from stacks.settings import Settings, SettingsError, read_settings
 
@@ -170,6 +173,21 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"renditions": {"a": {"width": 9, "height": 9, "formats": ["gif"]}}},
         'renditions.a.formats.0 = "gif": must be one of webp, jpeg, png, avif',
     ),
+    (
+        {"renditions": {"a": {"width": 9, "height": 9, "crop": "attention"}}},
+        'renditions.a = {"width": 9, "height": 9, "crop": "attention"}: crop is attention, which needs fit to be cover',
+    ),
+    (
+        {"renditions": {"a": {"width": 9, "height": 9, "animated": True, "formats": ["jpeg", "avif"]}}},
+        "animated needs webp in formats, which are jpeg, avif: none of them moves",
+    ),
+    ({"renditions": {"a": {"width": 9, "height": 9, "crop": "face"}}}, 'crop = "face": must be one of center, entropy'),
+    ({"renditions": {"a": {"width": 9, "height": 9, "watermark": {}}}}, "renditions.a.watermark.file: is missing"),
+    (
+        {"renditions": {"a": {"width": 9, "height": 9, "watermark": {"file": "a.png", "size": 1.5}}}},
+        "renditions.a.watermark.size = 1.5: must be a number",
+    ),
+    ({"limits.max_animated_pixels": 0}, "limits.max_animated_pixels = 0: must be a whole number from 1 to 400,000,000"),
     ({"quality": "200"}, 'quality = "200": must be a group of webp, jpeg, avif'),
     ({"captions.alarm_share": 1}, "captions.alarm_share = 1: must be a number from 0 to less than 1"),
     ({"api.origins": '["*"]'}, 'api.origins.0 = "*": must be text of the form ^https'),
@@ -260,14 +278,23 @@ def test_another_watermark_is_another_recipe(watermarks):
         ("broken.png", "cannot be decoded: image file is truncated"),
         ("heavy.png", "has 1,048,577 bytes, limit 1,048,576"),
         ("large.png", "has 2000x1000 = 2,000,000 pixels, limit 1,048,576"),
+        ("bomb.png", "has too many pixels, limit 1,048,576: Image size (400000000 pixels)"),
+        ("chunk.png", "cannot be decoded: broken PNG file"),
+        ("lost.webp", "cannot be decoded: could not create decoder object"),
     ],
 )
-def test_a_watermark_that_is_none_is_refused(watermarks, file, says):
+def test_a_watermark_that_is_none_is_refused(watermarks, monkeypatch, file, says):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89_478_485)  # Pillow's own, which the functions lift
     (watermarks / "words.png").write_text("words")
     Image.new("RGB", (3, 3)).save(watermarks / "photo.jpg")
     Image.new("RGB", (2000, 1000)).save(watermarks / "large.png")
     Image.effect_noise((100, 100), 90).save(watermarks / "broken.png")
     (watermarks / "broken.png").write_bytes((watermarks / "broken.png").read_bytes()[:2000])
     (watermarks / "heavy.png").write_bytes(bytes((1 << 20) + 1))
+    small = encoded(Image.new("RGB", (3, 3)), "PNG")
+    header = b"IHDR" + struct.pack(">2I", 20_000, 20_000) + small[24:29]
+    (watermarks / "bomb.png").write_bytes(small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:])
+    (watermarks / "chunk.png").write_bytes(small[:33] + b"\0\0\0\3" + small[37:44] + bytes(20))
+    (watermarks / "lost.webp").write_bytes(encoded(Image.new("RGB", (9, 9)), "WEBP")[:40])
     with pytest.raises(SettingsError, match=re.escape(says)):
         read_settings(marked(file))
