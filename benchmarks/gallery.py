@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import itertools
 import math
+import struct
 import sys
+import tempfile
+import zlib
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import patch
 
 from PIL import Image, ImageDraw, ImageFilter
 
 from darkroom.local.pictures import animated_gif, encoded, landscape, photo, transparent_png
-from functions.imaging import Limits, RenditionSetting, Target, code_points, examine, plan, render
+from functions.imaging import Limits, RenditionSetting, Target, code_points, examine, plan, render, watermark
 from functions.imaging.color import to_srgb
+from functions.imaging.watermark import Watermark
 
 LIMITS = Limits(max_bytes=10**7, max_pixels=10**7)
 BACKGROUND = "#264653"
@@ -36,6 +42,10 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     vivid = encoded(balls(landscape(480, 320)), "JPEG", quality=92, icc_profile=code_points.profile(12, 13))
     yield "p3-in.jpg", bare(vivid)
     yield "p3-out.webp", rendition(vivid)
+
+    bright = hdr(balls(landscape(480, 320)))
+    yield "hdr-in.jpg", bare(bright)
+    yield "hdr-out.webp", rendition(bright)
 
     four = inks(balls(landscape(480, 320)))
     yield "cmyk-in.jpg", encoded(plates(four), "JPEG", quality=80)
@@ -57,6 +67,12 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     yield "crop-center-out.webp", rendition(aside, square)
     yield "crop-attention-out.webp", rendition(aside, replace(square, crop="attention"))
     yield "crop-focus-out.webp", rendition(aside, square, focus=(0.1, 0.5))
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(watermark, "FOLDER", Path(folder)):
+        logo().save(watermark.FOLDER / "logo.png")
+        scene = encoded(landscape(480, 320), "JPEG", quality=90)
+        yield "watermark-in.jpg", bare(scene)
+        yield "watermark-out.webp", rendition(scene, replace(SMALL, watermark=Watermark("logo.png", opacity=0.7)))
 
     tiny = encoded(landscape(24, 16), "PNG")
     yield "tiny-in.png", tiny
@@ -82,6 +98,25 @@ def bare(data: bytes, longest: int = 240) -> bytes:
     shown.thumbnail((longest, longest))
     shown.info = {}
     return encoded(shown, "JPEG", quality=85)
+
+
+def hdr(picture: Image.Image) -> bytes:
+    """The same in PQ: 203 cd/m2 where it is white, and what is nearly as bright up to 1,000."""
+    lights = [code_points.pq(signal / 255) for signal in range(256)]
+    seen = [code_points.srgb(value / 255) for value in range(256)]
+    signals = [bisect(lights, 203 * light + 797 * light**6) - 1 for light in seen]
+    said = b"cICP" + bytes([1, 16, 0, 1])
+    chunk = struct.pack(">I", 4) + said + struct.pack(">I", zlib.crc32(said))
+    data = encoded(picture.point(signals * 3), "PNG")
+    return data[:33] + chunk + data[33:]  # behind the header
+
+
+def logo() -> Image.Image:
+    """Two rings."""
+    mark = Image.new("RGBA", (96, 48))
+    for left in (4, 44):
+        ImageDraw.Draw(mark).ellipse((left, 4, left + 40, 44), outline="white", width=7)
+    return mark
 
 
 def ball_aside(picture: Image.Image) -> Image.Image:

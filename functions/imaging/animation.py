@@ -10,11 +10,15 @@ from PIL import Image, _webp
 
 from functions.imaging import gif, png
 from functions.imaging.color import straight
+from functions.imaging.errors import is_of_memory
 from functions.imaging.formats import load, open_picture
 from functions.imaging.patches import BACKGROUND, PREVIOUS, Patch
 
 # How often a key frame is written at least and at most, as gif2webp sets them for lossy frames.
 _KEY_FRAMES = 3, 5
+
+# Milliseconds that a frame of a WebP is shown at most (RFC 9649, 2.7.1.5: 24 bits), and that libwebp counts in all.
+_LONGEST, _LONGEST_IN_ALL = (1 << 24) - 1, (1 << 31) - 1
 
 _EFFORT = 4  # libwebp's own default, as for a still picture
 
@@ -22,7 +26,8 @@ Frame = tuple[Image.Image, float]  # as a person sees it, with what lies under i
 
 
 def frames(picture: Any, data: bytes, name: str) -> Iterator[Frame]:
-    """Ends where a frame cannot be decoded, as browsers do. picture: opened, and not yet decoded."""
+    """Ends where a frame cannot be decoded, as browsers do. picture: opened, and not yet decoded. Raises what a decoder
+    raises that has too little memory: with more there would be more frames."""
     if name == "webp":
         read = _of_webp(picture)
     elif name == "avif":
@@ -32,7 +37,9 @@ def frames(picture: Any, data: bytes, name: str) -> Iterator[Frame]:
     while True:
         try:
             frame = next(read)
-        except Exception:  # StopIteration too; as in `examine`, a decoder raises whatever it likes
+        except Exception as fault:  # StopIteration too; as in `examine`, a decoder raises whatever it likes
+            if is_of_memory(fault):
+                raise
             return
         yield frame
 
@@ -53,7 +60,7 @@ def encoded(frames: Iterable[Frame], plays: int, quality: int, exif: bytes = b""
         pixels = frame if frame.mode in ("RGB", "RGBA") else frame.convert("RGBA" if frame.mode == "LA" else "RGB")
         encoder.add(pixels.getim(), round(shown_at), False, quality, 100, _EFFORT)
         is_opaque = is_opaque and _is_opaque(pixels)
-        shown_at += milliseconds
+        shown_at = min(shown_at + min(milliseconds, _LONGEST), _LONGEST_IN_ALL)
         count += 1
     if encoder is None or count < 2:
         return None

@@ -2,7 +2,7 @@
 
 PQ and HLG (ITU-R BT.2100) are brought to what a screen without HDR can show as ITU-R BT.2408, annex 5, does, each
 channel by itself: light of up to 1,000 cd/m2 into the 203 that white has, so that only what is bright is pressed
-together.
+together. What light a channel of HLG means depends on the other two, so that its profile is a table.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 
 _BT709, _BT2020, _P3 = 1, 9, 12  # colour primaries
 _PQ, _HLG = 16, 18  # transfer characteristics
@@ -22,11 +23,16 @@ _PRIMARIES = {
     _BT2020: ((0.67348, 0.27904, -0.00193), (0.16566, 0.67534, 0.02998), (0.12505, 0.04561, 0.79685)),
     _P3: ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)),
 }
+# How much of the luminance each has, IEC 61966-2-1, BT.2020 and SMPTE EG 432-1.
+_LUMINANCE = {_BT709: (0.2126, 0.7152, 0.0722), _BT2020: (0.2627, 0.678, 0.0593), _P3: (0.229, 0.6917, 0.0793)}
 _NAMES = {_BT709: "BT.709", _BT2020: "BT.2020", _P3: "Display P3"}
 
 BRIGHTEST, WHITE = 1000.0, 203.0  # cd/m2: of the HDR picture, and what becomes white (BT.2408, 2.1)
 
 STEPS = 1024  # of a curve; PQ is so steep that fewer show
+
+# Of a table, a side. It holds light to the power of 1 / CODED, which is nearly straight along HLG's own scale.
+NODES, CODED = 17, 2.4
 
 _D50 = 0.9642, 1.0, 0.8249
 
@@ -36,10 +42,12 @@ def profile(primaries: int, transfer: int) -> bytes | None:
     """None for sRGB itself, whose colours stay as they are. Raises LookupError for numbers that are not known here."""
     if primaries not in _PRIMARIES or transfer not in {*_SRGB, _PQ, _HLG}:
         raise LookupError(f"colour primaries {primaries}, transfer {transfer}")
+    name = _NAMES[primaries]
     if transfer in _SRGB:
-        return None if primaries == _BT709 else _written(primaries, _NAMES[primaries], srgb)
-    name, light = ("PQ", pq) if transfer == _PQ else ("HLG", hlg)
-    return _written(primaries, f"{_NAMES[primaries]} {name}", lambda value: toned(light(value)))
+        return None if primaries == _BT709 else _written(name, _curves(primaries, srgb))
+    if transfer == _PQ:
+        return _written(f"{name} PQ", _curves(primaries, lambda value: toned(pq(value))))
+    return _written(f"{name} HLG", _table(primaries))
 
 
 def pq(value: float) -> float:
@@ -49,11 +57,15 @@ def pq(value: float) -> float:
     return light
 
 
-def hlg(value: float) -> float:
-    """The same of HLG, on a screen of 1,000 cd/m2: BT.2100, table 5. A grey's, as each channel is taken by itself."""
-    scene = value * value / 3 if value <= 0.5 else (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
-    light: float = BRIGHTEST * scene**1.2
-    return light
+def hlg(colour: tuple[float, float, float], luminance: tuple[float, float, float]) -> list[float]:
+    """The same of the three of HLG, on a screen of 1,000 cd/m2: BT.2100, table 5."""
+    scene = [_scene(value) for value in colour]
+    seen: float = sum(part * value for part, value in zip(luminance, scene, strict=True)) ** 0.2
+    return [BRIGHTEST * seen * value for value in scene]
+
+
+def _scene(value: float) -> float:
+    return value * value / 3 if value <= 0.5 else (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
 
 
 def toned(light: float) -> float:
@@ -79,16 +91,39 @@ def srgb(value: float) -> float:
     return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
 
 
-def _written(primaries: int, name: str, curve: Callable[[float], float]) -> bytes:
-    """As ICC.1:2022 lays it out: a header of 128 bytes, a table of tags, the tags. The three curves are one."""
+Tagged = list[tuple[tuple[bytes, ...], bytes]]  # the names of each tag that is the same, and what it says
+
+
+def _curves(primaries: int, curve: Callable[[float], float]) -> Tagged:
+    """One for all three channels."""
     steps = [round(65535 * curve(step / (STEPS - 1))) for step in range(STEPS)]
-    colours = zip((b"rXYZ", b"gXYZ", b"bXYZ"), map(_xyz, _PRIMARIES[primaries]), strict=True)
-    bodies: list[tuple[tuple[bytes, ...], bytes]] = [
+    return [
+        *(((name,), _xyz(one)) for name, one in zip((b"rXYZ", b"gXYZ", b"bXYZ"), _PRIMARIES[primaries], strict=True)),
+        ((b"rTRC", b"gTRC", b"bTRC"), b"curv\0\0\0\0" + struct.pack(f">I{STEPS}H", STEPS, *steps)),
+    ]
+
+
+def _table(primaries: int) -> Tagged:
+    """Of HLG, as ICC.1:2022, 10.12, lays it out: no curves, the table, a curve for all three, a matrix, no curves."""
+    sides = [step / (NODES - 1) for step in range(NODES)]
+    light = (hlg(colour, _LUMINANCE[primaries]) for colour in product(sides, repeat=3))
+    held = [round(65535 * toned(one) ** (1 / CODED)) for colour in light for one in colour]
+    plain, power = 3 * (b"curv" + bytes(8)), 3 * (b"para" + bytes(8) + struct.pack(">i", round(CODED * 65536)))
+    rows = zip(*_PRIMARIES[primaries], strict=True)
+    to_xyz = struct.pack(">12i", *(round(part * 65536 * 32768 / 65535) for row in rows for part in row), 0, 0, 0)
+    table = bytes([NODES] * 3).ljust(16, b"\0") + b"\2\0\0\0" + struct.pack(f">{len(held)}H", *held)
+    parts = plain, to_xyz, power, table.ljust(-(-len(table) // 4) * 4, b"\0"), plain
+    places = [32 + sum(map(len, parts[:number])) for number in range(len(parts))]
+    return [((b"A2B0",), b"mAB \0\0\0\0\3\3\0\0" + struct.pack(">5I", *places) + b"".join(parts))]
+
+
+def _written(name: str, colours: Tagged) -> bytes:
+    """As ICC.1:2022 lays it out: a header of 128 bytes, a table of tags, the tags."""
+    bodies: Tagged = [
         ((b"desc",), _text(name)),
         ((b"cprt",), _text("Public domain")),
         ((b"wtpt",), _xyz(_D50)),
-        *(((tag,), body) for tag, body in colours),
-        ((b"rTRC", b"gTRC", b"bTRC"), b"curv\0\0\0\0" + struct.pack(f">I{STEPS}H", STEPS, *steps)),
+        *colours,
     ]
     count = sum(len(names) for names, _ in bodies)
     entries, data, place = struct.pack(">I", count), b"", 128 + 4 + 12 * count

@@ -26,3 +26,8 @@ class Rejected(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+def is_of_memory(fault: Exception) -> bool:
+    """Whether there was too little of it, which is no property of the picture. Some decoders say it in words alone."""
+    return isinstance(fault, MemoryError) or "out of memory" in str(fault).lower()

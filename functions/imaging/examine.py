@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageFile
 
 from functions.imaging.color import described, straight, to_srgb
-from functions.imaging.errors import Rejected
+from functions.imaging.errors import Rejected, is_of_memory
 from functions.imaging.formats import (
     MOVING,
     OPTIONAL,
@@ -27,7 +27,7 @@ from functions.imaging.formats import (
     recognise,
     shrink,
 )
-from functions.imaging.placeholder import dominant_color, perceptual_hash, thumbhash
+from functions.imaging.placeholder import HASHED, dominant_color, perceptual_hash, thumbhash
 from functions.imaging.plan import fit_inside
 from functions.imaging.render import upright
 from functions.imaging.tags import text
@@ -82,7 +82,7 @@ def examine(data: bytes, limits: Limits) -> Facts:
         shrunk = shrink(picture, _part_to_look_at(*picture.size))
         decoded = load(picture)
         known |= _stored(name, picture, turn, count)
-        glance, note = _glance(decoded, (width / shrunk, height / shrunk))
+        glance, square, note = _glances(decoded, (width / shrunk, height / shrunk))
         known["has_alpha"] = glance.mode in ("LA", "RGBA")
     if turn >= 5:
         width, height = height, width
@@ -91,7 +91,7 @@ def examine(data: bytes, limits: Limits) -> Facts:
         *(name, width, height, count),
         placeholder=thumbhash(glance),
         color=dominant_color(glance),
-        perceptual_hash=perceptual_hash(glance),
+        perceptual_hash=perceptual_hash(upright(square, turn).convert("RGBA")),
         notes=(note,) if note else (),
         metadata=known,
     )
@@ -131,9 +131,9 @@ def _decoding(name: str) -> Iterator[None]:
             yield
     except Rejected:
         raise
-    except MemoryError as fault:
-        raise Rejected("too_many_pixels", f"{name.upper()} that takes more memory than there is") from fault
     except Exception as fault:
+        if is_of_memory(fault):
+            raise Rejected("too_many_pixels", f"{name.upper()} that takes more memory than there is") from fault
         reason = " ".join(str(fault).split())[:200] or type(fault).__name__
         raise Rejected("corrupt", f"{name.upper()} that cannot be decoded: {reason}") from fault
 
@@ -158,9 +158,11 @@ def _part_to_look_at(width: int, height: int) -> int:
     return next((part for part in (8, 4, 2) if min(width, height) >= part * GLANCE), 1)
 
 
-def _glance(picture: Image.Image, size: tuple[float, float]) -> tuple[Image.Image, str | None]:
-    """A few pixels of the picture in sRGB. `size`: without the padding of a JPEG that was shrunk."""
+def _glances(picture: Image.Image, size: tuple[float, float]) -> tuple[Image.Image, Image.Image, str | None]:
+    """A few pixels of the picture in sRGB, in its shape and as a square, and a note on its profile. `size`: without the
+    padding of a JPEG that was shrunk."""
     sample = picture.resize(fit_inside(*picture.size, SAMPLE, SAMPLE), Image.Resampling.NEAREST, (0, 0, *size))
     sample.info = picture.info
-    glance = straight(sample).resize(fit_inside(*picture.size, GLANCE, GLANCE), Image.Resampling.BOX)
-    return to_srgb(glance, picture.info.get("icc_profile"))
+    seen, profile = straight(sample), picture.info.get("icc_profile")
+    glance, note = to_srgb(seen.resize(fit_inside(*picture.size, GLANCE, GLANCE), Image.Resampling.BOX), profile)
+    return glance, to_srgb(seen.resize((HASHED, HASHED), Image.Resampling.BOX), profile)[0], note

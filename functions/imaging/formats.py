@@ -263,6 +263,8 @@ def metadata(data: bytes, picture: ImageFile.ImageFile) -> dict[str, Any]:
     exif, xmp = picture.info.get("exif") or b"", picture.info.get("xmp") or b""
     if picture.format == "TIFF":
         exif, xmp = data, tags.first_directory(data, {tags.XMP}).get(tags.XMP, b"")
+    elif picture.format == "GIF":
+        xmp = gif.xmp(data)
     if not (exif or xmp):
         return {}
     from functions.imaging.metadata import metadata as read  # which a picture without either need not pay for

@@ -12,8 +12,16 @@ from functions.imaging.patches import BACKGROUND, KEEP, PREVIOUS, Patch
 # 1.7 GB and 8 s before it shows the first frame.
 MAX_BLOCKS = 1_000_000
 
+# An application extension (section 26) as XMP lays it out (part 3, 1.1.2): the packet as it is, and not in blocks. Each
+# of its bytes passes for the length of a block, until these 258 lead whoever walks so to the block that ends it.
+_XMP = b"!\xff\x0bXMP DataXMP"
+_XMP_END = bytes([1, *range(255, -1, -1), 0])
+
 # Of a graphic control (section 23): what a frame leaves behind. What is not said, or not known, keeps it.
 _LEAVES = {2: BACKGROUND, 3: PREVIOUS}
+
+# Hundredths of a second. Browsers and ffmpeg show a frame of 0 or 1 for 10: whoever wrote that did not mean a blur.
+_LEAST, _USUAL = 2, 10
 
 
 def frames(data: bytes) -> tuple[int, tuple[int, int]]:
@@ -41,8 +49,17 @@ def patches(data: bytes) -> Iterator[Patch]:
         left, top = struct.unpack_from("<2H", data, at + 1)
         flags, hundredths = struct.unpack_from("<BH", control, 3) if control else (0, 0)
         alone = [head[:6], data[at + 5 : at + 9], head[10:], control, b",\0\0\0\0", data[at + 5 : end], b";"]
-        yield Patch(b"".join(alone), (left, top), _LEAVES.get(flags >> 2 & 7, KEEP), 10 * hundredths, blends=True)
+        milliseconds = 10 * (hundredths if hundredths >= _LEAST else _USUAL)
+        yield Patch(b"".join(alone), (left, top), _LEAVES.get(flags >> 2 & 7, KEEP), milliseconds, blends=True)
         control = b""
+
+
+def xmp(data: bytes) -> bytes:
+    """The first packet that is whole; empty if there is none. Raises ValueError as `frames` does."""
+    if _XMP not in data:  # which is found out quickly
+        return b""
+    whole = (data[at:end] for at, end in _blocks(data) if data.startswith(_XMP, at))
+    return next((one[len(_XMP) : -len(_XMP_END)] for one in whole if one.endswith(_XMP_END)), b"")
 
 
 def _images(data: bytes) -> Iterator[tuple[bool, int, int, int, int]]:

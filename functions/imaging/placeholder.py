@@ -12,6 +12,8 @@ from PIL import Image
 
 Channel = list[float]
 
+HASHED = 32  # pixels a side of what a hash is made of, as ImageHash has it
+
 
 def thumbhash(picture: Image.Image) -> str:
     """Base64 of a ThumbHash (https://evanw.github.io/thumbhash/), as its own programs write it.
@@ -66,12 +68,16 @@ def perceptual_hash(picture: Image.Image) -> str:
     """64 bits as hex digits: whether each of the 8x8 lowest cosine terms of lightness is above the middle one.
 
     Of the same picture in another size or quality few bits differ; of two pictures, half. As ImageHash's `phash`
-    (https://github.com/JohannesBuchner/imagehash) to a few bits, because `picture` is smaller than what that looks at.
+    (https://github.com/JohannesBuchner/imagehash) to a few bits, because Validate scales with a cheaper filter.
 
-    picture: RGBA, small: every pixel is looked at.
+    picture: RGBA, of HASHED x HASHED, whatever its shape was; transparent pixels take the mean lightness.
     """
-    lightness, *_ = _channels(picture)
-    terms = [term for row in _transformed(lightness, picture.size, 8, 8) for term in row]
+    raw = picture.convert("LA").tobytes()
+    light, alpha = raw[::2], raw[1::2]
+    total = sum(alpha)
+    mean = sum(map(int.__mul__, light, alpha)) / total if total else 0.0
+    seen = [mean + (value - mean) * share / 255 for value, share in zip(light, alpha, strict=True)]
+    terms = [term for row in _transformed(seen, picture.size, 8, 8) for term in row]
     middle = sum(sorted(terms)[31:33]) / 2
     return f"{sum((term > middle) << 63 - place for place, term in enumerate(terms)):016x}"
 

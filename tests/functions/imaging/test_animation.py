@@ -10,7 +10,7 @@ from PIL import GifImagePlugin, Image, ImageChops, ImageDraw, ImageStat
 
 from benchmarks.process import in_new_process
 from darkroom.local.pictures import encoded
-from functions.imaging import Limits, Target, examine, render
+from functions.imaging import Limits, Target, animation, examine, formats, render
 from tests.functions.imaging.test_examine import png_chunk
 from tests.functions.imaging.verdicts import rejected
 
@@ -27,10 +27,10 @@ def drawn(number, *, background="#808890"):
     return frame
 
 
-def moving(form, *, frames=None, **options):
+def moving(form, *, frames=None, times=TIMES, **options):
     first, *others = frames or [drawn(number) for number in range(4)]
     file = BytesIO()
-    first.save(file, form, save_all=True, append_images=others, duration=TIMES, **options)
+    first.save(file, form, save_all=True, append_images=others, duration=times, **options)
     return file.getvalue()
 
 
@@ -98,20 +98,25 @@ def square(number):
     return drawn(number).crop((*place(number), place(number)[0] + 17, place(number)[1] + 33))
 
 
-def gif_of_squares(left):
-    """A whole frame, then three squares; each leaves that behind. GIF counts from 1."""
+def gif_of_squares(leaving, moved=(0, 0)):
+    """A whole frame, then three squares, and what each leaves behind. GIF counts from 1. A colour of each square, which
+    it does not have, is transparent: without one, libvips and ffmpeg show the background's colour where browsers show
+    nothing."""
     whole = drawn(0).convert("RGB").quantize(8)
     parts = [b"".join(GifImagePlugin.getheader(whole)[0]), *GifImagePlugin.getdata(whole, duration=40, disposal=1)]
-    for number in range(1, 4):
+    for number, left in enumerate(leaving, 1):
         patch = square(number).convert("RGB").quantize(2)
-        options = {"duration": 40, "disposal": left + 1, "include_color_table": True}
-        parts += GifImagePlugin.getdata(patch, place(number), **options)
+        options = {"duration": 40, "disposal": left + 1, "transparency": 1, "include_color_table": True}
+        across, down = place(number)
+        parts += GifImagePlugin.getdata(patch, (across + moved[0], down + moved[1]), **options)
     return b"".join([*parts, b";"])
 
 
-def png_of_squares(left):
+def png_of_squares(leaving, *, pixels=square, blends=True, delay=(40, 1000), hidden=False):
+    """The same. `hidden`: the whole frame is no part of the animation, so that the squares come over nothing."""
+
     def control(sequence, size, at, leaves):
-        numbers = sequence, *size, *at, 40, 1000, leaves, 1
+        numbers = sequence, *size, *at, *delay, leaves, blends
         return png_chunk(b"fcTL", struct.pack(">5I2H2B", *numbers))
 
     def packed(frame):
@@ -122,13 +127,15 @@ def png_of_squares(left):
     parts = [
         b"\x89PNG\r\n\x1a\n",
         png_chunk(b"IHDR", struct.pack(">2I5B", *SIZE, 8, 6, 0, 0, 0)),
-        png_chunk(b"acTL", struct.pack(">2I", 4, 0)),
-        control(0, SIZE, (0, 0), KEEP),
+        png_chunk(b"acTL", struct.pack(">2I", 4 - hidden, 0)),
+        b"" if hidden else control(0, SIZE, (0, 0), KEEP),
         png_chunk(b"IDAT", packed(drawn(0))),
     ]
-    for number in range(1, 4):
-        parts.append(control(2 * number - 1, square(number).size, place(number), left))
-        parts.append(png_chunk(b"fdAT", struct.pack(">I", 2 * number) + packed(square(number))))
+    sequence = 0 if hidden else 1
+    for number, left in enumerate(leaving, 1):
+        parts.append(control(sequence, square(number).size, place(number), left))
+        parts.append(png_chunk(b"fdAT", struct.pack(">I", sequence + 1) + packed(pixels(number))))
+        sequence += 2
     return b"".join([*parts, png_chunk(b"IEND", b"")])
 
 
@@ -136,7 +143,7 @@ def png_of_squares(left):
 @pytest.mark.parametrize("left", [KEEP, BACKGROUND, PREVIOUS])
 def test_what_a_frame_leaves_behind_is_shown_as_the_file_says(written, left):
     """It stays, becomes transparent, or what was there before comes back."""
-    frames, _ = shown(render(written(left), Target("webp", *SIZE, animated=True, quality=100)).data)
+    frames, _ = shown(render(written([left] * 3), Target("webp", *SIZE, animated=True, quality=100)).data)
     under = drawn(0)
     assert differ(frames[0], under) < 4
     for number, frame in enumerate(frames[1:], 1):
@@ -147,6 +154,16 @@ def test_what_a_frame_leaves_behind_is_shown_as_the_file_says(written, left):
             under = canvas
         elif left == BACKGROUND:
             under.paste((0, 0, 0, 0), (*place(number), place(number)[0] + 17, place(number)[1] + 33))
+
+
+def test_a_first_picture_that_is_no_part_of_it_is_not_shown():
+    """Programs that know no animated PNG show that."""
+    frames, times = shown(render(png_of_squares([KEEP] * 3, hidden=True), Target("webp", *SIZE, animated=True)).data)
+    assert times == [40] * 3
+    canvas = Image.new("RGBA", SIZE)
+    for number, frame in enumerate(frames, 1):
+        canvas.paste(square(number), place(number))
+        assert differ(frame, canvas) < 4
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
@@ -181,6 +198,38 @@ def test_a_frame_that_cannot_be_decoded_ends_it(name):
         counts.append(len(frames))
     assert counts == sorted(counts)
     assert 1 <= counts[0] < whole
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError("out of memory when reading image file")])
+def test_a_frame_that_lacks_memory_fails_it(monkeypatch, fault):
+    """It is tried again. A rendition with fewer frames than there are would stay."""
+    loaded = []
+
+    def load(picture):
+        loaded.append(picture)
+        if len(loaded) == 3:
+            raise fault
+        return formats.load(picture)
+
+    monkeypatch.setattr(animation, "load", load)
+    with pytest.raises(type(fault)):
+        render(FILES["gif"], Target("webp", 48, 32, animated=True))
+    assert len(loaded) == 3
+
+
+def test_a_frame_of_a_gif_that_would_be_a_blur_is_shown_as_long_as_browsers_show_it():
+    """In WebP not every program does that."""
+    data = moving("GIF", times=[0, 10, 20, 500])
+    assert shown(render(data, Target("webp", 48, 32, animated=True)).data)[1] == [100, 100, 20, 500]
+
+
+def test_what_is_shown_for_longer_than_a_webp_can_say_is_shown_as_long_as_it_can():
+    """18 hours a frame become 4.7, and many of them no more than 25 days."""
+    _, times = shown(render(png_of_squares([KEEP] * 3, delay=(65535, 1)), Target("webp", 48, 32, animated=True)).data)
+    assert times == [(1 << 24) - 1] * 4
+    many = ((Image.new("RGB", (8, 8), (number, 0, 255 - number)), 1e9) for number in range(200))
+    _, times = shown(animation.encoded(many, 0, 50))
+    assert sum(times) == (1 << 31) - 1
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])

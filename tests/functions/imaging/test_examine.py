@@ -4,6 +4,7 @@ import io
 import random
 import re
 import struct
+import sys
 import zlib
 
 import pytest
@@ -610,3 +611,15 @@ def test_whatever_happens_to_the_bytes_there_is_a_verdict(name):
         except Rejected:
             continue
         assert render(bytes(data), Target("png", min(8, facts.width), min(8, facts.height))).data
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError("out of memory when reading image file")])
+def test_what_lacks_memory_is_too_large_and_not_corrupt(monkeypatch, fault):
+    """Pillow says it in words where a decoder in C finds none."""
+
+    def load(_):
+        raise fault
+
+    monkeypatch.setattr(sys.modules[examine.__module__], "load", load)
+    message = "PNG that takes more memory than there is"
+    assert rejected(encoded(Image.new("RGB", (9, 9)), "PNG")) == ("too_many_pixels", message)

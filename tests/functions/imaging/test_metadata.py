@@ -1,6 +1,7 @@
 """What a row says of how a picture was taken and how it is stored."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image, ImageCms
 
 from darkroom.local.pictures import animated_gif, encoded, landscape, transparent_png
-from functions.imaging import Limits, examine
+from functions.imaging import Limits, examine, gif
 from functions.imaging.metadata import metadata
 from functions.imaging.tags import text
 
@@ -52,10 +53,13 @@ def test_exif_is_read_in_every_container(name):
     assert {member: found[member] for member in TAKEN} == TAKEN
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF"])
 def test_xmp_is_read_in_every_container(name):
     options = {"tiffinfo": {700: XMP.encode()}} if name == "TIFF" else {"xmp": XMP.encode()}
-    data = with_xmp() if name == "PNG" else encoded(SMALL, name, **options)
+    if name in ("PNG", "GIF"):
+        data = with_xmp() if name == "PNG" else gif_with_xmp(XMP.encode())
+    else:
+        data = encoded(SMALL, name, **options)
     found = examine(data, LIMITS).metadata
     assert {member: found[member] for member in TAKEN} == TAKEN
 
@@ -66,6 +70,13 @@ def with_xmp():
     said = PngInfo()
     said.add_itxt("XML:com.adobe.xmp", XMP)
     return encoded(SMALL, "PNG", pnginfo=said)
+
+
+def gif_with_xmp(packet, end=bytes([1, *range(255, -1, -1), 0])):
+    """XMP, part 3, 1.1.2: before the first frame, and in no blocks."""
+    data = animated_gif(32, 24, frames=3)
+    at = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    return data[:at] + b"!\xff\x0bXMP DataXMP" + packet + end + data[at:]
 
 
 def test_the_camera_is_believed_before_an_editor():
@@ -108,7 +119,7 @@ def test_a_camera_is_named_as_people_name_it(make, model, camera):
     assert metadata(block.tobytes(), b"").get("camera") == camera
 
 
-@pytest.mark.parametrize(
+HOSTILE = pytest.mark.parametrize(
     "hostile",
     [
         b"<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;'>]>" + XMP.replace("Pixel 4a", "&b;").encode(),
@@ -120,8 +131,28 @@ def test_a_camera_is_named_as_people_name_it(make, model, camera):
     ],
     ids=["entities", "cut short", "unknown encoding", "too large", "impossible values", "zeros"],
 )
+
+
+@HOSTILE
 def test_hostile_xmp_says_nothing(hostile):
     assert metadata(b"", hostile) == {}
+
+
+@HOSTILE
+def test_hostile_xmp_of_a_gif_says_nothing_and_leaves_its_frames(hostile):
+    facts = examine(gif_with_xmp(hostile.replace(b"\0", b"\1")), LIMITS)
+    assert facts.frames == 3
+    assert facts.metadata.keys() == {"orientation", "animated", "bits", "has_alpha"}
+
+
+def test_xmp_of_a_gif_without_its_end_says_nothing():
+    """Whatever the walk over its blocks meets instead."""
+    packet = XMP.encode()
+    for end in (b"", b"\0", bytes([1, *range(254, -1, -1), 0]), bytes(300)):
+        data = gif_with_xmp(packet, end)
+        for part in (data, data[: len(data) // 2]):
+            with suppress(ValueError):  # as of its frames, where Pillow would find the first one elsewhere
+                assert gif.xmp(part) == b""
 
 
 @given(st.data())
