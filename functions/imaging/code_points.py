@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
 
@@ -57,7 +57,7 @@ def pq(value: float) -> float:
     return light
 
 
-def hlg(colour: tuple[float, float, float], luminance: tuple[float, float, float]) -> list[float]:
+def hlg(colour: Sequence[float], luminance: Sequence[float]) -> list[float]:
     """The same of the three of HLG, on a screen of 1,000 cd/m2: BT.2100, table 5."""
     scene = [_scene(value) for value in colour]
     seen: float = sum(part * value for part, value in zip(luminance, scene, strict=True)) ** 0.2

@@ -257,6 +257,17 @@ def test_too_many_pixels_in_all_frames_are_named_with_the_limit():
     assert examine(pages, Limits(10**7, 10**6, max_animated_pixels=20_000)).frames == 10
 
 
+def test_many_small_frames_count_for_what_they_take():
+    """100,000 frames of one pixel would take Resize 40 s."""
+    one = moving("GIF", frames=[Image.new("RGB", (1, 1), colour) for colour in COLOURS])
+    exactly = 4 * 4096
+    assert examine(one, Limits(10**7, 10**6, max_animated_pixels=exactly)).frames == 4
+    assert rejected(one, Limits(10**7, 10**6, max_animated_pixels=exactly - 1)) == (
+        "too_many_pixels",
+        "4 frames of 1x1 that count as 4,096 pixels each = 0.0 MP, limit 0.016383 MP",
+    )
+
+
 def make(path: str) -> None:
     from functions.imaging import Target, render
 
