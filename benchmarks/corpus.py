@@ -103,8 +103,7 @@ def run(corpus: Path, renditions: Path) -> bool:
     """True if nothing is wrong."""
     os.environ.update(SETTINGS.for_validate(), RENDITIONS_BUCKET=RENDITIONS)
     storage = Storage(Folders(uploads=corpus, renditions=renditions))  # type: ignore[arg-type]
-    with (corpus / "expected.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = expected(corpus / "expected.csv")
     _, _, before = in_a_process_of_its_own(lambda: ("", "", ""))
     ends = []
     for number, row in enumerate(rows, 1):
@@ -117,6 +116,19 @@ def run(corpus: Path, renditions: Path) -> bool:
     private = is_private(corpus, renditions)
     equal = families_agree([end.path for end in ends if end.ended == "accepted"], corpus, renditions)
     return all(end.agrees for end in ends) and private and equal
+
+
+def expected(file: Path) -> list[dict[str, str]]:
+    """Ends with what is wrong with the list."""
+    try:
+        with file.open() as lines:
+            read = csv.DictReader(lines)
+            columns, rows = read.fieldnames or [], list(read)
+    except OSError as problem:
+        sys.exit(f"{file}: {problem.strerror}")
+    if missing := [name for name in ("path", "expect") if name not in columns]:
+        sys.exit(f"{file}: has the columns {', '.join(columns)}, and not {', '.join(missing)}")
+    return rows
 
 
 def way_of(path: str, storage: Storage, renditions: Path) -> tuple[str, str, str]:

@@ -50,3 +50,14 @@ def test_a_file_that_ends_otherwise_is_named(corpus):
     [line] = [line for line in ended.stdout.splitlines() if line.startswith("broken.jpg")]
     assert line.split()[1:3] == ["accept", "rejected"]
     assert "JPEG that cannot be decoded" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("file,what\n", "has the columns file, what, and not path, expect"), (None, "No such file or directory")],
+)
+def test_a_folder_without_such_a_list_is_named(tmp_path, text, says):
+    if text:
+        (tmp_path / "expected.csv").write_text(text)
+    ended = run(tmp_path)
+    assert (ended.returncode, ended.stderr) == (1, f"{tmp_path}/expected.csv: {says}\n")

@@ -61,8 +61,9 @@ class Application:
         SigV4Auth(self.credentials, "execute-api", REGION).add_auth(request)
         return web(self._deployed, method, url, data, request.headers)
 
-    def promised(self, name: str = "cat.jpg", **headers: str) -> Any:
-        answer = self("POST", "/v1/uploads", {"name": name}, **headers)
+    def promised(self, name: str = "cat.jpg", *, focus: Any = None, **headers: str) -> Any:
+        said = {} if focus is None else {"focus": focus}
+        answer = self("POST", "/v1/uploads", {"name": name, **said}, **headers)
         assert answer.status == 201, answer.body
         return answer.json
 
@@ -132,12 +133,13 @@ def test_who_does_not_sign_or_signs_wrongly_is_refused(deployed: Deployed, appli
 
 def test_an_upload_is_promised_uploaded_and_shown(application: Application, deployed: Deployed):
     """A URL of the answer is a picture, for whoever has it."""
-    promised = application.promised("Über uns+1 %.JPG")
+    promised = application.promised("Über uns+1 %.JPG", focus=[0.3, 0.6])
     assert application("GET", "/v1/pictures/{key}", key=promised["key"]).code == (404, "not_uploaded")
     assert form(deployed, promised, PICTURE).status == 204
     picture = application.picture(promised["key"])
     assert (picture["status"], picture["width"], picture["height"]) == ("SUCCEEDED", 64, 48)
     assert picture["alt"]
+    assert picture["metadata"]["focus"] == [0.3, 0.6]
     for one in picture["renditions"].values():
         shown = web(deployed, "GET", one["url"])
         assert (shown.status, shown.headers["Content-Type"], len(shown.body)) == (200, "image/webp", one["bytes"])

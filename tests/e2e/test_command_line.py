@@ -55,10 +55,11 @@ def test_a_mistyped_key_suggests_the_nearest_by_name(deployed: Deployed):
 
 def test_an_upload_of_real_pictures_is_one_document_and_exit_code_0(deployed: Deployed, tmp_path: Path):
     (tmp_path / "sent.jpg").write_bytes(photo(300, 200))
-    result = deployed.darkroom("upload", str(tmp_path), "--json")
+    result = deployed.darkroom("upload", str(tmp_path), "--focus", "0.3,0.6", "--json")
     assert result.returncode == 0, result.stderr
     [one] = document("upload", result.stdout)
     assert (one["key"], one["status"]) == ("raw/sent.jpg", "SUCCEEDED")
+    assert one["row"]["metadata"]["focus"] == [0.3, 0.6]
 
 
 def test_the_doctor_says_that_the_deployed_stack_is_what_this_checkout_makes(

@@ -5,7 +5,7 @@ import struct
 import pytest
 from PIL import Image
 
-from darkroom.local.pictures import encoded
+from darkroom.local.pictures import encoded, landscape
 from functions.imaging import Limits, Target, examine, render
 from functions.imaging.code_points import hlg, pq, profile, toned
 from tests.functions.imaging.test_render import opened, with_chunk
@@ -83,6 +83,15 @@ def test_an_avif_that_names_pq_is_shown_as_a_png_is():
     facts = examine(named, Limits(10**6, 10**6))
     assert facts.metadata["color_profile"] == "BT.2020 PQ"
     assert facts.notes == ()
+
+
+def test_an_ultra_hdr_jpeg_is_shown_by_its_base_picture():
+    """Its gain map is a second picture, which a screen without HDR has no use for."""
+    base, gains = landscape(64, 48), Image.new("L", (16, 12), 200)
+    alone = encoded(base, "JPEG", quality=90)
+    both = encoded(base, "MPO", quality=90, save_all=True, append_images=[gains])
+    assert examine(both, Limits(10**6, 10**6)).frames == 2
+    assert render(both, Target("png", 32, 24)).data == render(alone, Target("png", 32, 24)).data
 
 
 def test_srgb_needs_no_profile_and_other_numbers_have_none():
