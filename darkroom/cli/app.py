@@ -1,6 +1,8 @@
 """What every command shares: the cloud it talks to, its options, the examples in its help, and how an error ends it."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -99,6 +101,13 @@ class Choice:
         return choose(aws=self.aws, stack=self.stack, home=cloud.home_folder())
 
 
+def without_crt() -> None:
+    """Before botocore is imported, which would import AWS's common runtime: a seventh of the time of a short command.
+    Only a profile that `aws login` made signs with that, and the local cloud has keys of its own."""
+    if "botocore" not in sys.modules:
+        sys.modules.setdefault("awscrt", None)  # type: ignore[arg-type]  # as Python marks what is not to be found
+
+
 def keys(ctx: typer.Context, args: list[str], incomplete: str) -> list[str]:  # noqa: ARG001 - Typer gives them
     """Those that complete what is typed so far, with or without the upload prefix. An error completes nothing."""
     from darkroom.pipeline import by_key
@@ -133,4 +142,8 @@ def main(
         str, typer.Option(metavar="NAME", envvar="DARKROOM_STACK", help="The name of the stack.")
     ] = "Darkroom",
 ) -> None:
+    from darkroom.pipeline.target import ENDPOINT
+
+    if not aws and ENDPOINT not in os.environ:
+        without_crt()
     ctx.obj = Choice(aws, stack)

@@ -12,7 +12,6 @@ Everything it keeps is in one folder, its home, which only its owner may read (`
     cloud.log    what the process printed
 """
 
-import asyncio.constants
 import fcntl
 import json
 import os
@@ -319,6 +318,8 @@ def _stand_a_gate_before() -> None:
 
 def _serve(home: Path, listening: int) -> None:
     """What the process does. Not `python -m ministack`, which would listen on port 443 as well."""
+    import asyncio.constants  # not for the commands, which would all wait for it
+
     from hypercorn.config import Config
     from hypercorn.run import run
 

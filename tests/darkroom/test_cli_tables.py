@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from darkroom.cli.results import CSV_COLUMNS, moment
-from darkroom.cli.terminal import Column, table
+from darkroom.cli.terminal import Column, draw, show_table, table
 from darkroom.pipeline.results import nearest
 from darkroom.pipeline.target import Target
 from darkroom.text import plain
@@ -68,6 +68,16 @@ def test_on_a_pipe_every_row_is_one_line_and_nothing_is_cut():
     assert len(result.stdout.splitlines()) == 3
     assert LONG in result.stdout
     assert "…" not in result.stdout
+
+
+@pytest.mark.parametrize("columns", [("key", "", "said"), ("", "", "")])
+def test_on_a_pipe_a_table_looks_as_where_there_is_room(capsys: pytest.CaptureFixture[str], columns: tuple[str, ...]):
+    """Rich draws only the latter. Characters may be two columns wide, or none."""
+    cells = [["raw/写真.jpg", "", "e\u0301t\u00e9"], ["raw/a.jpg", "42", ""], ["", "9,000,000", "a cat"]]
+    show_table(columns, cells)
+    piped = capsys.readouterr().out
+    draw(table(columns, cells, 200)[0], 200)
+    assert piped == capsys.readouterr().out
 
 
 def test_widths_are_shared_and_the_least_needed_goes_first():
