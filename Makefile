@@ -96,7 +96,7 @@ licences: install  ## writes docs/licences.md from the lock files
 	@$(BIN)/python -m dependencies.licences
 
 .PHONY: bench
-bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real ones, ONLY=webp,jpeg,avif,validate,cold,delivery,memory,cost; ONLY=local AGAINST=commit
+bench: .venv/benchmarks  ## how fast, against libvips; PHOTOS=folder for real ones, ONLY=webp,jpeg,avif,validate,cold,delivery,memory,cost; ONLY=local,whole,off AGAINST=commit
 	@$(BIN)/python -m benchmarks $(if $(PHOTOS),"$(PHOTOS)") $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(UPLOADS),--uploads $(UPLOADS))
 

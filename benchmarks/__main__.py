@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import cold_start, cost, delivering, local, memory, speed, validating
+from benchmarks import cold_start, cost, delivering, local, memory, off, speed, validating, whole
 from benchmarks.photos import photos
 from benchmarks.report import Figure, show_figures
 
 
 def main(
     folder: Annotated[Path | None, typer.Argument(help="a folder of JPEGs; without one, pictures are drawn")] = None,
-    against: Annotated[str | None, typer.Option(help="the commit that the local cloud is compared with")] = None,
+    against: Annotated[str | None, typer.Option(help="the commit that local, whole and off are compared with")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="of the local cloud")] = local.ROUNDS,
     uploads: Annotated[str, typer.Option(help="how many, one number after the other")] = "10,160",
     only: Annotated[
@@ -30,6 +30,8 @@ def main(
         "memory": memory.measure,
         "delivery": partial(delivering.measure, pictures),
         "cost": partial(cost.measure, pictures),
+        "off": partial(off.measure, against),
+        "whole": partial(whole.measure, pictures, against),
         "local": partial(local.measure, against, rounds, [int(count) for count in uploads.split(",")]),
     }
     wanted = only.split(",")

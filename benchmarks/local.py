@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,10 @@ class Checkout:
     def darkroom(self, *arguments: str) -> tuple[float, str]:
         return self.run(str(self.folder / ".venv" / "bin" / "darkroom"), *arguments)
 
+    def down(self) -> None:
+        if (self.folder / ".venv" / "bin" / "darkroom").exists():
+            self.darkroom("down")
+
     def measure(self, pictures: Path) -> dict[str, float]:
         """By the name of the figure."""
         found = {CLONE: self.run("make", "demo")[0]}
@@ -101,12 +105,12 @@ class Checkout:
 
 def measure(against: str | None = None, rounds: int = ROUNDS, uploads: Sequence[int] = UPLOADS) -> list[Figure]:
     """Of each side the median of so many rounds, and their ratio; the bars are for this checkout."""
-    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as name, _checkouts(Path(name), against) as checkouts:
+    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as name, checkouts(Path(name), against) as both:
         pictures = _pictures(Path(name) / "pictures", uploads)
-        found: dict[str, list[dict[str, float]]] = {commit: [] for commit in checkouts}
-        begin(f"The local cloud, rounds of {' and '.join(checkouts)}")
+        found: dict[str, list[dict[str, float]]] = {commit: [] for commit in both}
+        begin(f"The local cloud, rounds of {' and '.join(both)}")
         for _ in range(rounds):
-            for commit, checkout in checkouts.items():
+            for commit, checkout in both.items():
                 checkout.forget_what_is_installed()
                 found[commit].append(checkout.measure(pictures))
                 tick()
@@ -142,23 +146,27 @@ def _figure(name: str, value: float) -> Figure:
 
 
 @contextmanager
-def _checkouts(scratch: Path, against: str | None) -> Iterator[Mapping[str, Checkout]]:
+def checkouts(scratch: Path, against: str | None) -> Iterator[Mapping[str, Checkout]]:
     """Of the other commit and of this one, by their short names. What is not committed here is left out."""
     commits = [_git("rev-parse", "--short", commit) for commit in (against or AGAINST, "HEAD")]
     if len(set(commits)) == 1:
         raise typer.BadParameter(f"{commits[0]} is this commit", param_hint="--against")
-    made: dict[str, Checkout] = {}
-    try:
+    with ExitStack() as left:
+        made: dict[str, Checkout] = {}
         for commit in commits:
-            folder = scratch / commit
-            _git("worktree", "add", "--quiet", "--detach", str(folder), commit)
-            made[commit] = Checkout(folder, scratch / f"home-{commit}")
+            left.enter_context(worktree(scratch / commit, commit))
+            made[commit] = Checkout(scratch / commit, scratch / f"home-{commit}")
+            left.callback(made[commit].down)
         yield made
+
+
+@contextmanager
+def worktree(folder: Path, commit: str) -> Iterator[None]:
+    _git("worktree", "add", "--quiet", "--detach", str(folder), commit)
+    try:
+        yield
     finally:
-        for checkout in made.values():
-            if (checkout.folder / ".venv" / "bin" / "darkroom").exists():
-                checkout.darkroom("down")
-            _git("worktree", "remove", "--force", str(checkout.folder))
+        _git("worktree", "remove", "--force", str(folder))
 
 
 def _git(*arguments: str) -> str:

@@ -166,8 +166,8 @@ def test_every_page_is_in_the_site_once():
 
 
 def test_no_page_is_too_long_to_read():
-    """A page that tests or commands write may be."""
-    written = [page for page in DOCS.rglob("*.md") if page.name not in GENERATED]
+    """A page that tests or commands write may be, and so may the list of the decisions, which has a line for each."""
+    written = [page for page in DOCS.rglob("*.md") if page.name not in GENERATED | {"README.md"}]
     assert [page.name for page in written if size(page) > LONGEST_PAGE] == []
     assert size(ROOT / "README.md") <= LONGEST_README
 
