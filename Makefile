@@ -105,7 +105,7 @@ fuzz: .venv/fuzz  ## grows files that nobody drew, and tries them on Validate, R
 	@$(BIN)/python -m tests.functions.imaging.fuzzing $(or $(SECONDS),600)
 
 .PHONY: bombs
-bombs: install  ## draws the worst files of each format, and fails where one costs more than 6 s or 70 % of the memory; ONLY=jpeg,png,tiff,bmp,gif,webp,avif
+bombs: install  ## draws the worst files of each format, and fails where one costs more than 6 s or 70 % of the memory; ONLY=jpeg,png,tiff,bmp,gif,webp,avif,jxl
 	@$(BIN)/python -m benchmarks.bombs $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind "$(KIND)")
 
 .PHONY: bench-console

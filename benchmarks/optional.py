@@ -6,8 +6,8 @@ import platform
 import sys
 from pathlib import Path
 
-from stacks.layer import build_layer
 from stacks.settings import Settings
+from stacks.wheels import build_layer
 
 
 def packages() -> Path:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from benchmarks.report import begin
 from darkroom.local.pictures import photo
-from functions.imaging import Facts, Limits, RenditionSetting, Target, examine, plan
+from functions.imaging import OPTIONAL, Facts, Limits, RenditionSetting, Target, examine, plan
 from stacks.settings import Settings
 
 SETTINGS = Settings()
-LIMITS = Limits(max_bytes=SETTINGS.limits.max_bytes, max_pixels=SETTINGS.limits.max_pixels)
+LIMITS = Limits(SETTINGS.limits.max_bytes, SETTINGS.limits.max_pixels, optional=OPTIONAL)
 SCRATCH = Path(__file__).resolve().parent.parent / "build" / "bench"
 
 _DRAWN = {"landscape.jpg": (4000, 3000, 1), "portrait.jpg": (4000, 3000, 6), "large.jpg": (5472, 3648, 1)}

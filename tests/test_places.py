@@ -156,7 +156,7 @@ def test_every_format_that_is_taken_is_tried_in_each_kind_of_test():
     every = set(formats._DECODERS) - set(formats.OPTIONAL)
     assert {formats.recognise(data) for data in TAKEN.values()} == every
     assert {formats.recognise(data) for data in SEEDS.values()} == every
-    assert set(bombs.FORMATS) == every
+    assert set(bombs.FORMATS) == every | {"jxl"}
     endings = {name.rpartition(".")[2] for name in memory.KINDS}
     assert {FORMAT_OF.get(ending, ending) for ending in endings} == every
 

@@ -5,6 +5,7 @@ Drawn with Pillow where it can; by hand where no program would write such a file
 
 from __future__ import annotations
 
+import importlib
 import lzma
 import random
 import struct
@@ -446,6 +447,46 @@ AVIF: dict[str, Maker] = {
     "items": lambda: _boxes(b"infe", 19_000),
 }
 
+# JPEG XL, whose encoder comes with its decoder
+
+
+def _jxl(picture: Image.Image, *boxes: bytes, **options: Any) -> bytes:
+    """At little effort, of which an encoder takes a minute for the dearest."""
+    importlib.import_module("pillow_jxl")
+    return encoded(picture, "JXL", **({"effort": 3} | options)) + b"".join(boxes)
+
+
+def _jxl_box(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(body), name) + body
+
+
+def _boxed_jxl(*boxes: bytes) -> bytes:
+    return _jxl(Image.new("RGB", (64, 64), "teal"), *boxes, use_container=True)
+
+
+def _packed_boxes() -> bytes:
+    """16 MB of zeros in 20 bytes."""
+    packed = importlib.import_module("brotli").compress(bytes(1 << 24), quality=1)
+    return _boxed_jxl(*[_jxl_box(b"brob", name + packed) for name in (b"Exif", b"xml ")] * 8_000)
+
+
+def _deep_grey() -> Image.Image:
+    ramp = Image.linear_gradient("L").resize((8_000, 8_000))
+    return ramp.convert("I").point(lambda value: value * 257 + 0).convert("I;16")
+
+
+JXL: dict[str, Maker] = {
+    "photo without loss": lambda: _jxl(_photo("RGB", 5_000), lossless=True),
+    "photo with alpha without loss": lambda: _jxl(_photo("RGBA", 4_000), lossless=True),
+    "noise without loss": lambda: _jxl(_noise("RGB", (4_000, 4_000)), lossless=True),
+    "deep grey without loss": lambda: _jxl(_deep_grey(), lossless=True),
+    "more of them": lambda: _jxl(_photo("RGB", 6_000), lossless=True, effort=1),
+    "noise": lambda: _jxl(_noise("RGB", (8_000, 8_000)), quality=50),
+    "noise with alpha": lambda: _jxl(_noise("RGBA", (4_000, 4_000)), quality=50),
+    "boxes": lambda: _boxed_jxl(*[_jxl_box(b"free", b"")] * 19_900),
+    "compressed boxes": _packed_boxes,
+}
+
 # What an honest program writes of a photo, in the dearest of the usual ways: a square of so many pixels a side, however
 # many bytes that takes.
 
@@ -490,6 +531,7 @@ HONEST: dict[str, Callable[[int], bytes]] = {
     "gif": lambda side: encoded(_photo("RGB", side).quantize(256), "GIF", interlace=True),
     "webp": lambda side: encoded(_photo("RGBA", side), "WEBP", quality=80, method=0),
     "avif": lambda side: encoded(_photo("RGBA", side), "AVIF", quality=75, speed=10),
+    "jxl": lambda side: _jxl(_photo("RGB", side), quality=90),
 }
 
 FORMATS: dict[str, dict[str, Maker]] = {
@@ -500,4 +542,5 @@ FORMATS: dict[str, dict[str, Maker]] = {
     "gif": GIF,
     "webp": WEBP,
     "avif": AVIF,
+    "jxl": JXL,
 }

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bombs.files import FORMATS, HONEST, MAX_BYTES, PNG_OF_16_BITS, SIDE
+from benchmarks.optional import packages
 from benchmarks.photos import LIMITS, SCRATCH, SETTINGS, targets
 from benchmarks.process import in_new_process
 from benchmarks.report import begin, tick
-from functions.imaging import Facts, Rejected, Target, examine, render
+from functions.imaging import OPTIONAL, Facts, Rejected, Target, examine, render
 
 CPU_BAR = 6.0  # seconds
 TIMES_BAR = 2.0  # what a rendition may cost, in those of an honest picture
@@ -59,13 +60,17 @@ def drawn(name: str, kind: str) -> Path:
     if not file.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
         begin(f"drawing {name}: {kind}")
-        in_new_process(draw, name, kind, str(file))
+        in_new_process(draw, name, kind, str(file), environment=_environment(name))
     return file
 
 
 def draw(name: str, kind: str, path: str) -> None:
     """In a process of its own, which gives the memory back."""
     Path(path).write_bytes(HONEST[name](int(kind)) if kind.isdecimal() else FORMATS[name][kind]())
+
+
+def _environment(name: str) -> dict[str, str]:
+    return {"PYTHONPATH": str(packages())} if name in OPTIONAL else {}
 
 
 def tried(name: str, kind: str) -> Trial:
@@ -102,7 +107,7 @@ def _honest(form: str, side: int) -> float:
 def _measured(work: Callable[..., None], file: Path, *more: str) -> tuple[dict[str, Any], Cost]:
     tick()
     answer = file.with_suffix(".json")
-    usage = in_new_process(work, str(file), str(answer), *more)
+    usage = in_new_process(work, str(file), str(answer), *more, environment=_environment(file.suffix[1:]))
     verdict, cpu = json.loads(answer.read_text())
     return verdict, Cost(cpu, usage.peak)
 

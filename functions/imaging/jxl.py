@@ -7,6 +7,7 @@ Code: ISO/IEC 18181-1; boxes: ISO/IEC 18181-2.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +23,10 @@ MAX_METADATA = 1 << 20  # bytes of a compressed box, before and after
 LARGEST_PROFILE = 1 << 22  # bytes, as it is stored; those of presses have 2.5 MB
 MAX_HELD = 10  # bytes of memory for each pixel that is taken
 
+# Samples for each pixel that is taken, of what is stored without loss: a photo of 25 megapixels takes libjxl 6 s, four
+# to six times what a lossy one takes.
+MAX_SAMPLES = 0.75
+
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # of width to height
 _GREY, _XYB = 1, 2  # colour spaces
 _CUSTOM, _D65 = 2, 1  # white points
@@ -33,8 +38,8 @@ _ALPHA, _SPOT, _BLACK, _FILTER = 0, 2, 4, 5  # what an extra channel holds
 class Header(NamedTuple):
     """`size` is as it is stored; `orientation`, a number of EXIF, has three bits, from `turn_at` on. `bits` and
     `is_float` are a sample's. `alpha` is `A`, `a` if the colours are multiplied by it, or empty. `extra` channels are
-    those beside the colours, alpha too. `code_points`: colour primaries and transfer, numbers of ITU-T H.273, where
-    the file names its colours so."""
+    those beside the colours, alpha too. `is_xyb`: with loss, if it is no JPEG. `code_points`: colour primaries and
+    transfer, numbers of ITU-T H.273, where the file names its colours so."""
 
     size: tuple[int, int]
     orientation: int = 1
@@ -44,6 +49,7 @@ class Header(NamedTuple):
     colours: int = 3
     extra: int = 0
     alpha: str = ""
+    is_xyb: bool = True
     code_points: bytes = _SRGB
 
 
@@ -60,10 +66,15 @@ class Jxl(ImageFile.ImageFile):
         self.orientation, self.bits = self._header.orientation, self._header.bits
         self._size = self._header.size
         self._mode = ("L" if self._header.colours == 1 else "RGB") + self._header.alpha.upper()
+        self._is_jpeg = any(box.name == b"jbrd" for box in _boxes(data))
         self.info.update(metadata(data))
 
     def check(self, max_pixels: int) -> None:
-        """Raises Rejected for more memory than its size explains."""
+        """Raises Rejected for more memory, or more time, than its size explains."""
+        samples = self.width * self.height * (self._header.colours + self._header.extra)
+        if samples > MAX_SAMPLES * max_pixels and not (self._header.is_xyb or self._is_jpeg):
+            what = f"JPEG XL of {samples / 1e6:,.6g} million samples without loss"
+            raise Rejected("too_costly", f"{what}, limit {MAX_SAMPLES * max_pixels / 1e6:,.6g} million")
         held = self.width * self.height * _bytes_of_a_pixel(self._header)
         if held > MAX_HELD * max_pixels:
             what = f"JPEG XL that takes {held / 1e6:,.6g} MB of memory"
@@ -79,13 +90,17 @@ class Jxl(ImageFile.ImageFile):
         return super().load()
 
 
+def _boxes(data: bytes) -> Iterable[isobmff.Box]:
+    return () if data.startswith(CODE) else isobmff.boxes(data, 0, len(data))
+
+
 def codestream(data: bytes) -> bytes:
     """The code of the pixels: the whole file, or what is in one box, or in several. Raises ValueError where it is not
     there, or out of order."""
     if data.startswith(CODE):
         return data
     view, parts = memoryview(data), list[memoryview]()
-    for box in isobmff.boxes(data, 0, len(data)):
+    for box in _boxes(data):
         if box.name == b"jxlc":
             return data[box.body : box.end]
         if box.name == b"jxlp":
@@ -101,7 +116,7 @@ def codestream(data: bytes) -> bytes:
 def metadata(data: bytes) -> dict[str, bytes]:
     """`exif` and `xmp`, as Pillow calls them, each of its first box."""
     found: dict[bytes, bytes] = {}
-    for box in () if data.startswith(CODE) else isobmff.boxes(data, 0, len(data)):
+    for box in _boxes(data):
         is_packed = box.name == b"brob"
         name = data[box.body : box.body + 4] if is_packed else box.name
         if name in (b"Exif", b"xml ") and name not in found:
@@ -155,7 +170,7 @@ def header(code: bytes) -> Header:
     if code_points is None:
         _check_profile(read, has_more=has_more, is_xyb=is_xyb)
     colours = 1 if space == _GREY else 3
-    return Header(size, orientation, turn_at, bits, is_float, colours, len(extra), alpha, code_points or b"")
+    return Header(size, orientation, turn_at, bits, is_float, colours, len(extra), alpha, is_xyb, code_points or b"")
 
 
 class _Bits:
@@ -284,9 +299,9 @@ def _as_stored(code: bytes, known: Header) -> bytes:
 
 def _decoded(code: bytes) -> tuple[bytes, bytes | None]:
     """The samples of its pixels, 8 bits of each of three colours, all bits of one alone; and their profile."""
-    decoder = importlib.import_module("pillow_jxl").Decoder(num_threads=0)
+    decoder = importlib.import_module("pillow_jxl").Decoder
     try:
-        _, _, samples, profile, _ = decoder(code)
+        _, _, samples, profile, _ = decoder(num_threads=0)(code)
     except BaseException as fault:
         if type(fault).__name__ not in ("JxlException", "PanicException"):  # the second, Rust's, is no Exception
             raise

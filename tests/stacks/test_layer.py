@@ -12,7 +12,7 @@ from threading import Barrier
 import pytest
 
 from benchmarks import optional
-from stacks import layer
+from stacks import wheels
 from stacks.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,13 +30,13 @@ def test_layers_built_at_once_do_not_mix(tmp_path, monkeypatch):
         together.wait()
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(layer, "BUILD", tmp_path / "layer")
+    monkeypatch.setattr(wheels, "BUILD", tmp_path / "layer")
     monkeypatch.setattr(subprocess, "run", install)
     asked = [("arm64", "3.14"), ("x86_64", "3.11"), ("x86_64", "3.11")]
     with ThreadPoolExecutor(3) as workers:
-        built = list(workers.map(lambda one: layer.build_layer(architecture=one[0], python_version=one[1]), asked))
+        built = list(workers.map(lambda one: wheels.build_layer(architecture=one[0], python_version=one[1]), asked))
     found = [[file.name for file in (folder / "python").iterdir()] for folder in built]
-    assert found == [[layer.PLATFORMS[architecture]] for architecture, _ in asked]
+    assert found == [[wheels.PLATFORMS[architecture]] for architecture, _ in asked]
     assert len(list((tmp_path / "layer").iterdir())) == 2
 
 
@@ -85,6 +85,6 @@ def test_with_its_setting_the_layer_takes_a_format(name):
 
 def test_without_its_setting_nothing_of_a_decoder_is_in_the_layer():
     """Both are under the GPL, whose terms a closed product cannot take."""
-    assert not re.search("heif|jxl|brotli", layer.LOCK.read_text())
+    assert not re.search("heif|jxl|brotli", wheels.LOCK.read_text())
     for name, package in (("heic", "pillow-heif"), ("jxl", "pillow-jxl-plugin")):
-        assert f"{package}==" in layer.lock_of(name).read_text()
+        assert f"{package}==" in wheels.lock_of(name).read_text()

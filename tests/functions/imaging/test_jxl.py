@@ -74,10 +74,12 @@ LINEAR, SRGB = 8, 13
 NO_CHANNEL, ALPHA = [(0, 2)], [(1, 2), (1, 1)]
 
 
-def header(*, size=SMALL, more=NO_MORE, depth=EIGHT, channels=NO_CHANNEL, colours=USUAL, end=((0, 2), (1, 1))):
+def header(
+    *, size=SMALL, more=NO_MORE, depth=EIGHT, channels=NO_CHANNEL, colours=USUAL, end=((0, 2), (1, 1)), is_xyb=False
+):
     """`more`: of orientation, preview and animation; then comes how bright it is meant to be, as usual."""
     tone = USUAL if more != NO_MORE else []
-    rest = [*depth, (depth == EIGHT, 1), *channels, (0, 1), *colours, *tone, *end]
+    rest = [*depth, (depth == EIGHT, 1), *channels, (is_xyb, 1), *colours, *tone, *end]
     return jxl.CODE + packed(*size, (0, 1), *more, *rest)
 
 
@@ -259,17 +261,29 @@ def test_a_header_that_is_cut_short_is_corrupt(length):
 
 def test_what_takes_too_much_memory_is_refused_before_it_is_decoded():
     """Each channel takes some, seen or not."""
-    many = header(channels=[(3, 2), (299, 12), *CHANNEL * 300])
+    many = header(channels=[(3, 2), (299, 12), *CHANNEL * 300], is_xyb=True)
     message = "JPEG XL that takes 0.46656 MB of memory, limit 0.00384 MB"
     assert rejected(many, Limits(10**7, 24 * 16, optional={"jxl"})) == ("too_costly", message)
 
 
 @pytest.mark.parametrize(("mode", "held"), [("L", 5), ("LA", 10), ("RGB", 15), ("RGBA", 20)])
 def test_the_limit_of_memory_is_one_of_pixels(mode, held):
-    data, area = drawn(KINDS[mode]()), 24 * 16
+    data, area = drawn(KINDS[mode](), lossless=False), 24 * 16
     assert examine(data, Limits(10**7, max(area, area * held // 10), optional={"jxl"})).width == 24
     if held > 10:
         assert rejected(data, Limits(10**7, area * held // 10 - 1, optional={"jxl"}))[0] == "too_costly"
+
+
+@pytest.mark.parametrize(("mode", "samples"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)])
+def test_what_is_stored_without_loss_takes_long_and_has_fewer_samples(mode, samples):
+    data, all_samples = drawn(KINDS[mode]()), 24 * 16 * samples
+    enough = all_samples * 4 // 3
+    assert examine(data, Limits(10**7, enough, optional={"jxl"})).width == 24
+    code, message = rejected(data, Limits(10**7, enough - 1, optional={"jxl"}))
+    assert (code, message.partition(",")[0]) == (
+        "too_costly",
+        f"JPEG XL of {all_samples / 1e6:,.6g} million samples without loss",
+    )
 
 
 # Its boxes
@@ -315,6 +329,7 @@ def test_a_jpeg_that_can_be_made_again_is_shown_as_the_jpeg(tmp_path):
     assert facts.metadata == expected.metadata | {"color_profile": facts.metadata["color_profile"]}
     as_jpeg = Image.open(io.BytesIO(render(file.read_bytes(), Target("png", 32, 48)).data))
     assert off(pixels(data, (32, 48)), as_jpeg) < 8
+    assert examine(data, Limits(10**7, 48 * 32 * 8 // 5, optional={"jxl"})).width == 32  # it is quickly decoded
 
 
 def wide():
@@ -390,6 +405,21 @@ def test_a_file_that_is_cut_short_is_corrupt(name):
     data = seeds()[name]
     for length in range(2, len(data) - 2, -(-len(data) // 40)):
         assert rejected(data[:length], LIMITS)[0] in ("corrupt", "unsupported_format")
+
+
+def test_a_panic_of_the_plugin_is_a_verdict(monkeypatch):
+    """Rust's own exception is none of Exception, and would end the process that examines. No file is known that does
+    it."""
+
+    class PanicException(BaseException):
+        pass
+
+    def decoder(**_):
+        raise PanicException
+
+    data = drawn(colours())
+    monkeypatch.setattr("pillow_jxl.Decoder", decoder)
+    assert rejected(data, LIMITS) == ("corrupt", "JXL that cannot be decoded: libjxl gives up on its pixels")
 
 
 def test_what_is_taken_can_be_rendered():
