@@ -70,6 +70,8 @@ def plan(
         proposal = plans.propose(target, chosen)
     except plans.SettingsRefusedError as wrong:
         raise typer.BadParameter(str(wrong), param_hint="-c") from None
+    if chosen.get("workflow") == "express" and "reconcile_days" not in chosen:
+        say("With express, set reconcile_days too: docs/express.md#what-can-be-lost says why")
     if not proposal.changes_files:
         say("This changes no file of a picture: there is nothing to compare, and nothing to make again")
         if as_json:

@@ -95,6 +95,8 @@ class Doctor:
                 "bucket.md#what-the-bucket-should-have",
                 partial(self._of_bucket, self._protection),
             ),
+            ("log of executions", "express.md#the-log", self._log),
+            ("lost uploads", "express.md#what-can-be-lost", self._lost),
             ("pictures", "executions.md#dead-letters", self._pictures),
             ("model for captions", "deploy.md#the-model-for-captions", self._model),
         ]
@@ -282,6 +284,30 @@ class Doctor:
             return "note", "; ".join(found), None
         return "ok", "keeps versions, blocks public access, takes no ACLs", None
 
+    def _log(self) -> Any:
+        """Whether executions can be read out of it, where that is all that is kept of them. Somebody may have changed
+        it in AWS's console, which no template shows."""
+        if not self._reached or self._template is None:
+            return "skipped", "there is no stack to ask", None
+        target, wrong = self._target, []
+        for machine, name in target.express.items():
+            said: Any = target.states.describe_state_machine(stateMachineArn=machine).get("loggingConfiguration", {})
+            wrong += [f"{name} has {one}" for one in _not_logged(said, str(target.log_of(machine)))]
+        if wrong:
+            return "missing", f"{'; '.join(wrong)}: commands and the page do not see its executions", _LOG_ALL
+        return "ok", "has every event" if target.express else "not needed: Step Functions keeps the histories", None
+
+    def _lost(self) -> Any:
+        """Whether anything looks for uploads that no row tells of, where an execution may die without a trace."""
+        if not self._reached or self._template is None:
+            return "skipped", "there is no stack to ask", None
+        if _searches(self._template):
+            return "ok", "are searched for", None
+        if self._target.is_express:
+            said = "nothing searches for an upload whose execution dies before its row is written"
+            return "note", said, "set reconcile_days, for example to 7"
+        return "ok", "are not searched for: the setting reconcile_days", None
+
     def _places(self) -> Any:
         """How many functions the account may run at the same time, for all of its stacks together."""
         if not self._reached:
@@ -365,6 +391,27 @@ class Doctor:
         return "ok", f"{model} answers", None
 
 
+_LOG_ALL = (
+    "in the Step Functions console, Edit, Logging: the level and the log group that are wanted, with execution data; "
+    "`make deploy` changes it back only with another change of the machine"
+)
+
+
+def _not_logged(configured: dict[str, Any], group: str) -> Iterator[str]:
+    """What is another than stacks/workflow.py asks for, each with what is wanted."""
+    level = configured.get("level", "OFF")
+    if level != "ALL":
+        yield f"the level {level}, and ALL is wanted"
+        if level == "OFF":
+            return
+    if not configured.get("includeExecutionData"):
+        yield "no execution data, and it is wanted"
+    arns = [one["cloudWatchLogsLogGroup"]["logGroupArn"] for one in configured.get("destinations", [])]
+    into = [arn.partition(":log-group:")[2].removesuffix(":*") for arn in arns]
+    if into != [group]:
+        yield f"the log group {', '.join(into) or 'none'}, and {group} is wanted"
+
+
 def _env_or(endpoint: str | None) -> str:
     return 'eval "$(darkroom env)"' if endpoint else "unset AWS_CA_BUNDLE"
 
@@ -382,6 +429,11 @@ def _not_as_locked(lock: Path) -> Iterator[str]:
                 found = "missing"
             if found not in wanted.specifier:
                 yield f"{wanted.name} {found}"
+
+
+def _searches(template: dict[str, Any]) -> bool:
+    """Whether a schedule starts backfills of what has no row."""
+    return any(name.startswith("OperationsReconciles") for name in template.get("Resources", {}))
 
 
 def _own_key(template: dict[str, Any]) -> str | None:

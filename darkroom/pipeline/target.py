@@ -135,7 +135,7 @@ class Target:
         """Of the executions of a state machine: the one of this ARN, or whose execution it is the ARN of."""
         machine = machine_of(arn)
         if machine not in self._histories:
-            group = self._log_of(machine)
+            group = self.log_of(machine)
             self._histories[machine] = (
                 Logged(self.logs, self.states, group, machine, where=self.name, created=self.created)
                 if group
@@ -143,11 +143,16 @@ class Target:
             )
         return self._histories[machine]
 
-    def _log_of(self, machine: str) -> str | None:
+    def log_of(self, machine: str) -> str | None:
         """The log group of a machine that is Express, named as stacks/workflow.py does."""
-        express = EXPRESS if self.is_express else {}
-        names = [name for output, name in express.items() if self.outputs.get(output) == machine]
-        return f"/aws/vendedlogs/states/{self.stack}-{names[0]}" if names else None
+        name = self.express.get(machine)
+        return f"/aws/vendedlogs/states/{self.stack}-{name}" if name else None
+
+    @property
+    def express(self) -> dict[str, str]:
+        """The machines that are Express, by their ARNs: what the stack calls each."""
+        named = EXPRESS if self.is_express else {}
+        return {self.outputs[output]: name for output, name in named.items() if output in self.outputs}
 
     @property
     def is_express(self) -> bool:

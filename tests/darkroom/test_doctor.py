@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
@@ -20,7 +21,7 @@ from darkroom.local import cloud, deploy
 from darkroom.pipeline import buckets, doctor
 from darkroom.pipeline.doctor import Doctor
 from darkroom.pipeline.target import Target
-from tests.darkroom.conftest import REGION, Stacks, create_bucket, darkroom
+from tests.darkroom.conftest import LOG, REGION, Stacks, create_bucket, darkroom
 
 PROFILE = "eu.amazon.nova-lite-v1:0"
 TEMPLATE = {"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": {}}}}
@@ -88,6 +89,61 @@ def test_for_a_person_each_check_is_a_line_with_the_fix_and_its_page_below(monke
     assert "-> install node 99 or newer" in below
     assert below.endswith("(docs/commands.md#what-is-missing-here)")
     assert result.stderr.splitlines()[-1] == "Missing: node"
+
+
+LOGGED = {
+    "level": "ALL",
+    "includeExecutionData": True,
+    "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": f"arn:aws:logs:x:1:log-group:{LOG}:*"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"level": "ERROR"}, "ImagePipeline has the level ERROR, and ALL is wanted"),
+        ({"level": "OFF", "destinations": []}, "ImagePipeline has the level OFF, and ALL is wanted"),
+        ({"includeExecutionData": False}, "ImagePipeline has no execution data, and it is wanted"),
+        ({"destinations": []}, f"ImagePipeline has the log group none, and {LOG} is wanted"),
+    ],
+)
+@pytest.mark.usefixtures("healthy")
+def test_a_log_that_executions_cannot_be_read_from_is_said(
+    express: Target, account: Stacks, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], said: str | None
+):
+    """Where it is all that is kept of them. Somebody may have changed it by hand."""
+    del account.deployed["Darkroom"]["RecaptionStateMachineArn"]
+    ask: Any = BaseClient._make_api_call
+
+    def answer(self: Any, name: str, parameters: Any) -> Any:
+        if name == "DescribeStateMachine":
+            assert parameters == {"stateMachineArn": express.output("StateMachineArn")}
+            return {"loggingConfiguration": {**LOGGED, **changed}}
+        return ask(self, name, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+    check = look()["log of executions"]
+    if said is None:
+        assert check["state"] == "ok"
+    else:
+        assert_missing(check, said, "Logging")
+
+
+SEARCHES = {"Resources": {"OperationsReconciles0A1B2C3D": {"Type": "AWS::Events::Rule"}}}
+
+
+@pytest.mark.parametrize(("template", "state"), [(TEMPLATE, "note"), (SEARCHES, "ok")])
+def test_express_is_advised_to_search_for_lost_uploads(
+    express: Target, healthy: Stacks, monkeypatch: pytest.MonkeyPatch, template: dict[str, Any], state: str
+):
+    """Nothing else finds an upload whose execution died before its row."""
+    monkeypatch.setattr(deploy, "template", lambda *_: template)
+    healthy.templates["Darkroom"] = template
+    check = look()["lost uploads"]
+    assert (check["state"], "reconcile_days" in str(check["fix"])) == (state, state == "note")
+    del healthy.deployed["Darkroom"]["WorkflowKind"], express
+    assert look()["lost uploads"]["state"] == "ok"
 
 
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:

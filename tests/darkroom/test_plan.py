@@ -117,6 +117,13 @@ def test_a_rendition_of_one_of_both_stands_alone():
     assert ("Today: no other_jpeg" in html, "Proposed: no small" in html) == (True, True)
 
 
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize(("more", "advised"), [([], True), (["-c", "reconcile_days=7"], False)])
+def test_express_is_advised_to_search_for_lost_uploads(more: list[str], advised: bool):
+    result = darkroom("--aws", "plan", "-c", "workflow=express", *more)
+    assert ("set reconcile_days too" in result.stderr) is advised
+
+
 @pytest.mark.parametrize("change", ["captions.alarm_share=0.3", "limits.max_pixels=1000", "quality.webp=80"])
 def test_settings_that_change_no_file_say_so(bucket: Functions, change: str):
     """And nothing is listed or made."""

@@ -10,7 +10,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +48,7 @@ TASK_LIMIT, EXECUTION_LIMIT = "timeout", "timed out"
 LIMITS = {TASK_LIMIT: 5, EXECUTION_LIMIT: 10}  # seconds; the second is of all steps up to the one that is held
 HELD = "out of time"  # a function that is at work until its execution was ended
 SAME = "same"
+NOT_ASKED = "-"  # how an Express execution ended
 SECONDS = 12  # of each function: longer than a cold start on a busy machine, and than any limit above
 NAMES_OF_CALLED = {"FunctionName", "TableName", "QueueUrl", "Bucket", "StateMachineArn"}
 
@@ -93,7 +94,7 @@ class Case:
             held = self.ends or self.fault in LIMITS
             once = self.ends or self.fault == EXECUTION_LIMIT
             yield FUNCTIONS[self.step], subject, [HELD if held else self.fault] * (1 if once else ALWAYS)
-        if self.step in {"RecordFailure", "DeadLetter"}:
+        if self.step in {"Take", "RecordFailure", "DeadLetter"}:
             yield "validate", self.key, ["raises"] * ALWAYS
         if self.step == "DeadLetter (deletion)":
             yield "cleanup", self.key, ["raises"] * ALWAYS
@@ -109,11 +110,20 @@ CASES = (
 )
 
 
+# With `workflow: express`, of what has another course there: after an error, and after the end of the time. What is
+# throttled waits for the end of the time, but the local cloud's retries do not wait.
+EXPRESS_CASES = (
+    Case("Validate", "raises"),
+    Case("Validate", EXECUTION_LIMIT),
+    *(Case(step, "refused") for step in ("Claim", "Take", "RecordFailure", "DeadLetter")),
+)
+
+
 class Matrix:
     """All cases on one deployed stack."""
 
-    def __init__(self, deployed: Deployed) -> None:
-        self.deployed = deployed
+    def __init__(self, deployed: Deployed, cases: Sequence[Case] = CASES) -> None:
+        self.deployed, self.cases = deployed, cases
         self._picture = photo(24, 16)
         self._sweep = deployed.function("sweep")["FunctionName"]
         self._executions: dict[str, str] = {}  # by key
@@ -124,14 +134,14 @@ class Matrix:
         self._make_older_versions()
         limits = {function: {"Timeout": SECONDS} for function in FUNCTIONS.values()}
         with self._without_targets(), faulty(self.deployed, self._plans(), changes=limits) as broken:
-            limited = [case for case in CASES if case.fault in LIMITS]
-            self._run([case for case in CASES if case.fault != "undelivered" and case not in limited], broken)
+            limited = [case for case in self.cases if case.fault in LIMITS]
+            self._run([case for case in self.cases if case.fault != "undelivered" and case not in limited], broken)
             self._run_limited(limited)
             with self._rule_off("Ended"):
-                self._run([case for case in CASES if case.fault == "undelivered"], broken)
+                self._run([case for case in self.cases if case.fault == "undelivered"], broken)
             self._schedule()
             with suppress(pytest.fail.Exception):
-                eventually(lambda: self._look() == {case.cell: expected[case.cell] for case in CASES}, "all cells")
+                eventually(lambda: self._look() == {case.cell: expected[case.cell] for case in self.cases}, "all cells")
             for _ in range(2):
                 self._schedule()
             observed = self._look()
@@ -204,7 +214,7 @@ class Matrix:
         """One that succeeds, and for each case a row like its own, with files like its own."""
         row = self.deployed.picture(OLDER, self._picture)
         self._older = row["shown_version_id"]
-        for case in CASES:
+        for case in self.cases:
             folder = case.key.removeprefix("raw/")
             renditions = {
                 name: {**one, "key": f"{folder}/{OLD}/{name}.webp"} for name, one in row["renditions"].items()
@@ -249,16 +259,19 @@ class Matrix:
         reasons = defaultdict(list)
         for letter in self._letters():
             reasons[json.loads(letter["Body"])["key"]].append(letter["MessageAttributes"]["reason"]["StringValue"])
-        rows = {case.cell: self.deployed.row(case.key) for case in CASES}
+        rows = {case.cell: self.deployed.row(case.key) for case in self.cases}
         return {
             case.cell: Observed(
-                self.deployed.execution(self._executions[case.key])["status"],
+                self._status(case),
                 rows[case.cell]["status"],
                 self._shown(rows[case.cell]),
                 ", ".join(reasons[case.key]) or "none",
             )
-            for case in CASES
+            for case in self.cases
         }
+
+    def _status(self, case: Case) -> str:
+        return str(self.deployed.execution(self._executions[case.key])["status"])
 
     def _letters(self) -> list[dict[str, Any]]:
         """Those of these cases. All that are in the queue are read, and back they go."""
@@ -276,7 +289,7 @@ class Matrix:
 
     def _plans(self) -> dict[str, Plan]:
         plans: dict[str, dict[str, list[str]]] = defaultdict(dict)
-        for case in CASES:
+        for case in self.cases:
             for function, subject, faults in case.plans():
                 plans[function][subject] = faults
         return dict(plans)
@@ -295,7 +308,7 @@ class Matrix:
                 for name, state in states(definition):
                     targets = {
                         case.key: throttled if case.fault == "throttled" else "no business of this role"
-                        for case in CASES
+                        for case in self.cases
                         if case.state == name and case.of_a_deletion == of_a_deletion and case.fault in OF_A_TARGET
                     }
                     if targets:
@@ -351,6 +364,40 @@ class Matrix:
             events.enable_rule(Name=rule)
 
 
+class ExpressMatrix(Matrix):
+    """Nobody is told how an execution ended, so that the schedule alone comes. It finds every row old, and comes only
+    when nothing is at work. What it starts again finds the functions whole."""
+
+    def observe(self, expected: Mapping[Cell, Observed]) -> dict[Cell, Observed]:
+        self._make_older_versions()
+        old = {"sweep": {"Environment": {"SECONDS_LEFT_ALONE": "-1"}}}
+        with self._without_targets(), faulty(self.deployed, {"sweep": {}}, changes=old):
+            with faulty(self.deployed, self._plans(), changes={"validate": {"Timeout": SECONDS}}):
+                for case in self.cases:
+                    with self._limit(case) if case.fault in LIMITS else nullcontext():
+                        self._begin(case)
+                self._nothing_at_work()
+            with suppress(pytest.fail.Exception):
+                wanted = {case.cell: expected[case.cell] for case in self.cases}
+                eventually(lambda: self._swept() == wanted, "all cells", patience=PATIENCE)
+            self._swept()
+            observed = self._swept()
+        for letter in self._letters():
+            self.deployed.forget(letter)
+        return observed
+
+    def _swept(self) -> dict[Cell, Observed]:
+        self._schedule()
+        self._nothing_at_work()
+        return self._look()
+
+    def _nothing_at_work(self) -> None:
+        eventually(lambda: not self.deployed.at_work(), "the end of all executions", patience=PATIENCE)
+
+    def _status(self, case: Case) -> str:  # noqa: ARG002 - as Matrix has it
+        return NOT_ASKED
+
+
 def _redirect(arguments: dict[str, Any], targets: Mapping[str, str]) -> None:
     [field] = NAMES_OF_CALLED & arguments.keys()
     key = "$states.context.Execution.Input.detail.object.key"
@@ -363,6 +410,15 @@ def _redirect(arguments: dict[str, Any], targets: Mapping[str, str]) -> None:
 def on_the_engine() -> dict[Cell, Observed]:
     """As the page has it."""
     return {(line[0], line[1]): Observed(*line[2:6]) for line in lines_of_the_page()}
+
+
+def of_express() -> dict[Cell, Observed]:
+    """As the page has it."""
+    found = {}
+    for step, fault, _, *ends, _, express, _ in lines_of_the_page():
+        if express != "-":
+            found[step, fault] = Observed(NOT_ASKED, *(ends if express == SAME else express.split("; ")))
+    return found
 
 
 def on_the_page() -> dict[Cell, Observed]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from darkroom.local.pictures import photo
 from darkroom.pipeline import results
 from tests.darkroom.conftest import darkroom
 from tests.e2e import test_console as page_tests
-from tests.e2e.conftest import Deployed, eventually, own_cloud
+from tests.e2e.conftest import Deployed, FunctionRole, Role, eventually, own_cloud
+from tests.e2e.fault_matrix import EXPRESS_CASES, Case, Cell, ExpressMatrix, Observed, of_express
 from tests.e2e.filled import lost_events
 from tests.e2e.people import person
+from tests.e2e.permissions import BACKFILLS, Stack, denials, expected_denials
 
 # The page in a real browser, as on a Standard workflow.
 browser, served, context, page = page_tests.browser, page_tests.served, page_tests.context, page_tests.page
@@ -81,22 +84,103 @@ def test_a_second_delivery_is_a_duplicate(deployed: Deployed, row: dict[str, Any
     assert deployed.row(row["key"]) == row
 
 
-def test_what_was_left_processing_is_started_again(deployed: Deployed):
-    """By the deployed sweep with its role, from what the row remembers of an execution that nobody can ask about."""
-    key, at = "raw/left.jpg", results.written(datetime.now(UTC) - timedelta(minutes=7))
+def left(deployed: Deployed, key: str) -> str:
+    """An upload whose execution died: the version. Its row remembers an execution that nobody can ask about."""
     with lost_events(deployed):
         version = deployed.upload(key, photo(30, 20))
+    at = results.written(datetime.now(UTC) - timedelta(minutes=7))
     there = deployed.aws.s3.head_object(Bucket=deployed.aws.output("UploadsBucketName"), Key=key)
-    dead = deployed.aws.output("StateMachineArn").replace(":stateMachine:", ":express:") + ":dead:0a1b"
-    left = {"key": key, "status": "PROCESSING", "execution": dead, "version_id": version, "sequencer": "A" * 40}
-    left |= {"etag": there["ETag"].strip('"'), "size": there["ContentLength"], "created_at": at, "updated_at": at}
-    deployed.aws.results.put_item(Item=left)
-    sweep = deployed.function("sweep")["FunctionName"]
-    answer = deployed.client("lambda").invoke(FunctionName=sweep, Payload=json.dumps({"source": "aws.events"}))
-    assert json.loads(answer["Payload"].read())[dead] == "STARTED AGAIN"  # other tests may have left others
+    row = {"key": key, "status": "PROCESSING", "execution": dead(deployed, key), "version_id": version}
+    row |= {"sequencer": "A" * 40, "etag": there["ETag"].strip('"'), "size": there["ContentLength"]}
+    deployed.aws.results.put_item(Item={**row, "created_at": at, "updated_at": at})
+    return version
+
+
+def dead(deployed: Deployed, key: str) -> str:
+    machine = deployed.aws.output("StateMachineArn").replace(":stateMachine:", ":express:")
+    return f"{machine}:{sha256(key.encode()).hexdigest()[:9]}:0a1b"
+
+
+def sweep(deployed: Deployed) -> Any:
+    name = deployed.function("sweep")["FunctionName"]
+    answer = deployed.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"source": "aws.events"}))
+    return json.loads(answer["Payload"].read())
+
+
+def test_what_was_left_processing_is_started_again(deployed: Deployed):
+    """By the deployed sweep with its role."""
+    key = "raw/left.jpg"
+    version = left(deployed, key)
+    assert sweep(deployed)[dead(deployed, key)] == "STARTED AGAIN"  # other tests may have left others
     made = eventually(lambda: deployed.in_status(key, "SUCCEEDED", version), f"the row of {key}")
     assert made["execution"].split(":")[7].startswith("again-1-")
     assert [letter for letter in deployed.letters() if key in letter["Body"]] == []
+
+
+def test_the_roles_can_do_their_work_on_executions_and_nothing_else(deployed: Deployed):
+    """All else is as with Standard, where each act and each grant is tried: `test_permissions.py`."""
+    assert denials(deployed, "stepfunctions") == expected_denials(deployed, "stepfunctions")
+
+
+@pytest.mark.parametrize(("action", "rows"), [("states:StartExecution", 1), ("dynamodb:BatchGetItem", 5)])
+def test_the_sweep_needs_its_grants_of_express(deployed: Deployed, action: str, rows: int):
+    """It looks at rows once it has four at work. What it could not do the next sweep does."""
+    keys = [f"raw/swept/{rows}/{number}.jpg" for number in range(rows)]
+    versions = {key: left(deployed, key) for key in keys}
+    before = len(deployed.log_lines("sweep"))
+    with FunctionRole(deployed, "sweep").without(action):
+        assert "errorMessage" in sweep(deployed)
+    lack = f"is not authorized to perform: {action} "
+    eventually(lambda: any(lack in line for line in deployed.log_lines("sweep")[before:]), f"a line with: {lack}")
+    sweep(deployed)
+    for key, version in versions.items():
+        eventually(lambda key=key, version=version: deployed.in_status(key, "SUCCEEDED", version), key)
+
+
+def test_a_backfill_needs_its_grant_to_start_and_wait(deployed: Deployed):
+    """A picture that cannot be started is named, and made when it can."""
+    key = "raw/unstarted/new.jpg"
+    with lost_events(deployed):
+        deployed.upload(key, photo(24, 16))
+    with Role(deployed, Stack(deployed).roles[BACKFILLS]).without("states:StartSyncExecution"):
+        command = deployed.darkroom("backfill", "--prefix", "unstarted/", "--follow", "--json")
+    ended = json.loads(command.stdout.splitlines()[-1])
+    assert (command.returncode, ended["not_started"]) == (1, 1)
+    [named] = ended["not_started_first"]
+    assert (named["key"], "states:StartSyncExecution" in named["error"]["message"]) == (key, True)
+    assert deployed.darkroom("backfill", "--go-on", "--follow").returncode == 0
+    assert deployed.row(key)["status"] == "SUCCEEDED"
+
+
+def test_the_log_is_as_the_doctor_wants_it(deployed: Deployed):
+    """And is said to be another as soon as somebody changes it."""
+    machine = deployed.aws.output("StateMachineArn")
+    configured = deployed.aws.states.describe_state_machine(stateMachineArn=machine)["loggingConfiguration"]
+
+    def said() -> tuple[str, str]:
+        checks = json.loads(deployed.darkroom("doctor", "--quick", "--json").stdout)["checks"]
+        return next((one["state"], one["found"]) for one in checks if one["name"] == "log of executions")
+
+    assert said() == ("ok", "has every event")
+    errors_only: Any = {**configured, "level": "ERROR"}
+    deployed.aws.states.update_state_machine(stateMachineArn=machine, loggingConfiguration=errors_only)
+    try:
+        state, found = said()
+    finally:
+        deployed.aws.states.update_state_machine(stateMachineArn=machine, loggingConfiguration=configured)
+    assert (state, "ImagePipeline has the level ERROR, and ALL is wanted" in found) == ("missing", True)
+
+
+@pytest.fixture(scope="module")
+def observed(deployed: Deployed) -> dict[Cell, Observed]:
+    return ExpressMatrix(deployed, EXPRESS_CASES).observe(of_express())
+
+
+@pytest.mark.timeout(1800)  # seconds for all of them together, on a machine that is busy with something else as well
+@pytest.mark.parametrize("case", EXPRESS_CASES, ids=lambda case: f"{case.step}: {case.fault}")
+def test_a_broken_step_ends_as_docs_faults_says(observed: dict[Cell, Observed], case: Case):
+    """Row, what it shows, and letters, after the schedule."""
+    assert observed[case.cell] == of_express()[case.cell]
 
 
 def test_a_backfill_makes_pictures_and_waits_for_them(deployed: Deployed):

@@ -51,10 +51,12 @@ itself), then several times by its schedule.
   calls of the sweep (`Swept`). Letters also count in the queue's `ApproximateNumberOfMessagesVisible`. No metric was
   read from CloudWatch.
 - **express**: row, shown and letters with [`workflow: express`](express.md), or **same** if they are the same as
-  those before. It is from the engine too. Nobody can abort an Express execution, and Step Functions tells nothing of
-  its end, so only the schedule comes. It starts a picture again that ran out of time, three times at most. A fault that
-  ends an execution happens once here, so the picture is made then; what is throttled runs out of time each time.
-  Deletions always run on a Standard workflow. Take is there in an Express workflow only.
+  those before. It is from the engine too. The tests also try six lines of it on the local cloud, whose course is
+  another than with Standard: Validate raises and timed out; Claim, Take, RecordFailure and DeadLetter refused. Nobody
+  can abort an Express execution, and Step Functions tells nothing of its end, so only the schedule comes. It starts a
+  picture again that ran out of time, three times at most. A fault that ends an execution happens once here, so the
+  picture is made then; what is throttled runs out of time each time. Deletions always run on a Standard workflow. Take
+  is there in an Express workflow only.
 
 The faults:
 

@@ -1,4 +1,5 @@
-"""A state machine writes its log into the log group that it names, at its level, one event a line.
+"""A state machine writes its log into the log group that it names, at its level, one event a line; and who asks is told
+which level that is.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html; a line is as LocalStack recorded it on AWS.
 """
@@ -6,6 +7,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html; a line is as 
 import json
 from typing import Any
 
+from ministack.core.responses import json_response
 from ministack.services import cloudwatch_logs, stepfunctions
 
 from darkroom.local.ministack import history
@@ -25,6 +27,17 @@ DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
 
 
 def add() -> None:
+    this: Any = stepfunctions
+    describe = this._describe_state_machine
+
+    def described(asked: Any) -> Any:
+        status, headers, body = describe(asked)
+        told = json.loads(body)
+        if "loggingConfiguration" not in told:  # there is no such machine
+            return status, headers, body
+        return json_response({**told, "loggingConfiguration": _as_the_api_spells(told["loggingConfiguration"])})
+
+    this._describe_state_machine = described
     history.heard.append(_write)
 
 
