@@ -11,7 +11,7 @@ from PIL import Image, _webp
 from functions.imaging import gif, png
 from functions.imaging.color import straight
 from functions.imaging.errors import is_of_memory
-from functions.imaging.formats import load, open_picture
+from functions.imaging.formats import load, of_webp, open_picture
 from functions.imaging.patches import BACKGROUND, PREVIOUS, Patch
 
 # How often a key frame is written at least and at most, as gif2webp sets them for lossy frames.
@@ -76,11 +76,10 @@ def _with_alpha(data: bytes) -> bytes:
 
 
 def _of_webp(picture: Any) -> Iterator[Frame]:
-    raw = picture.rawmode
     for _ in range(picture.n_frames):
         pixels, _, milliseconds = picture._get_next()
-        frame = Image.frombuffer(raw, picture.size, pixels, "raw", raw, 0, 1)
-        yield frame.convert("RGB") if raw == "RGBX" else frame, milliseconds
+        frame = of_webp(picture, pixels)
+        yield frame.convert("RGB") if frame.mode == "RGBX" else frame, milliseconds
 
 
 def _composed(size: tuple[int, int], patches: Iterable[Patch], name: str) -> Iterator[Frame]:

@@ -232,10 +232,21 @@ def load(picture: ImageFile.ImageFile) -> Image.Image:
     picture.fp = None  # libwebp has a copy
     pixels, _, _ = picture._get_next()  # type: ignore[attr-defined]
     picture._decoder = None  # type: ignore[attr-defined]
-    raw = cast(str, picture.rawmode)  # type: ignore[attr-defined]
-    decoded = Image.frombuffer(raw, picture.size, pixels, "raw", raw, 0, 1)
+    decoded = of_webp(picture, pixels)
     decoded.info = picture.info
     return decoded
+
+
+def of_webp(picture: Any, pixels: bytes) -> Image.Image:
+    """A frame, RGBA or RGBX, of what its decoder gave.
+
+    libwebp leaves out what is transparent of a frame, and then may not say in the file that the whole has alpha. Pillow
+    goes by that, and what no frame covers would be black; browsers and libvips show nothing there.
+    """
+    seen = Image.frombuffer("RGBA", picture.size, pixels, "raw", "RGBA", 0, 1)
+    if picture.rawmode == "RGBA" or (picture.n_frames > 1 and seen.getchannel("A").getextrema()[0] < 255):  # type: ignore[operator]
+        return seen
+    return Image.frombuffer("RGBX", picture.size, pixels, "raw", "RGBX", 0, 1)
 
 
 def _with_a_transparent_colour_of_16_bits(picture: ImageFile.ImageFile) -> Image.Image:

@@ -78,6 +78,7 @@ ANIMATIONS = {
     "webp transparent": moving(
         "WEBP", frames=[half_seen(number) for number in range(4)], loop=0, lossless=True, times=[33, 33, 34, 1000]
     ),
+    "webp bare": moving("WEBP", frames=[adrift(number) for number in range(4)], minimize_size=True),
     "avif": moving("AVIF", frames=[small(number) for number in range(4)], quality=100, subsampling="4:4:4", speed=10),
 }
 

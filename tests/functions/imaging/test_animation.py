@@ -156,6 +156,18 @@ def test_what_a_frame_leaves_behind_is_shown_as_the_file_says(written, left):
             under.paste((0, 0, 0, 0), (*place(number), place(number)[0] + 17, place(number)[1] + 33))
 
 
+def test_what_no_frame_of_a_webp_covers_is_transparent():
+    """In the first frame too, where that is shown alone. libwebp has not said that there is alpha."""
+    data = moving("WEBP", frames=[drawn(number, background=(0, 0, 0, 0)) for number in range(4)], minimize_size=True)
+    assert data[20] & 0x10 == 0
+    assert examine(data, LIMITS).metadata["has_alpha"]
+    opaque = moving("WEBP", frames=[drawn(number).convert("RGB") for number in range(4)])
+    assert not examine(opaque, LIMITS).metadata["has_alpha"]
+    for animated in (False, True):
+        frames, _ = shown(render(data, Target("webp", *SIZE, animated=animated)).data)
+        assert [frame.getpixel((2, 2))[3] for frame in frames] == [0] * (4 if animated else 1)
+
+
 def test_a_first_picture_that_is_no_part_of_it_is_not_shown():
     """Programs that know no animated PNG show that."""
     frames, times = shown(render(png_of_squares([KEEP] * 3, hidden=True), Target("webp", *SIZE, animated=True)).data)
