@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import random
 import re
 import subprocess
@@ -18,6 +19,8 @@ import traceback
 from pathlib import Path
 
 import typer
+
+from benchmarks.optional import packages
 
 FOLDER = Path(__file__).resolve().parents[3] / "build" / "fuzz"
 FOUND, CORPUS, AT_WORK, LOG = (FOLDER / name for name in ("found", "corpus", "at_work", "log"))
@@ -59,7 +62,9 @@ def work(seconds: int) -> None:
         return
     with atheris.instrument_imports(include=["functions.imaging", "PIL"]):
         from tests.functions.imaging import test_mutations
-    for name, data in test_mutations.SEEDS.items():
+
+        drawn = seeds()
+    for name, data in drawn.items():
         (CORPUS / f"seed {name}".replace("/", " ")).write_bytes(data)
 
     def damaged(data: bytes, longest: int, seed: int) -> bytes:
@@ -78,12 +83,21 @@ def work(seconds: int) -> None:
 def at_random(seconds: int) -> None:
     from tests.functions.imaging import test_mutations
 
-    end, dice, seeds = time.monotonic() + seconds, random.Random(), list(test_mutations.SEEDS.values())
+    end, dice, drawn = time.monotonic() + seconds, random.Random(), list(seeds().values())
     tried = 0
     while time.monotonic() < end:
-        attempt(test_mutations.mutated(dice.choice(seeds), dice), test_mutations.try_out)
+        attempt(test_mutations.mutated(dice.choice(drawn), dice), test_mutations.try_out)
         tried += 1
     typer.echo(f"#{tried}", err=True)  # as libFuzzer says it
+
+
+def seeds() -> dict[str, bytes]:
+    """Those of the tests; of JPEG XL with what the layer has for it."""
+    sys.path.append(str(packages()))
+    importlib.import_module("pillow_jxl")
+    from tests.functions.imaging import test_jxl, test_mutations
+
+    return test_mutations.SEEDS | test_jxl.seeds()
 
 
 def attempt(data, try_out) -> None:
