@@ -277,7 +277,7 @@ def test_the_limit_of_memory_is_one_of_pixels(mode, held):
 @pytest.mark.parametrize(("mode", "samples"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)])
 def test_what_is_stored_without_loss_takes_long_and_has_fewer_samples(mode, samples):
     data, all_samples = drawn(KINDS[mode]()), 24 * 16 * samples
-    enough = all_samples * 4 // 3
+    enough = all_samples * 3 // 2
     assert examine(data, Limits(10**7, enough, optional={"jxl"})).width == 24
     code, message = rejected(data, Limits(10**7, enough - 1, optional={"jxl"}))
     assert (code, message.partition(",")[0]) == (
