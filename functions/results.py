@@ -360,17 +360,19 @@ def written(time: datetime) -> str:
 
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item without DynamoDB's types. All numbers of a row are whole."""
+    """An item without DynamoDB's types, as JSON has it."""
     read = TypeDeserializer()
-    return {name: _whole(read.deserialize(value)) for name, value in item.items()}
+    return {name: _plain(read.deserialize(value)) for name, value in item.items()}
 
 
-def _whole(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _whole(one) for name, one in value.items()}
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list):
-        return [_whole(one) for one in value]
-    return int(value) if isinstance(value, Decimal) else value
+        return [_plain(one) for one in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)  # a place and a focus have fractions
+    return value
 
 
 @cache

@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -297,6 +298,16 @@ def test_a_picture_is_its_row_with_urls_a_srcset_and_alt_text(ask):
     assert shown["renditions"]["thumb"]["url"] == f"{base}/thumb.webp"
     assert (shown["alt"], shown["size"], "urls_expire_at" in shown) == ("A cat.", 10, False)
     assert shown.keys() & {"execution", "sequencer"} == set()
+
+
+def test_a_place_and_a_focus_keep_their_fractions(ask):
+    """A number that is whole stays so."""
+    stored = {"orientation": 1, "animated": False, "has_alpha": False, "bits": 8}
+    place = {"focus": [Decimal("0.3"), Decimal(1)], "gps": {"latitude": Decimal("-33.9249"), "longitude": 18}}
+    ask.row(metadata=stored | place)
+    shown = ask("GET", "/v1/pictures/{key}", key="raw/cat.jpg").json
+    assert shown["metadata"] == stored | {"focus": [0.3, 1], "gps": {"latitude": -33.9249, "longitude": 18}}
+    assert isinstance(shown["size"], int)
 
 
 @pytest.mark.parametrize(
