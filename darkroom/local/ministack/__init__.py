@@ -38,6 +38,7 @@ def add_to_ministack() -> None:
         parallel,
         processes,
         prompt_start,
+        row_writes,
         rule_targets,
         secret_arns,
         streams,
@@ -60,6 +61,7 @@ def add_to_ministack() -> None:
     rule_targets.add()
     streams.add()
     index_queries.add()
+    row_writes.add()
     function_children.add()
     function_errors.add()
     function_forks.add()
