@@ -183,45 +183,55 @@ class Deployed:
 
 
 class Role:
-    """A role of the stack, by its name, and its policy: if it has several, all of them as one."""
+    """A role of the stack, by its name, and its policies."""
 
     def __init__(self, deployed: Deployed, name: str) -> None:
         self._iam = deployed.client("iam")
         self._role = name
-        self._name, *self._others = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
 
     def grants(self) -> list[dict[str, Any]]:
         """Its statements, each taken apart into those of one action on one resource."""
-        names = [self._name, *self._others]
-        policies = [self._iam.get_role_policy(RoleName=self._role, PolicyName=name) for name in names]
-        return [
-            {**statement, "Action": action, "Resource": resource}
-            for policy in policies
-            for statement in policy["PolicyDocument"]["Statement"]
-            for action in _several(statement["Action"])
-            for resource in _several(statement["Resource"])
-        ]
+        return [one for statements in self._policies().values() for one in statements]
+
+    def _policies(self) -> dict[str, list[dict[str, Any]]]:
+        names = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
+        policies = {name: self._iam.get_role_policy(RoleName=self._role, PolicyName=name) for name in names}
+        return {
+            name: [
+                {**statement, "Action": action, "Resource": resource}
+                for statement in policy["PolicyDocument"]["Statement"]
+                for action in _several(statement["Action"])
+                for resource in _several(statement["Resource"])
+            ]
+            for name, policy in policies.items()
+        }
 
     @contextmanager
     def without(self, action: str, resource: str | None = None) -> Iterator[None]:
-        """Lacks that action, there or everywhere, for as long as the block runs, as by a mistake in its policy."""
-        grants = self.grants()
-        kept = [one for one in grants if one["Action"] != action or resource not in (None, one["Resource"])]
-        assert len(kept) < len(grants), f"{self._role} has no {action}"
+        """Lacks that action, there or everywhere, for as long as the block runs, as by a mistake in its policies.
+
+        Each is put back under its own name: a later deployment puts only those that it changes.
+        """
+
+        def keeps(one: dict[str, Any]) -> bool:
+            return one["Action"] != action or resource not in (None, one["Resource"])
+
+        before = self._policies()
+        kept = {name: list(filter(keeps, statements)) for name, statements in before.items()}
+        assert kept != before, f"{self._role} has no {action}"
         self._put(kept)
         try:
             yield
         finally:
-            self._put(grants)
+            self._put(before)
 
-    def _put(self, statements: list[dict[str, Any]]) -> None:
-        while self._others:
-            self._iam.delete_role_policy(RoleName=self._role, PolicyName=self._others.pop())
-        if not statements:  # of which IAM takes no policy
-            self._iam.delete_role_policy(RoleName=self._role, PolicyName=self._name)
-            return
-        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        self._iam.put_role_policy(RoleName=self._role, PolicyName=self._name, PolicyDocument=policy)
+    def _put(self, policies: dict[str, list[dict[str, Any]]]) -> None:
+        for name, statements in policies.items():
+            if statements:
+                policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+                self._iam.put_role_policy(RoleName=self._role, PolicyName=name, PolicyDocument=policy)
+            else:  # of which IAM takes no policy
+                self._iam.delete_role_policy(RoleName=self._role, PolicyName=name)
 
 
 class FunctionRole(Role):
