@@ -54,6 +54,7 @@ ROLES = {
 }
 VALIDATE, RESIZE, CAPTION, CLEANUP, SWEEP, BACKFILL, *OF_OTHERS, API, DELIVER, ANNOUNCE, NOTIFY = ROLES.values()
 IMAGES, DELETIONS, RECAPTIONS, BACKFILLS, UPLOADED, DELETED = OF_OTHERS
+VIEWS = 10  # of a picture that is overwritten, until one comes in between
 DENIED, MAY = "denied", "may"
 HERE = Config(inject_host_prefix=False, proxies={})  # a call that waits has a host of its own on AWS
 REFUSED = "AccessDenied"
@@ -764,14 +765,19 @@ class Without:
 
     def viewed_meanwhile(self) -> str:
         """A viewer asks for a new size while the picture is overwritten"""
-        with ThreadPoolExecutor(1) as pool:
-            view = pool.submit(self.viewed)
-            for number in count():
-                if view.done():
-                    break
-                self._deployed.aws.results.put_item(Item={**self._row, "etag": str(number)})
+        answer = ""
+        for _ in range(VIEWS):
+            with ThreadPoolExecutor(1) as pool:
+                view = pool.submit(self.viewed)
+                for number in count():
+                    if view.done():
+                        break
+                    self._deployed.aws.results.put_item(Item={**self._row, "etag": str(number)})
+            answer = view.result()
+            if "'statusCode': 200" not in answer:
+                break  # else none came between its two looks at the row
         self._deployed.aws.results.put_item(Item=self._row)
-        return view.result()
+        return answer
 
     def _viewed(self, key: str) -> str:
         """What Deliver answers, or the error that it ends with. It is asked as CloudFront asks it."""
