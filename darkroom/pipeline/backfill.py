@@ -30,7 +30,7 @@ AT_ONCE = 8  # such questions
 MOST_COUNTED = 1000  # rows of a status
 MADE = ("PROCESSING", "SUCCEEDED", "REJECTED", "FAILED")  # what may become of a picture
 AFTER_ITS_END = timedelta(minutes=1)
-NOT_STARTED = "backfill/not-started/"  # where the state of that name leaves its files
+NOT_STARTED = "backfill/not-started/"  # the state of that name leaves its files there, in a folder for each execution
 MOST_NAMED = 20  # pictures that could not be started
 
 # What a million objects cost that are only looked at, and 1,000 pictures or captions that are made: docs/backfill.md.
@@ -165,7 +165,7 @@ def progress(target: Target, execution: str) -> Document:
 def how_far(target: Target, execution: str) -> Document:
     """As Step Functions counts its objects; and the pictures that it could not start, which have no rows."""
     described = _described(target, execution)
-    asked, stopped = json.loads(described["input"]), described.get("stopDate")
+    asked = json.loads(described["input"])
     done: Document = {
         "execution": execution,
         "status": described["status"],
@@ -173,7 +173,7 @@ def how_far(target: Target, execution: str) -> Document:
         "prefix": asked["prefix"],
         "at_once": asked["batches_at_once"] * asked["pictures_at_once"],
         "started": described["startDate"],
-        "stopped": stopped,
+        "stopped": described.get("stopDate"),
         "objects": 0,
         "done": 0,
         "at_work": 0,
@@ -185,21 +185,18 @@ def how_far(target: Target, execution: str) -> Document:
         done["not_looked_at"] = counts["failed"] + counts["timedOut"] + counts["aborted"]
     if "error" in described:
         done["error"] = {"code": described["error"], "message": described.get("cause", "")}
-    files = _not_started(target, asked["since"], done["started"], stopped)
+    files = _not_started(target, execution)
     return done | {"not_started": len(files), "not_started_first": _said(target, files[:MOST_NAMED])}
 
 
-def _not_started(target: Target, asked_at: str, since: datetime, until: datetime | None) -> list[str]:
-    """The files of those that it could not start, as far as MOST_COUNTED. What goes on with it leaves its own in the
-    same place, and so do all searches of the schedule: they are told apart by their time, which S3 has in seconds."""
+def _not_started(target: Target, execution: str) -> list[str]:
+    """The files of those that it could not start, as far as MOST_COUNTED."""
     bucket = target.outputs.get("ReportsBucketName")
     if bucket is None:  # a stack of before there were such files
         return []
-    pages = target.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{NOT_STARTED}{asked_at}/")
-    first = since.replace(microsecond=0)
-    last = until + AFTER_ITS_END if until else datetime.max.replace(tzinfo=UTC)
-    files = (one for page in pages for one in page.get("Contents", []))
-    return list(islice((one["Key"] for one in files if first <= one["LastModified"] <= last), MOST_COUNTED))
+    folder = f"{NOT_STARTED}{execution.rpartition(':')[2]}/"
+    pages = target.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder)
+    return list(islice((one["Key"] for page in pages for one in page.get("Contents", [])), MOST_COUNTED))
 
 
 def _said(target: Target, files: Sequence[str]) -> list[Document]:

@@ -85,9 +85,9 @@ def test_what_could_not_be_started_is_named(target: Target, page: TestClient):
     """It has no row, so that no link leads to its picture."""
     backfills.start(target, "missing")
     [execution] = backfills.listing(target, 1)
-    since = json.loads(target.states.describe_execution(executionArn=execution)["input"])["since"]
+    name = execution.rpartition(":")[2]
     told = {"key": "raw/<cat>.jpg", "failed": {"Error": "StepFunctions.Gone", "Cause": "no machine"}}
-    target.s3.put_object(Bucket="reports", Key=f"{backfills.NOT_STARTED}{since}/a.json", Body=json.dumps(told))
+    target.s3.put_object(Bucket="reports", Key=f"{backfills.NOT_STARTED}{name}/a.json", Body=json.dumps(told))
     html = page.get("/backfills").text
     assert "1 could not be started" in plain(html)
     assert ("raw/&lt;cat&gt;.jpg" in html, "no machine" in html, "/picture?" in html) == (True, True, False)

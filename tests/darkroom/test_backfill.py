@@ -230,10 +230,10 @@ def test_who_follows_is_told_by_the_exit_code(target: Target, monkeypatch: pytes
     assert ("3 objects were not looked at" in result.stderr) is bool(failed)
 
 
-def not_started(target: Target, name: str, *, since: str | None = None) -> None:
+def not_started(target: Target, execution: str, name: str) -> None:
     """As the state machine leaves it."""
     told = {"key": f"raw/{name}.jpg", "input": {}, "failed": {"Error": "StepFunctions.Gone", "Cause": f"no {name}"}}
-    file = f"{backfills.NOT_STARTED}{asked(target)[0]['since'] if since is None else since}/{name}.json"
+    file = f"{backfills.NOT_STARTED}{execution.rpartition(':')[2]}/{name}.json"
     target.s3.put_object(Bucket="reports", Key=file, Body=json.dumps(told))
 
 
@@ -242,9 +242,9 @@ def test_pictures_that_could_not_be_started_are_counted_and_named(target: Target
     monkeypatch.setattr(backfills, "MOST_NAMED", 2)
     begun = backfills.start(target, "missing")
     assert (begun["not_started"], begun["not_started_first"]) == (0, [])
-    not_started(target, "of another", since="2026-01-01T00:00:00.000Z")
+    not_started(target, f"{begun['execution']}0", "of another")
     for name in "cab":
-        not_started(target, name)
+        not_started(target, begun["execution"], name)
     ended = {**backfills.progress(target, begun["execution"]), "status": "SUCCEEDED"}
     assert ended["not_started"] == 3
     assert [one["key"] for one in ended["not_started_first"]] == ["raw/a.jpg", "raw/b.jpg"]
@@ -257,16 +257,13 @@ def test_pictures_that_could_not_be_started_are_counted_and_named(target: Target
     assert document("backfill", printed)["not_started"] == 3
 
 
-def test_what_could_not_be_started_later_is_not_its_own(target: Target, monkeypatch: pytest.MonkeyPatch):
-    """What goes on with it leaves its files in the same place; one earlier or later does not count."""
-    begun = backfills.start(target, "missing")
-    not_started(target, "a")
-    execution, described = begun["execution"], backfills._described(target, begun["execution"])
-    for moved, counted in ((timedelta(0), 1), (timedelta(hours=1), 0), (timedelta(hours=-1), 0)):
-        started = described["startDate"] + moved
-        ended = {**described, "startDate": started, "stopDate": started + timedelta(minutes=1)}
-        monkeypatch.setattr(backfills, "_described", lambda *_, it=ended: it)
-        assert backfills.how_far(target, execution)["not_started"] == counted
+def test_what_could_not_be_started_before_is_not_counted_again(target: Target):
+    """By what goes on with it in the same second."""
+    begun = backfills.start(target, "missing")["execution"]
+    not_started(target, begun, "a")
+    backfills.stop(target)
+    gone_on = backfills.go_on(target)
+    assert (gone_on["not_started"], backfills.progress(target, begun)["not_started"]) == (0, 1)
 
 
 def test_a_stack_of_before_there_were_such_files_has_none(target: Target, account: Stacks):

@@ -55,7 +55,7 @@ class Bucket:
         ]
 
     def ask(self, only: str, *, since: str = OLD, given: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-        asked = {"only": only, "since": since, "pictures_at_once": 7, **(given or {})}
+        asked = {"backfill": "all-1", "only": only, "since": since, "pictures_at_once": 7, **(given or {})}
         batch = {"BatchInput": asked, "Items": self.listed(), **more}
         using = Services(self.settings, Results(self._table, ENVIRONMENT["RESULTS_TABLE"]), Storage(self._s3))
         return backfill.handler(batch, Context(), using)  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ def test_a_picture_is_started_as_by_its_event(bucket: Bucket):
     }
     start = {"key": "raw/cat.jpg", "machine": PICTURES, "input": event}
     answer = bucket.ask("missing")
-    assert (answer["at_once"], answer["since"], answer["pictures"]) == (7, OLD, [start])
+    assert (answer["at_once"], answer["backfill"], answer["pictures"]) == (7, "all-1", [start])
 
 
 def test_a_row_is_taken_over_from_its_execution_alone(bucket: Bucket):

@@ -73,7 +73,8 @@ class Played:
             self.breaks(batch)
             pictures = [{"key": one["key"], "machine": "m", "input": {"of": one["key"]}} for one in batch["Items"]]
             asked = batch["BatchInput"]
-            return {"Payload": {"at_once": asked["pictures_at_once"], "since": asked["since"], "pictures": pictures}}
+            answer = {"at_once": asked["pictures_at_once"], "backfill": asked["backfill"], "pictures": pictures}
+            return {"Payload": answer}
         if resource.endswith("aws-sdk:s3:putObject"):
             assert given["Bucket"] == VALUES["ReportsBucket"]
             self.breaks(given["Key"])
@@ -110,7 +111,7 @@ def test_all_objects_are_looked_at_in_batches_and_made(played):
     run = played.run()
     assert (run.status, run.states) == ("SUCCEEDED", ["Objects"])
     assert sorted(len(batch["Items"]) for batch in played.batches) == [5, 100, 100]
-    assert {*played.batches[0]["BatchInput"]} == {"only", "since", "pictures_at_once"}
+    assert {*played.batches[0]["BatchInput"]} == {"backfill", "only", "since", "pictures_at_once"}
     [first] = [batch["Items"][0] for batch in played.batches if batch["Items"][0]["key"] == "raw/000.jpg"]
     assert first == {"key": "raw/000.jpg", "etag": '"e"', "size": 3, "modified": 1}
     assert sorted(played.made) == played.keys
@@ -170,15 +171,15 @@ def cannot_start(key: str, *, nor_say_so: bool = False) -> Answer:
 
 
 def test_a_picture_that_cannot_be_started_is_left_as_a_file_of_its_own(played):
-    """Where who follows the backfill finds it: it has no row. The others of its batch are made."""
+    """Where who follows this backfill, and no other of the same beginning, finds it: it has no row. The others of its
+    batch are made."""
     played.keys = [f"raw/{number}.jpg" for number in range(5)]
     played.breaks = cannot_start("raw/2.jpg")
     run = played.run()
     assert run.status == "SUCCEEDED"
     assert sorted(played.made) == [key for key in played.keys if key != "raw/2.jpg"]
     [(name, told)] = played.files.items()
-    [batch] = played.batches
-    assert name.startswith(f"{NOT_STARTED}{batch['BatchInput']['since']}/")
+    assert name.startswith(f"{NOT_STARTED}{run.arn.rpartition(':')[2]}/")
     error = {"Error": "StepFunctions.StateMachineDoesNotExistException", "Cause": "no such machine"}
     assert (told["key"], told["failed"]) == ("raw/2.jpg", error)
 

@@ -31,7 +31,8 @@ def asked(picture: World, only: str = "missing", storage: Storage | None = None)
         for one in picture.s3.list_objects_v2(Bucket=UPLOADS).get("Contents", [])
     ]
     using = backfill.Services(SETTINGS, Results(picture.dynamodb, TABLE), storage or Storage(picture.s3))
-    batch = {"BatchInput": {"only": only, "since": "9", "pictures_at_once": 1}, "Items": listed}
+    given = {"backfill": f"{only}-1", "only": only, "since": "9", "pictures_at_once": 1}
+    batch = {"BatchInput": given, "Items": listed}
     return [one["input"] for one in backfill.handler(batch, CONTEXT, using)["pictures"]]  # type: ignore[arg-type]
 
 
