@@ -196,9 +196,9 @@ def _table_by_key(target: "Target", status: Status | None, limit: int, chosen: d
 
 
 def _table_of_newest(target: "Target", status: Status | None, limit: int, chosen: dict[str, Any]) -> None:
-    from darkroom.pipeline import results
+    from darkroom.pipeline import by_key, results
 
-    look = results.look(target, status, limit=limit, **chosen)
+    look = by_key.look(target, status, limit=limit, **chosen)
     if look.rows or not look.back_to:
         show_table(COLUMNS, map(line, look.rows))
     if look.back_to:

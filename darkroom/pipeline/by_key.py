@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from darkroom.errors import TargetError
 from darkroom.pipeline import results
-from darkroom.pipeline.results import STATUSES, Count, Row
+from darkroom.pipeline.results import STATUSES, Count, Look, Row
 from darkroom.pipeline.target import Target
 
 INDEX = "by-key"
@@ -22,6 +22,7 @@ LAST = "\U0010ffff"  # of all characters, and 4 bytes
 
 AT_ONCE = 500  # rows, where all are wanted
 LOOKED_AT = 2000  # keys of each status, in one look for a text
+FEW = 100  # keys below a prefix: all their rows are read at once
 
 
 class NoIndexError(TargetError):
@@ -64,6 +65,20 @@ def rows(
         some = page(target, status, prefix=prefix, after=going_on, limit=at_once)
         yield from some.rows
         going_on = some.after
+
+
+def look(target: Target, status: str | None = None, *, prefix: str, since: str, until: str, limit: int) -> Look:
+    """As `results.look`. Below a prefix with few keys it looks at all of them, whatever their times."""
+    if prefix:
+        try:
+            few = page(target, status, prefix=prefix, limit=FEW)
+        except NoIndexError:
+            few = Page([], prefix, 0)
+        if few.after is None:
+            found = [row for row in few.rows if since <= row["updated_at"] < until]
+            found.sort(key=lambda row: str(row["updated_at"]), reverse=True)
+            return Look(found[:limit], len(found) > limit, None)
+    return results.look(target, status, prefix=prefix, since=since, until=until, limit=limit)
 
 
 def keys(

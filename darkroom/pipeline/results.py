@@ -116,7 +116,8 @@ def rows(
 
     `since` and `until` are beginnings of `updated_at`; a row of just `until` is not there. They bound what is read;
     `prefix`, of the whole key, and `captions`, which statuses of one, only what is given back. `at_once` is how many
-    rows one query asks for, where few are wanted. A row that is claimed anew while this reads may be missed.
+    rows are asked for at once, where few are wanted: of all statuses, each query asks for its share of them. A row that
+    is claimed anew while this reads may be missed.
     """
     return _merged(target, status, prefix=prefix, since=since, until=until, at_once=at_once, captions=captions)
 
@@ -133,10 +134,13 @@ def _merged(
     pages: int | None = None,
 ) -> Iterator[Row]:
     """Where a status has more than so many `pages` of DynamoDB, a row without a key says how far they reach back."""
+    statuses = STATUSES if status is None else (status,)
     wanted: list[Any] = [Attr("key").begins_with(prefix)] if prefix else []
     if captions:
         wanted.append(Attr("caption.status").is_in([*captions]))
-    more = ({"FilterExpression": reduce(and_, wanted)} if wanted else {}) | ({"Limit": at_once} if at_once else {})
+    more: dict[str, Any] = {"FilterExpression": reduce(and_, wanted)} if wanted else {}
+    if at_once:
+        more["Limit"] = -(-at_once // len(statuses))
 
     def of(one: str) -> Iterator[Row]:
         between = Key("status").eq(one) & Key("updated_at").between(since or "0", until)
@@ -145,7 +149,7 @@ def _merged(
         if last := page.get("LastEvaluatedKey"):
             yield {"updated_at": last["updated_at"]}
 
-    return heapq.merge(*map(of, STATUSES if status is None else (status,)), key=_updated, reverse=True)
+    return heapq.merge(*map(of, statuses), key=_updated, reverse=True)
 
 
 def page(

@@ -123,3 +123,37 @@ def test_without_the_index_the_other_one_is_counted(target: Target, most: int, c
     put(target, {"raw/a/1": "FAILED", "raw/a/2": "FAILED", "raw/b/1": "FAILED", "raw/c": "SUCCEEDED"})
     assert str(by_key.count(target, "FAILED", most)) == counted
     assert by_key.count(target, "FAILED", 9, "raw/a/").number == 2
+
+
+@pytest.mark.parametrize("few", [2, 9])
+@pytest.mark.parametrize("status", [None, "REJECTED"])
+def test_a_look_finds_the_rows_of_a_time_below_a_prefix(target: Target, monkeypatch, few: int, status: str | None):
+    """The newest first, be there few keys or many below it."""
+    monkeypatch.setattr(by_key, "FEW", few)
+    put(target, {})
+    for number in range(6):
+        row = {"key": f"raw/n{number % 3}/{number}", "status": ("FAILED", "REJECTED")[number % 2]}
+        target.results.put_item(Item={**row, "updated_at": f"2024-06-0{1 + number}T10:00:00.000Z"})
+    asked = {"prefix": "raw/n1/", "since": "2024-06-01", "until": "2024-06-05T10:00:00.000Z"}
+    for whole, keys in (("raw/n1/", ["raw/n1/1"]), ("raw/n", [f"raw/n{n % 3}/{n}" for n in (3, 2, 1, 0)])):
+        wanted = [key for key in keys if status is None or int(key[-1]) % 2]
+        look = by_key.look(target, status, **asked | {"prefix": whole}, limit=9)
+        assert ([row["key"] for row in look.rows], look.more, look.back_to) == (wanted, False, None)
+        shorter = by_key.look(target, status, **asked | {"prefix": whole}, limit=1)
+        assert ([row["key"] for row in shorter.rows], shorter.more) == (wanted[:1], len(wanted) > 1)
+
+
+def test_below_a_prefix_with_few_keys_no_other_row_is_read(target: Target):
+    """However many there are of that time."""
+    read: list[str] = []
+    events = target.results.meta.client.meta.events
+    events.register("provide-client-params.dynamodb.Query", lambda params, **_: read.append(params["IndexName"]))
+    by_key.look(target, prefix="raw/nowhere/", since="2024", until=results.LATEST, limit=9)
+    assert {*read} == {by_key.INDEX}
+
+
+@pytest.mark.usefixtures("without_index")
+def test_without_the_index_a_look_reads_the_other_one(target: Target):
+    put(target, {"raw/a": "FAILED", "z": "FAILED"})
+    look = by_key.look(target, prefix="raw/", since="", until=results.LATEST, limit=9)
+    assert [row["key"] for row in look.rows] == ["raw/a"]

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from darkroom.errors import TargetError
-from darkroom.pipeline import results
+from darkroom.pipeline import by_key, results
 from darkroom.pipeline.target import Target
 from tests.darkroom.conftest import darkroom
 
@@ -168,7 +168,7 @@ def test_all_rows_of_a_prefix_as_one_document():
 def test_how_far_it_looked_is_said(monkeypatch: pytest.MonkeyPatch):
     """With a time that goes on there."""
     look = results.Look([], True, "2024-05-02T10:00:00.123Z")
-    monkeypatch.setattr(results, "look", lambda *_, **__: look)
+    monkeypatch.setattr(by_key, "look", lambda *_, **__: look)
     result = darkroom("--aws", "results", "--prefix", "old", "--since", "2024-01-01")
     assert (result.exit_code, result.stdout) == (0, "")
     said = "Found 0 among the newest rows of that time, back to 2024-05-02T10:00:00.123Z"
