@@ -69,7 +69,7 @@ def run(asked: Any) -> str:
     """To its end, which only the log tells."""
     arn: str = answer(stepfunctions._start_execution(asked))["executionArn"]
     deadline = time.monotonic() + PATIENCE
-    while not history.ENDS & set(logged(arn)) and time.monotonic() < deadline:
+    while not history.ENDS.keys() & set(logged(arn)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return arn
 

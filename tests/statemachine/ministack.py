@@ -27,6 +27,7 @@ REPLACED = (
     *("_add_event", "_run_sub_machine", "_run_map_items", "_run_parallel_branches", "_execute_task"),
     *("_apply_jsonata_arguments", "_run_execution", "_invoke_resource", "_SFN_WAIT_SCALE", "time"),
     *("_run_distributed_map", "_stop_execution", "_map_run_view", "_read_map_items"),
+    *("_start_execution", "_emit_execution_status_event"),
 )
 _at: ContextVar[str] = ContextVar("at")  # the state of the task that is at work
 

@@ -22,6 +22,7 @@ def add_to_ministack() -> None:
         captions,
         distributed_maps,
         distribution_domains,
+        execution_names,
         express,
         expressions,
         function_children,
@@ -38,7 +39,6 @@ def add_to_ministack() -> None:
         parallel,
         processes,
         prompt_start,
-        row_writes,
         rule_targets,
         secret_arns,
         streams,
@@ -46,6 +46,7 @@ def add_to_ministack() -> None:
         workflow_calls,
         workflow_log,
         workflow_roles,
+        writes,
     )
 
     journal.add()
@@ -57,11 +58,12 @@ def add_to_ministack() -> None:
     log_patterns.add()
     workflow_roles.add()
     distributed_maps.add()
+    execution_names.add()
     express.add()
     rule_targets.add()
     streams.add()
     index_queries.add()
-    row_writes.add()
+    writes.add()
     function_children.add()
     function_errors.add()
     function_forks.add()

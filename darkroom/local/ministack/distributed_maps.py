@@ -5,11 +5,13 @@ MiniStack hands on single items, knows the concurrency as a number only, asks no
 has the children of a stopped execution go on.
 """
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from ministack import app
 from ministack.services import stepfunctions
 
 from darkroom.local.ministack import history, workflow_roles
@@ -90,7 +92,7 @@ def _items(state: Json, effective: Json, ctx: Json) -> list[Json]:
         asked = this._resolve_params_obj(reader["Parameters"], effective, ctx)
         if reader["Resource"].endswith("s3:listObjectsV2"):
             workflow_roles.ask_to_list(ctx, asked["Bucket"], asked.get("Prefix", ""))
-        items = this._read_map_items(reader, effective, ctx)
+        items = _between_requests(lambda: this._read_map_items(reader, effective, ctx))
     else:
         items = this._resolve_path_or_ctx(state.get("ItemsPath", "$"), effective, ctx)
     selector = state.get("ItemSelector") or state.get("Parameters")
@@ -98,6 +100,16 @@ def _items(state: Json, effective: Json, ctx: Json) -> list[Json]:
         return list(items)
     contexts = ({**ctx, "Map": {"Item": {"Index": index, "Value": one}}} for index, one in enumerate(items))
     return [this._resolve_params_obj(selector, effective, context) for context in contexts]
+
+
+def _between_requests(read: Callable[[], list[Json]]) -> list[Json]:
+    """In the thread that answers them: an upload or a deletion in the middle of a listing would break it off."""
+
+    async def reading() -> list[Json]:
+        return read()
+
+    loop = app._MAIN_LOOP
+    return read() if loop is None else asyncio.run_coroutine_threadsafe(reading(), loop).result()
 
 
 def _batches(items: list[Json], most: int, most_bytes: int) -> Iterator[list[Json]]:

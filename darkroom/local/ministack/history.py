@@ -22,7 +22,12 @@ Execution = dict[str, Any]
 Event = dict[str, Any]
 Json = Any
 
-ENDS = {f"Execution{how}" for how in ("Succeeded", "Failed", "TimedOut", "Aborted")}
+ENDS = {  # and what the execution is from then on
+    "ExecutionSucceeded": "SUCCEEDED",
+    "ExecutionFailed": "FAILED",
+    "ExecutionTimedOut": "TIMED_OUT",
+    "ExecutionAborted": "ABORTED",
+}
 # Ends of no path, and what they follow: moto has it so.
 FROM_OUTSIDE: dict[str, Callable[[list[Event]], int]] = {"ExecutionAborted": lambda _: 0, "ExecutionTimedOut": len}
 SERVICE = "arn:aws:states:::"  # before the name of a service that a task calls
@@ -74,6 +79,8 @@ def add() -> None:
     this._execute_task = _with_what_is_scheduled(this._execute_task)
     this._apply_jsonata_arguments = _noting_the_parameters(this._apply_jsonata_arguments)
     this._run_execution = _from_the_beginning(this._run_execution)
+    this._stop_execution = _unless_it_ended(this._stop_execution)
+    this._emit_execution_status_event = _of_its_end(this._emit_execution_status_event)
     this._run_sub_machine = _run_path
     this._add_event = _add_event
 
@@ -82,9 +89,7 @@ def _add_event(execution: Execution, kind: str, details: Json = None) -> Event:
     """Raises PathEnded where the execution, or a Map or Parallel that this path is in, has ended."""
     kind, details = _as_aws_tells(execution, kind, details or {})
     if kind in FROM_OUTSIDE:
-        with suppress(PathEnded):  # it has just ended, and nobody's path is to end here
-            _write(execution, kind, details, FROM_OUTSIDE[kind](execution["events"]), None)
-        return dict(execution["events"][-1])
+        return _write(execution, kind, details, FROM_OUTSIDE[kind](execution["events"]), None)
     event = _write(execution, kind, details, _last.get(), _inside.get())
     if not kind.endswith("StateSucceeded"):  # AWS lets nothing follow this one
         _last.set(event["id"])
@@ -106,12 +111,40 @@ def _write(execution: Execution, kind: str, details: Json, follows: int, inside:
         event = {"id": len(events) + 1, "previousEventId": follows, "type": kind}
         event |= {"timestamp": stepfunctions.now_iso(), **details}
         events.append(event)
-        if kind in ENDS:  # who had just found it at work may still change these
-            kept = ("status", "stopDate", "output", "error", "cause")
-            execution["ended"] = {name: execution.get(name) for name in kept}
+        if kind in ENDS:  # who had just found it at work may have changed these, or may still do so
+            execution["ended"] = _end(event)
+            execution.update(execution["ended"])
         for tell in heard:
             tell(execution, event)
     return event
+
+
+def _end(event: Event) -> dict[str, Json]:
+    """How the execution ended: the event that came first decides."""
+    [told] = [value for name, value in event.items() if name.endswith("EventDetails")]
+    output = told.get("output")
+    if event["type"] == "ExecutionFailed":
+        output = json.dumps({"Error": told.get("error", ""), "Cause": told.get("cause", "")})  # MiniStack reads it
+    of_it = {"output": output, "error": told.get("error"), "cause": told.get("cause")}
+    return {"status": ENDS[event["type"]], "stopDate": event["timestamp"], **of_it}
+
+
+def _unless_it_ended(stop: Any) -> Any:
+    def stopped(asked: Json) -> Any:
+        with suppress(PathEnded):
+            return stop(asked)
+        return stop(asked)  # which sees now that it has ended, and how
+
+    return stopped
+
+
+def _of_its_end(tell: Any) -> Any:
+    """EventBridge, and not of what somebody else is about to make of it."""
+
+    def told(execution: Execution) -> None:
+        tell({**execution, **execution.get("ended", {})})
+
+    return told
 
 
 def _as_aws_tells(execution: Execution, kind: str, details: Json) -> tuple[str, Json]:

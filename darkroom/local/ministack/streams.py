@@ -64,9 +64,10 @@ def _forget_what_all_have_read() -> None:
     read: dict[Name, int] = {}
     for table, _, position in _positions():
         read[table] = min(read.get(table, position or 0), position or 0)
-    for table, position in read.items():
-        forgotten = dynamodb._stream_trimmed.get_scoped(*table, 0)
-        records = dynamodb._stream_records.get_scoped(*table)
-        if records and position > forgotten:
-            del records[: position - forgotten]
-            dynamodb._stream_trimmed.set_scoped(*table, position)
+    with dynamodb._lock:  # a write may forget what is too old
+        for table, position in read.items():
+            forgotten = dynamodb._stream_trimmed.get_scoped(*table, 0)
+            records = dynamodb._stream_records.get_scoped(*table)
+            if records and position > forgotten:
+                del records[: position - forgotten]
+                dynamodb._stream_trimmed.set_scoped(*table, position)

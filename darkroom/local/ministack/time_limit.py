@@ -6,9 +6,12 @@ An Express one ends after five minutes at the latest.
 import contextvars
 import json
 import threading
+from contextlib import suppress
 from typing import Any
 
 from ministack.services import stepfunctions
+
+from darkroom.local.ministack.history import PathEnded
 
 LONGEST_EXPRESS = 300  # seconds
 
@@ -39,6 +42,6 @@ def add() -> None:
 def time_out(execution: dict[str, Any]) -> None:
     """End it now, unless it has ended."""
     if execution["status"] == "RUNNING":
-        execution |= {"status": "TIMED_OUT", "stopDate": stepfunctions.now_iso()}
-        stepfunctions._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
-        stepfunctions._emit_execution_status_event(execution)
+        with suppress(PathEnded):  # it has just ended
+            stepfunctions._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+            stepfunctions._emit_execution_status_event(execution)
