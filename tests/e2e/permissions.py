@@ -22,7 +22,7 @@ from darkroom.local.pictures import photo
 from darkroom.pipeline.backfill import Only, given
 from darkroom.pipeline.executions import arn_of
 from functions.links import Options, signed_path
-from tests.e2e.conftest import Deployed, Role, eventually, own_cloud
+from tests.e2e.conftest import SCHEDULED, Deployed, Role, eventually, own_cloud
 from tests.e2e.web import form
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
@@ -526,7 +526,7 @@ class Without:
         old = {"status": "PROCESSING", "updated_at": "2020-01-01T00:00:00.000Z", "execution": f"{machine}:forgotten"}
         rest = {"version_id": "null", "etag": "0", "sequencer": "0", "size": 1}
         self._deployed.aws.results.put_item(Item={"key": "raw/without/stalled", **old, **rest})
-        return self._swept({"source": "aws.events"})
+        return self._swept(SCHEDULED)
 
     def image_ended(self) -> str:
         """The sweep hears of a picture's execution"""
@@ -537,10 +537,10 @@ class Without:
         return self._swept({"source": "aws.states", "detail": {"executionArn": self._deletion["executionArn"]}})
 
     def _swept(self, event: dict[str, Any]) -> str:
-        sweep, before = self._deployed.function("sweep")["FunctionName"], len(self._deployed.log_lines("sweep"))
-        answer = self._deployed.client("lambda").invoke(FunctionName=sweep, Payload=json.dumps(event))
+        before = len(self._deployed.log_lines("sweep"))
+        answer = self._deployed.call("sweep", event)
         logged = eventually(lambda: self._deployed.log_lines("sweep")[before:], "what the sweep logged")
-        return str(answer["Payload"].read().decode()) + "".join(logged)
+        return answer + "".join(logged)
 
     def again(self) -> str:
         """A picture is worked on once more"""
@@ -621,10 +621,7 @@ class Without:
 
     def told_again(self) -> str:
         """A picture's end is told again"""
-        announce = self._deployed.aws.output("AnnounceFunctionName")
-        asked = json.dumps({"keys": [self._row["key"]]})
-        answer = self._deployed.client("lambda").invoke(FunctionName=announce, Payload=asked)
-        return str(answer["Payload"].read().decode())
+        return self._deployed.call("announce", {"keys": [self._row["key"]]})
 
     def webhook_told(self) -> str:
         """A picture ends, and the webhook is to be told"""
@@ -736,9 +733,8 @@ class Without:
             "body": json.dumps(body),
             "isBase64Encoded": False,
         }
-        api, before = self._deployed.function("api")["FunctionName"], len(self._deployed.log_lines("api"))
-        called = self._deployed.client("lambda").invoke(FunctionName=api, Payload=json.dumps(event))
-        answer = json.loads(called["Payload"].read())
+        before = len(self._deployed.log_lines("api"))
+        answer = json.loads(self._deployed.call("api", event))
         if answer["statusCode"] < 500:
             return answer["body"], ""
         return answer["body"], "".join(eventually(lambda: self._deployed.log_lines("api")[before:], "what it logged"))
@@ -782,12 +778,11 @@ class Without:
     def _viewed(self, key: str) -> str:
         """What Deliver answers, or the error that it ends with. It is asked as CloudFront asks it."""
         self._sizes += 1
-        manager, deliver = self._deployed.client("secretsmanager"), self._deployed.function("deliver")["FunctionName"]
+        manager = self._deployed.client("secretsmanager")
         secret = manager.get_secret_value(SecretId=self._deployed.aws.output("DeliverySecretArn"))["SecretString"]
         path = signed_path(secret.encode(), key, Options.of({"q": self._sizes, "f": "webp"}))
-        event = json.dumps({"rawPath": path, "headers": {"accept": "image/webp"}})
-        called = self._deployed.client("lambda").invoke(FunctionName=deliver, Payload=event)
-        return str(json.loads(called["Payload"].read()))
+        event = {"rawPath": path, "headers": {"accept": "image/webp"}}
+        return str(json.loads(self._deployed.call("deliver", event)))
 
     def role(self, name: str) -> Role:
         return Role(self._deployed, self._roles[name])

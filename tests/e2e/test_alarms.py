@@ -19,12 +19,11 @@ import pytest
 
 from benchmarks.cost import ALARMS
 from darkroom.local.pictures import photo
-from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
+from tests.e2e.conftest import SCHEDULED, Deployed, FunctionRole, eventually, own_cloud
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 
 ADDRESS = "operator@example.com"
-SCHEDULED = {"source": "aws.events"}  # as much of the schedule's event as the sweep reads
 SERVES = "darkroom console"  # until it is stopped: test_console.py
 NOT_BROKEN = {
     "announceerrors",
@@ -112,14 +111,14 @@ def after_answers(deployed: Deployed, watch: Watch) -> Afterwards:
     Validate and Caption are also called directly: the local cloud publishes their metrics only then."""
     words = deployed.picture("raw/words.jpg", b"only words")
     assert words["status"] == "REJECTED"
-    assert '"accepted": false' in called(deployed, "validate", request(deployed, words))
+    assert '"accepted": false' in deployed.call("validate", request(deployed, words))
     with FunctionRole(deployed, "caption").without("bedrock:Converse"):
         row = deployed.picture("raw/photo.jpg", photo(300, 200))
-        assert '"status": "FAILED"' in called(deployed, "caption", request(deployed, row))
+        assert '"status": "FAILED"' in deployed.call("caption", request(deployed, row))
     assert row["caption"]["status"] == "FAILED"
     again = deployed.run(json.loads(deployed.execution(row["execution"])["input"]))
     assert json.loads(again["output"])["status"] == "Duplicate"
-    assert called(deployed, "sweep", SCHEDULED) == "{}"
+    assert deployed.sweep() == {}
     watch.look()
     functions = {step: deployed.function(step)["FunctionName"] for step in ("validate", "caption", "sweep")}
     counts = [
@@ -209,15 +208,9 @@ def request(deployed: Deployed, row: dict[str, Any]) -> dict[str, Any]:
     return {"source": {"bucket": deployed.aws.output("UploadsBucketName"), **object_version}, "execution": "by hand"}
 
 
-def called(deployed: Deployed, step: str, event: dict[str, Any]) -> str:
-    """The answer of a function, or its error. Not by the state machine, whose calls publish no metric there."""
-    name = deployed.function(step)["FunctionName"]
-    return deployed.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read().decode()
-
-
 def is_denied(deployed: Deployed, step: str, event: dict[str, Any]) -> None:
     """In the function's answer, or in its log where the answer only counts what went wrong."""
-    answer = called(deployed, step, event)
+    answer = deployed.call(step, event)
     eventually(lambda: "AccessDenied" in answer + "".join(deployed.log_lines(step)), "the denial")
 
 

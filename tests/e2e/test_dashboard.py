@@ -54,9 +54,7 @@ def test_every_metric_of_ours_on_the_dashboard_is_one_that_a_function_wrote(depl
     deployed.picture("raw/shown.txt", b"only words")
     with FunctionRole(deployed, "caption").without("bedrock:Converse"):
         deployed.picture("raw/speechless too.jpg", photo(30, 20))
-    deployed.client("lambda").invoke(
-        FunctionName=deployed.function("sweep")["FunctionName"], Payload=json.dumps({"source": "aws.events"})
-    )
+    deployed.sweep()
     wanted = {one for one in shown(deployed) if one[1] not in WHEN_SOMETHING_DIED}
     assert {name for _, name, *_ in wanted} >= {"Pictures", "Rejected", "Stalled", "CaptionInputTokens"}
     eventually(lambda: wanted <= measured(deployed), f"the metrics {wanted}")

@@ -109,9 +109,7 @@ def test_what_the_sweep_writes_is_told(deployed: Deployed, heard: Heard):
     row = {"status": "PROCESSING", "updated_at": "2020-01-01T00:00:00.000Z", "execution": f"{machine}:forgotten"}
     facts = {"version_id": "v", "etag": "0", "sequencer": "0", "size": 1}
     deployed.aws.results.put_item(Item={"key": key, **row, **facts})
-    deployed.client("lambda").invoke(
-        FunctionName=deployed.function("sweep")["FunctionName"], Payload=json.dumps({"source": "aws.events"})
-    )
+    deployed.sweep()
     [event] = hears(heard, key, "Failed")
     assert event["detail"]["error"]["code"] == "STALLED"
     assert "swept" not in event["detail"]

@@ -101,17 +101,11 @@ def dead(deployed: Deployed, key: str) -> str:
     return f"{machine}:{sha256(key.encode()).hexdigest()[:9]}:0a1b"
 
 
-def sweep(deployed: Deployed) -> Any:
-    name = deployed.function("sweep")["FunctionName"]
-    answer = deployed.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"source": "aws.events"}))
-    return json.loads(answer["Payload"].read())
-
-
 def test_what_was_left_processing_is_started_again(deployed: Deployed):
     """By the deployed sweep with its role."""
     key = "raw/left.jpg"
     version = left(deployed, key)
-    assert sweep(deployed)[dead(deployed, key)] == "STARTED AGAIN"  # other tests may have left others
+    assert deployed.sweep()[dead(deployed, key)] == "STARTED AGAIN"  # other tests may have left others
     made = eventually(lambda: deployed.in_status(key, "SUCCEEDED", version), f"the row of {key}")
     assert made["execution"].split(":")[7].startswith("again-1-")
     assert [letter for letter in deployed.letters() if key in letter["Body"]] == []
@@ -129,10 +123,10 @@ def test_the_sweep_needs_its_grants_of_express(deployed: Deployed, action: str, 
     versions = {key: left(deployed, key) for key in keys}
     before = len(deployed.log_lines("sweep"))
     with FunctionRole(deployed, "sweep").without(action):
-        assert "errorMessage" in sweep(deployed)
+        assert "errorMessage" in deployed.sweep()
     lack = f"is not authorized to perform: {action} "
     eventually(lambda: any(lack in line for line in deployed.log_lines("sweep")[before:]), f"a line with: {lack}")
-    sweep(deployed)
+    deployed.sweep()
     for key, version in versions.items():
         eventually(lambda key=key, version=version: deployed.in_status(key, "SUCCEEDED", version), key)
 

@@ -153,9 +153,7 @@ def test_no_log_line_holds_pictures_credentials_or_signed_urls(deployed: Deploye
         its_letter(deployed, deployed.execution(failed["execution"]))
     deployed.delete("raw/log/fine.jpg")
     eventually(lambda: deployed.row("raw/log/fine.jpg")["status"] == "DELETED", "the deletion")
-    deployed.client("lambda").invoke(
-        FunctionName=deployed.function("sweep")["FunctionName"], Payload=json.dumps({"source": "aws.events"})
-    )
+    deployed.sweep()
     for step, about in {"validate": "fine", "resize": "failing", "caption": "fine", "cleanup": "fine"}.items():
         eventually(lambda step=step, about=about: any(about in line for line in deployed.log_lines(step)), step)
     lines = [
