@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from io import BytesIO
+from math import prod
 from typing import Any, NamedTuple, cast
 
 from PIL import Image, ImageFile
@@ -83,7 +84,7 @@ class Jxl(ImageFile.ImageFile):
     def load(self) -> Any:
         if self._code:
             code, self._code, self.fp = _as_stored(self._code, self._header), b"", None
-            pixels, profile = _decoded(code)
+            pixels, profile = _decoded(code, self._header)
             picture = _picture(pixels, self._header)
             self.im, self._mode, self.readonly = picture.im, picture.mode, picture.readonly
             self.info["icc_profile"] = named_profile(self._header.code_points, profile)
@@ -297,16 +298,24 @@ def _as_stored(code: bytes, known: Header) -> bytes:
     return code[:byte] + turn.to_bytes(2, "little") + code[byte + 2 :]
 
 
-def _decoded(code: bytes) -> tuple[bytes, bytes | None]:
+def _decoded(code: bytes, known: Header) -> tuple[bytes, bytes | None]:
     """The samples of its pixels, 8 bits of each of three colours, all bits of one alone; and their profile."""
     decoder = importlib.import_module("pillow_jxl").Decoder
+    bytes(_handed_out(known))  # raises MemoryError, where the plugin would abort the process
     try:
         _, _, samples, profile, _ = decoder(num_threads=0)(code)
     except BaseException as fault:
-        if type(fault).__name__ not in ("JxlException", "PanicException"):  # the second, Rust's, is no Exception
+        if not isinstance(fault, RuntimeError) and type(fault).__name__ != "PanicException":  # Rust's, no Exception
             raise
         raise ValueError("libjxl gives up on its pixels") from fault  # which has no words for why
     return samples, profile or None
+
+
+def _handed_out(known: Header) -> int:
+    """Bytes of the samples and of a copy; of deep ones the plugin makes the copy in a buffer that it doubles again and
+    again."""
+    sample = _bytes_of_a_sample(known)
+    return prod(known.size) * (known.colours + len(known.alpha)) * sample * (2 if sample == 1 else 4)
 
 
 def _picture(samples: bytes, known: Header) -> Image.Image:
@@ -330,5 +339,8 @@ def _picture(samples: bytes, known: Header) -> Image.Image:
 def _bytes_of_a_pixel(known: Header) -> int:
     """At most, of one frame: libjxl's planes, of four bytes a sample, and the samples that it hands out. In the usual
     file it keeps no plane whole."""
-    sample = 4 if known.is_float else 1 if known.bits <= 8 else 2
-    return 4 * (known.colours + known.extra) + sample * (known.colours + len(known.alpha))
+    return 4 * (known.colours + known.extra) + _bytes_of_a_sample(known) * (known.colours + len(known.alpha))
+
+
+def _bytes_of_a_sample(known: Header) -> int:
+    return 4 if known.is_float else 1 if known.bits <= 8 else 2

@@ -2,6 +2,7 @@
 
 import faulthandler
 import hashlib
+import mmap
 import os
 import resource
 import signal
@@ -9,11 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from darkroom.local.pictures import photo
+from darkroom.local.pictures import encoded, photo
 from functions import examiner
 from functions.examiner import Examiner
 from functions.imaging import Facts, Limits, Rejected, examine
@@ -109,6 +113,59 @@ def test_what_takes_more_memory_than_there_is_is_a_verdict(doing):
     assert doing(limited, data_bytes=10**9).examine(lambda: bytes(300)).width == 10**9 - 300
     with pytest.raises(Rejected) as rejected:
         doing(lambda *_: bytes(2**60), data_bytes=10**9).examine(lambda: PHOTO)
+    assert rejected.value.args == ("too_many_pixels", "takes more memory than there is")
+
+
+def fails_without_words(data, _):
+    """As most decoders do, whatever the reason is. There are no such addresses."""
+    if data == PHOTO:
+        with suppress(OSError):
+            mmap.mmap(-1, 2**62)
+    raise Rejected("corrupt", "cannot be decoded")
+
+
+def test_a_decoder_that_does_not_say_that_memory_was_out_is_understood(doing):
+    """C does. The next picture, in the same process, is broken indeed."""
+    asked = doing(fails_without_words)
+    for data, verdict in (
+        (PHOTO, ("too_many_pixels", "takes more memory than there is")),
+        (PHOTO[:-40], ("corrupt", "cannot be decoded")),
+    ):
+        with pytest.raises(Rejected) as rejected:
+            asked.examine(partial(bytes, data))
+        assert rejected.value.args == verdict
+
+
+def short_of_memory(limits, megabytes):
+    """What examines with no more than that, whatever the process has left from before."""
+
+    def examined(data, _):
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (held(), hard))
+        taken = []
+        with suppress(MemoryError):
+            while True:
+                taken.append(bytearray(1 << 20))
+        resource.setrlimit(resource.RLIMIT_DATA, (held() + (megabytes << 20), hard))
+        with suppress(OSError):
+            os.close(-1)  # so that errno has another reason
+        return examine(data, limits)
+
+    return examined
+
+
+def held():
+    """Bytes that this process has, as RLIMIT_DATA counts them."""
+    [line] = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+    return 1024 * int(line.split()[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others count memory in another way")
+@pytest.mark.parametrize(("container", "how"), [("WEBP", {"method": 0}), ("JPEG", {"progressive": True})])
+def test_a_picture_that_needs_more_memory_than_there_is_is_not_called_corrupt(doing, container, how):
+    data = encoded(Image.new("RGB", (3000, 3000)), container, **how)
+    with pytest.raises(Rejected) as rejected:
+        doing(short_of_memory(Limits(10**7, 10**8), megabytes=16)).examine(lambda: data)
     assert rejected.value.args == ("too_many_pixels", "takes more memory than there is")
 
 

@@ -4,18 +4,21 @@ import io
 import random
 import struct
 import sys
+from contextlib import closing
 
 import pytest
 from PIL import Image
 
 from benchmarks import optional
 from darkroom.local.pictures import ORIENTATION, encoded, landscape
-from functions.imaging import Limits, Target, examine, jxl, render
+from functions.examiner import Examiner
+from functions.imaging import Limits, Rejected, Target, examine, jxl, render
 from tests.functions.imaging.test_code_points import coded, shown
 from tests.functions.imaging.test_every_kind import colours, drawing, see_through, stored
 from tests.functions.imaging.test_metadata import TAKEN, XMP, exif
 from tests.functions.imaging.test_mutations import MUTATIONS, mutated, try_out
 from tests.functions.imaging.verdicts import rejected
+from tests.functions.test_examiner import short_of_memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a layer holds Linux's own code")
 
@@ -402,9 +405,28 @@ def seeds():
 
 @pytest.mark.parametrize("name", ["jxl RGB", "jxl, lossy", "jxl in groups", "jxl in parts"])
 def test_a_file_that_is_cut_short_is_corrupt(name):
-    data = seeds()[name]
+    data, said = seeds()[name], set()
     for length in range(2, len(data) - 2, -(-len(data) // 40)):
-        assert rejected(data[:length], LIMITS)[0] in ("corrupt", "unsupported_format")
+        code, message = rejected(data[:length], LIMITS)
+        assert code in ("corrupt", "unsupported_format")
+        said.add(message)
+    assert "JXL that cannot be decoded: libjxl gives up on its pixels" in said
+    assert not any("build `libjxl`" in message for message in said)  # which is no advice for who uploads
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "message"),
+    [(30, "JXL that takes more memory than there is"), (130, "takes more memory than there is")],
+    ids=["before it is decoded", "while it is decoded"],
+)
+def test_too_little_memory_does_not_make_it_corrupt(monkeypatch, megabytes, message):
+    """Of 39 MB of samples the plugin makes a copy, and aborts the process where it cannot; libjxl holds 155 MB, and
+    says only that it failed."""
+    data = drawn(Image.new("RGB", (3600, 3600)), effort=1)
+    monkeypatch.setattr("functions.examiner.examine", short_of_memory(Limits(10**7, 10**8, {"jxl"}), megabytes))
+    with closing(Examiner(Limits(10**7, 10**8), 20)) as process, pytest.raises(Rejected) as verdict:
+        process.examine(lambda: data)
+    assert verdict.value.args == ("too_many_pixels", message)
 
 
 def test_a_panic_of_the_plugin_is_a_verdict(monkeypatch):
