@@ -8,7 +8,7 @@ import typer
 from darkroom.cli.app import WORKFLOW, Json, command
 from darkroom.cli.follow import Follow, follow
 from darkroom.cli.terminal import FACTS, Column, say, show_json, show_table, step
-from darkroom.text import about
+from darkroom.text import about, pictures
 
 if TYPE_CHECKING:
     from darkroom.pipeline.backfill import Estimate
@@ -117,10 +117,12 @@ def _follow(changes: Iterator[dict[str, Any]], *, as_json: bool) -> None:
         say(f"{error['code']}: {error['message']}")
     for one in last["not_started_first"]:
         say(f"{one['key']} could not be started: {one['error']['code']}: {one['error']['message']}")
-    lacking = f"{last['not_looked_at']:,} objects were not looked at"
+    lacking = []
     if last["not_started"]:
-        lacking = f"{last['not_started']:,} pictures could not be started, and {lacking}"
-    say(f"{lacking}: `darkroom backfill --go-on` does so")
+        lacking.append(f"{pictures(last['not_started'])} could not be started")
+    if last["not_looked_at"]:
+        lacking.append(f"{last['not_looked_at']:,} objects were not looked at")
+    say(f"{' and '.join(lacking) or 'It was ended'}: `darkroom backfill --go-on` makes the rest")
     raise typer.Exit(1)
 
 

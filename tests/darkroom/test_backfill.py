@@ -219,15 +219,26 @@ def test_it_is_followed_to_its_end(target: Target, monkeypatch: pytest.MonkeyPat
     assert seen == [("RUNNING", 0, 100, 0), ("RUNNING", 100, 0, 0), ("ABORTED", 150, 0, 50)]
 
 
-@pytest.mark.parametrize(("failed", "code"), [(0, 0), (3, 1)])
-def test_who_follows_is_told_by_the_exit_code(target: Target, monkeypatch: pytest.MonkeyPatch, failed: int, code: int):
-    """Whether all was looked at."""
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ({}, None),
+        ({"not_looked_at": 3}, "3 objects were not looked at"),
+        ({"not_started": 1}, "1 picture could not be started"),
+        ({"not_looked_at": 3, "not_started": 2}, "2 pictures could not be started and 3 objects were not looked at"),
+        ({"status": "ABORTED"}, "It was ended"),
+    ],
+)
+def test_who_follows_is_told_what_is_left(
+    target: Target, monkeypatch: pytest.MonkeyPatch, ended: dict[str, Any], said: str | None
+):
+    """By the exit code, too."""
     begun = backfills.start(target, "missing")
-    ended = {**begun, "status": "SUCCEEDED", "objects": 9, "done": 9 - failed, "not_looked_at": failed}
-    monkeypatch.setattr(backfills, "changes", lambda _: iter([begun, ended]))
+    monkeypatch.setattr(backfills, "changes", lambda _: iter([begun, {**begun, "status": "SUCCEEDED", **ended}]))
     result = darkroom("--aws", "backfill", "--follow")
-    assert result.exit_code == code
-    assert ("3 objects were not looked at" in result.stderr) is bool(failed)
+    assert result.exit_code == (1 if said else 0)
+    lines = [line for line in result.stderr.splitlines() if "--go-on" in line]
+    assert lines == ([f"{said}: `darkroom backfill --go-on` makes the rest"] if said else [])
 
 
 def not_started(target: Target, execution: str, name: str) -> None:
@@ -252,7 +263,7 @@ def test_pictures_that_could_not_be_started_are_counted_and_named(target: Target
     result = darkroom("--aws", "backfill", "--follow")
     assert result.exit_code == 1
     assert "raw/a.jpg could not be started: StepFunctions.Gone: no a" in result.stderr
-    assert "3 pictures could not be started, and 0 objects were not looked at" in result.stderr
+    assert "3 pictures could not be started: " in result.stderr
     printed = darkroom("--aws", "backfill", "--follow", "--json").stdout
     assert document("backfill", printed)["not_started"] == 3
 
