@@ -71,7 +71,7 @@ def plan(
     except plans.SettingsRefusedError as wrong:
         raise typer.BadParameter(str(wrong), param_hint="-c") from None
     if chosen.get("workflow") == "express" and "reconcile_days" not in chosen:
-        say("With express, set reconcile_days too: docs/express.md#what-can-be-lost says why")
+        say("With express, reconcile_days should be set: docs/express.md#what-can-be-lost says why")
     if not proposal.changes_files:
         say("This changes no file of a picture: there is nothing to compare, and nothing to make again")
         if as_json:

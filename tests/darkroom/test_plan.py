@@ -121,7 +121,7 @@ def test_a_rendition_of_one_of_both_stands_alone():
 @pytest.mark.parametrize(("more", "advised"), [([], True), (["-c", "reconcile_days=7"], False)])
 def test_express_is_advised_to_search_for_lost_uploads(more: list[str], advised: bool):
     result = darkroom("--aws", "plan", "-c", "workflow=express", *more)
-    assert ("set reconcile_days too" in result.stderr) is advised
+    assert ("reconcile_days should be set" in result.stderr) is advised
 
 
 @pytest.mark.parametrize("change", ["captions.alarm_share=0.3", "limits.max_pixels=1000", "quality.webp=80"])

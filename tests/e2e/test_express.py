@@ -12,12 +12,13 @@ from botocore.exceptions import ClientError
 from darkroom.local.pictures import photo
 from darkroom.pipeline import results
 from tests.darkroom.conftest import darkroom
+from tests.e2e import test_backfill as backfill_tests
 from tests.e2e import test_console as page_tests
-from tests.e2e.conftest import Deployed, FunctionRole, Role, eventually, own_cloud
+from tests.e2e.conftest import Deployed, FunctionRole, eventually, own_cloud
 from tests.e2e.fault_matrix import EXPRESS_CASES, Case, Cell, ExpressMatrix, Observed, of_express
 from tests.e2e.filled import lost_events
 from tests.e2e.people import person
-from tests.e2e.permissions import BACKFILLS, Stack, denials, expected_denials
+from tests.e2e.permissions import denials, expected_denials
 
 # The page in a real browser, as on a Standard workflow.
 browser, served, context, page = page_tests.browser, page_tests.served, page_tests.context, page_tests.page
@@ -131,19 +132,9 @@ def test_the_sweep_needs_its_grants_of_express(deployed: Deployed, action: str, 
         eventually(lambda key=key, version=version: deployed.in_status(key, "SUCCEEDED", version), key)
 
 
-def test_a_backfill_needs_its_grant_to_start_and_wait(deployed: Deployed):
-    """A picture that cannot be started is named, and made when it can."""
-    key = "raw/unstarted/new.jpg"
-    with lost_events(deployed):
-        deployed.upload(key, photo(24, 16))
-    with Role(deployed, Stack(deployed).roles[BACKFILLS]).without("states:StartSyncExecution"):
-        command = deployed.darkroom("backfill", "--prefix", "unstarted/", "--follow", "--json")
-    ended = json.loads(command.stdout.splitlines()[-1])
-    assert (command.returncode, ended["not_started"]) == (1, 1)
-    [named] = ended["not_started_first"]
-    assert (named["key"], "states:StartSyncExecution" in named["error"]["message"]) == (key, True)
-    assert deployed.darkroom("backfill", "--go-on", "--follow").returncode == 0
-    assert deployed.row(key)["status"] == "SUCCEEDED"
+test_what_cannot_be_started_is_counted_and_named_and_made_when_it_can = (
+    backfill_tests.test_what_cannot_be_started_is_counted_and_named_and_made_when_it_can
+)
 
 
 def test_the_log_is_as_the_doctor_wants_it(deployed: Deployed):
