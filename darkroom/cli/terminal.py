@@ -125,19 +125,20 @@ def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]
     if not cells:
         say("There are none")
         return
+    asked = [column if isinstance(column, Column) else Column(column) for column in columns]
     if not sys.stdout.isatty():
-        _show_whole(columns, cells)
+        _show_whole(asked, cells)
         return
     wide = rich_console().width
-    drawn, left_out = table(columns, cells, wide)
+    drawn, left_out = table(asked, cells, wide)
     draw(drawn, wide)
     if left_out:
         say(f"Not shown because the terminal is too narrow: {', '.join(left_out)}")
 
 
-def _show_whole(columns: Sequence[str | Column], cells: Sequence[Sequence[str]]) -> None:
-    """As `table` without a width; but nothing has to be imported that takes a tenth of the time of a short command."""
-    names = [column.name if isinstance(column, Column) else column for column in columns]
+def _show_whole(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+    """Without rich: to import it takes a tenth of the time of a short command."""
+    names = [column.name for column in columns]
     lines = [names, *cells] if any(names) else cells
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -153,36 +154,32 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def table(
-    columns: Sequence[str | Column], cells: Sequence[Sequence[str]], wide: int | None
-) -> tuple["Table", list[str]]:
+def table(columns: Sequence[Column], cells: Sequence[Sequence[str]], wide: int) -> tuple["Table", list[str]]:
     """The table that fits into so many columns of a terminal, and the names of those of its own that are left out."""
     from rich.cells import cell_len
     from rich.table import Table
 
-    asked = [column if isinstance(column, Column) else Column(column) for column in columns]
-    natural = [max(map(cell_len, (column.name, *(row[place] for row in cells)))) for place, column in enumerate(asked)]
-    shown = list(range(len(asked)))
-    if wide is not None:
-        for place in sorted((p for p in shown if asked[p].expendable), key=lambda p: -asked[p].expendable):
-            if _fits(asked, natural, shown, wide):
-                break
-            shown.remove(place)
-    widths = _widths(asked, natural, shown, wide)
+    natural = [max(map(cell_len, (one.name, *(row[place] for row in cells)))) for place, one in enumerate(columns)]
+    shown = list(range(len(columns)))
+    for place in sorted((p for p in shown if columns[p].expendable), key=lambda p: -columns[p].expendable):
+        if _fits(columns, natural, shown, wide):
+            break
+        shown.remove(place)
+    widths = _widths(columns, natural, shown, wide)
     drawn = Table(
         box=None,
         pad_edge=False,
         padding=(0, GAP, 0, 0),
         collapse_padding=True,
         header_style="bold",
-        show_header=any(column.name for column in asked),
+        show_header=any(column.name for column in columns),
     )
     for place in shown:
-        cut = asked[place].fit == "cut"
-        drawn.add_column(asked[place].name, width=widths[place], no_wrap=cut, overflow="ellipsis" if cut else "fold")
+        cut = columns[place].fit == "cut"
+        drawn.add_column(columns[place].name, width=widths[place], no_wrap=cut, overflow="ellipsis" if cut else "fold")
     for row in cells:
         drawn.add_row(*(row[place] for place in shown))
-    return drawn, [asked[place].name for place in range(len(asked)) if place not in shown]
+    return drawn, [column.name for place, column in enumerate(columns) if place not in shown]
 
 
 def draw(drawn: "RenderableType", wide: int | None = None) -> None:
@@ -209,13 +206,9 @@ def _fits(columns: Sequence[Column], natural: Sequence[int], shown: Sequence[int
     return all(widths[place] >= min(natural[place], LEAST_WIDE) for place in shown)
 
 
-def _widths(
-    columns: Sequence[Column], natural: Sequence[int], shown: Sequence[int], wide: int | None
-) -> dict[int, int]:
+def _widths(columns: Sequence[Column], natural: Sequence[int], shown: Sequence[int], wide: int) -> dict[int, int]:
     """By place. What the whole ones leave is shared out evenly; who needs less than a share leaves the rest."""
     widths = {place: natural[place] for place in shown}
-    if wide is None:
-        return widths
     flexible = sorted((p for p in shown if columns[p].fit != "whole"), key=lambda p: natural[p])
     left = wide - GAP * (len(shown) - 1) - sum(natural[p] for p in shown if columns[p].fit == "whole")
     for number, place in enumerate(flexible):

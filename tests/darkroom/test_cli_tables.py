@@ -76,7 +76,7 @@ def test_on_a_pipe_a_table_looks_as_where_there_is_room(capsys: pytest.CaptureFi
     cells = [["raw/写真.jpg", "", "e\u0301t\u00e9"], ["raw/a.jpg", "42", ""], ["", "9,000,000", "a cat"]]
     show_table(columns, cells)
     piped = capsys.readouterr().out
-    draw(table(columns, cells, 200)[0], 200)
+    draw(table([Column(name) for name in columns], cells, 200)[0], 200)
     assert piped == capsys.readouterr().out
 
 
