@@ -77,7 +77,7 @@ def upload(
     if focus is not None and len(chosen.files) != 1:
         found = f"is of one picture, and {pictures(len(chosen.files))} would be sent"
         raise typer.BadParameter(found, param_hint=f"--focus {focus}")
-    metadata = {} if focus is None else {"focus": focus}
+    metadata = {} if focus is None else {"focus": "".join(focus.split())}
     ended: list[Ended] = []
     unreadable: dict[str, str] = {}
     if dry_run:

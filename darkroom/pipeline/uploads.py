@@ -25,8 +25,8 @@ POLL_SECONDS = 0.3
 WAITING = "WAITING"  # has no row yet
 UNTOLD = timedelta(minutes=10)  # after the first deployment
 
-_PART = r"(?:0|0?\.[0-9]{1,6}|1(?:\.0{1,6})?)"
-FOCUS = re.compile(rf"{_PART}, ?{_PART}")  # what the pipeline takes for a point (docs/upload.md)
+_PART = r"\s*(0|0?\.[0-9]{1,6}|1(?:\.0{1,6})?)\s*"
+FOCUS = re.compile(f"{_PART},{_PART}")  # what the pipeline takes for a point, as functions/imaging/crop.py has it
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ MIDDLE: Point = (0.5, 0.5)
 GLANCE = 128  # pixels a side in which the busiest part is looked for
 LOOK = 32  # and what the eye goes to, whatever the picture's shape, as libvips does
 
-# Not compiled here: few uploads have one.
-_FOCUS = r"\s*([01](?:\.\d{1,6})?|\.\d{1,6})\s*,\s*([01](?:\.\d{1,6})?|\.\d{1,6})\s*"
+_PART = r"\s*(0|0?\.[0-9]{1,6}|1(?:\.0{1,6})?)\s*"
+FOCUS = f"{_PART},{_PART}"  # as darkroom/pipeline/uploads.py has it. Not compiled: few uploads have one
 
 # Rec. 709 to XYZ, IEC 61966-2-1; white is D65.
 _XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
@@ -34,9 +34,8 @@ _DARK = 5.0  # Y below which a colour counts for nothing
 
 def focal_point(text: str) -> Point | None:
     """Of `0.3,0.6`. None for what is no such point."""
-    found = re.fullmatch(_FOCUS, text) if text else None
-    point = (float(found[1]), float(found[2])) if found else None
-    return point if point and max(point) <= 1 else None
+    found = re.fullmatch(FOCUS, text) if text else None
+    return (float(found[1]), float(found[2])) if found else None
 
 
 def about(point: Point, whole: Size, size: Size) -> Box:

@@ -19,7 +19,7 @@ from darkroom.errors import TargetError
 from darkroom.pipeline import files, uploads
 from darkroom.pipeline.target import Target
 from darkroom.pipeline.uploads import Upload
-from functions.imaging import focal_point
+from functions.imaging import crop, focal_point
 from tests.darkroom.conftest import Stacks, darkroom
 from tests.schemas import document
 
@@ -189,23 +189,30 @@ def test_an_upload_carries_its_content_type_and_says_its_version(target: Target,
 
 @pytest.mark.parametrize("wait", ["--no-wait", "--timeout=0"])
 def test_an_upload_says_what_no_crop_may_cut_off(wait: str, target: Target, tmp_path: Path):
-    darkroom("--aws", "upload", file(tmp_path / "cat.jpg"), wait, "--focus", "0.3,0.6")
+    darkroom("--aws", "upload", file(tmp_path / "cat.jpg"), wait, "--focus", " 0.3,\t0.6\n")
     assert target.s3.head_object(Bucket="uploads", Key="raw/cat.jpg")["Metadata"] == {"focus": "0.3,0.6"}
 
 
-@pytest.mark.usefixtures("target")
-@pytest.mark.parametrize(
-    ("said", "fine"),
-    [
-        *((said, True) for said in ("0.3,0.6", "0,1", ".5, 1.0", "0.123456,0")),
-        *((said, False) for said in ("a,b", "0.3", "0.3;0.6", "1.1,0.5", "-0.1,0.5", "0.3,0.6,0.9", "", "nan,0")),
-    ],
+POINTS = ("0.3,0.6", "0,1", ".5, 1.0", "0.123456,0", " 1 , 0", "0.3,\t0.6", "1.000000,.0")
+NO_POINTS = (
+    *("a,b", "0.3", "0.3;0.6", "1.1,0.5", "-0.1,0.5", "0.3,0.6,0.9", "", " ", ",", "nan,0", "1e0,0", "0,5,0,6"),
+    *("0.1234567,0", "1.000001,0", "00.5,0", "0.,0", "+0,0", "\u0660,1", "0.3,0.6\0"),
 )
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize(("said", "fine"), [*((p, True) for p in POINTS), *((p, False) for p in NO_POINTS)])
 def test_a_point_is_refused_at_once_if_the_pipeline_would_ignore_it(said: str, fine: bool, tmp_path: Path):
+    point = tuple(map(float, said.split(","))) if fine else None
+    assert focal_point(said) == point
     result = darkroom("--aws", "upload", file(tmp_path / "cat.jpg"), "--dry-run", f"--focus={said}")
-    assert (focal_point(said) is not None) is fine
     assert result.exit_code == (0 if fine else 2)
     assert fine or "is no point such as 0.3,0.6" in result.stderr
+
+
+def test_a_point_is_the_same_to_who_sends_it_and_to_who_crops():
+    """Neither may import the other."""
+    assert uploads.FOCUS.pattern == crop.FOCUS
 
 
 def test_a_point_is_of_one_picture(target: Target, tmp_path: Path):

@@ -183,7 +183,7 @@ def test_the_form_allows_what_was_promised_and_nothing_else(ask):
     assert timedelta(minutes=14) < ends - datetime.now(UTC) <= timedelta(minutes=15)
 
 
-@pytest.mark.parametrize("point", [[0.3, 0.6], [0, 1], [1e-7, 0.123456789]])
+@pytest.mark.parametrize("point", [[0.3, 0.6], [0, 1], [1e-7, 0.123456789], [0.9999999, 1 / 3]])
 def test_the_form_says_what_no_crop_may_cut_off(ask, point):
     promise = ask("POST", "/v1/uploads", {"name": "cat.png", "focus": point}).json
     said = promise["fields"]["x-amz-meta-focus"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from darkroom.local.pictures import ORIENTATION, encoded
-from functions.imaging import Target, focal_point, render
+from functions.imaging import Target, render
 from functions.imaging.crop import about, stored
 from functions.imaging.render import upright
 
@@ -37,18 +37,6 @@ def test_a_point_is_found_in_what_is_stored(pixel, turn):
     left, top, *_ = seen.getbbox()
     across, down = stored(((left + 0.5) / seen.width, (top + 0.5) / seen.height), turn)
     assert picture.getpixel((int(across * width), int(down * height))) == 255
-
-
-@pytest.mark.parametrize("text", ["0.3,0.6", " 1 , 0", ".5,1.0"])
-def test_a_point_is_two_numbers(text):
-    assert focal_point(text) == tuple(map(float, text.split(",")))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0.3", "0.3;0.6", "1.1,0.5", "-0.1,0.5", "nan,0.5", "0.3,0.6,0.9", "1e0,0", "0,5,0,6"]
-)
-def test_what_is_no_point_is_none(text):
-    assert focal_point(text) is None
 
 
 def subject(size, place, colour, *, turn=1, form="JPEG"):
