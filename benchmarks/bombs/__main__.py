@@ -13,7 +13,7 @@ def main(
     only: Annotated[str, typer.Option(help="formats, separated by commas")] = ",".join(FORMATS),
     kind: Annotated[str, typer.Option(help="only kinds that have this in their name")] = "",
 ) -> None:
-    """Progress on stderr, a table on stdout. The files stay in `build/bench/bombs`: delete them to draw them again."""
+    """Progress on stderr, a table on stdout. The files stay in `build/bench/bombs`, until what draws them changes."""
     if unknown := set(only.split(",")) - set(FORMATS):
         raise typer.BadParameter(f"{', '.join(unknown)}: the formats are {', '.join(FORMATS)}")
     kinds = [(name, one) for name in only.split(",") for one in FORMATS[name] if kind in one]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bombs.files import FORMATS, HONEST, MAX_BYTES, PNG_OF_16_BITS, SIDE
+from benchmarks.bombs.recipe import recipe
 from benchmarks.optional import packages
 from benchmarks.photos import LIMITS, SCRATCH, SETTINGS, targets
 from benchmarks.process import in_new_process
@@ -56,11 +57,14 @@ class Trial:
 
 
 def drawn(name: str, kind: str) -> Path:
-    file = FOLDER / f"{kind}.{name}"
-    if not file.exists():
+    """The file as it is kept, or drawn anew if what draws it has changed."""
+    file, drawn_by = FOLDER / f"{kind}.{name}", FOLDER / f"{kind}.{name}.recipe"
+    wanted = recipe(HONEST[name] if kind.isdecimal() else FORMATS[name][kind])
+    if not (file.exists() and drawn_by.exists() and drawn_by.read_text() == wanted):
         FOLDER.mkdir(parents=True, exist_ok=True)
         begin(f"drawing {name}: {kind}")
         in_new_process(draw, name, kind, str(file), environment=_environment(name))
+        drawn_by.write_text(wanted)
     return file
 
 
