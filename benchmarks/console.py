@@ -27,6 +27,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from html import unescape
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import quote
 
@@ -185,14 +186,14 @@ def peak_mb(pid: int) -> float:
     return int(line.split()[1]) / 1000
 
 
-def slowest(act: Callable[[], object]) -> float:
-    """Of some times, in seconds."""
+def usual(act: Callable[[], object]) -> float:
+    """The median of some times, in seconds: one of them may be slow by what else the machine does."""
     took = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         act()
         took.append(time.perf_counter() - began)
-    return max(took)
+    return median(took)
 
 
 def run(home: Path, command: str) -> None:
@@ -208,15 +209,14 @@ def run(home: Path, command: str) -> None:
 
 
 def measured(home: Path, row: dict[str, Any]) -> Iterator[Figure]:
-    """Each view and each command, the slowest of some times. What the page remembers of executions it may know from the
-    walk to their 61st page."""
+    """Each view and each command. The page may know executions from the walk to their 61st page."""
     with console(home, "--numeric") as served:  # Python finds no name below localhost
         page = Page(served.address)
         for name, path in views(page, row).items():
-            yield Figure(f"{name}, s", slowest(partial(page.get, path)), BAR_SECONDS, form=".2f")
+            yield Figure(f"{name}, s", usual(partial(page.get, path)), BAR_SECONDS, form=".2f")
         yield Figure("peak memory of the server, MB", peak_mb(served.pid), BAR_MB, form=".0f")
     for name, command in COMMANDS.items():
-        yield Figure(f"{name}, s", slowest(partial(run, home, command)), BAR_SECONDS, form=".2f")
+        yield Figure(f"{name}, s", usual(partial(run, home, command)), BAR_SECONDS, form=".2f")
 
 
 def show_side_by_side(counts: list[int], figures: list[list[Figure]]) -> None:
