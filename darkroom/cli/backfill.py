@@ -102,6 +102,8 @@ def line(progress: dict[str, Any]) -> Sequence[object]:
 
 def _follow(changes: Iterator[dict[str, Any]], *, as_json: bool) -> None:
     """Exit code 1 if it has ended without having looked at everything, or could not start a picture."""
+    from darkroom.pipeline.backfill import is_by_a_person
+
     last: dict[str, Any] = {}
 
     def remembered() -> Iterator[dict[str, Any]]:
@@ -122,7 +124,10 @@ def _follow(changes: Iterator[dict[str, Any]], *, as_json: bool) -> None:
         lacking.append(f"{pictures(last['not_started'])} could not be started")
     if last["not_looked_at"]:
         lacking.append(f"{last['not_looked_at']:,} objects were not looked at")
-    say(f"{' and '.join(lacking) or 'It was ended'}: `darkroom backfill --go-on` makes the rest")
+    makes = "`darkroom backfill --go-on` makes"
+    if not is_by_a_person(last["execution"]):  # --go-on would take up another one
+        makes = "`darkroom backfill` or the next search of `reconcile_days` makes"
+    say(f"{' and '.join(lacking) or 'It was ended'}: {makes} the rest")
     raise typer.Exit(1)
 
 

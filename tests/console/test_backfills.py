@@ -158,6 +158,13 @@ def test_a_search_beside_it_is_shown_and_stopped_too(target: Target, page: TestC
     assert status(target) == ["ABORTED"] * 2
 
 
+def test_a_search_that_was_stopped_is_not_gone_on_with(target: Target, page: TestClient):
+    """What `--go-on` takes up is a backfill of a person."""
+    by_the_schedule(target)
+    backfills.stop(target)
+    assert "darkroom backfill or the next search makes the rest." in plain(page.get("/backfills").text)
+
+
 def test_earlier_ones_are_listed_and_asked_for_once(target: Target, page: TestClient, monkeypatch: pytest.MonkeyPatch):
     """The newest is looked into, the others have a line each."""
     count_maps(monkeypatch, total=70, succeeded=60, aborted=10)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import uuid
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -239,6 +240,20 @@ def test_who_follows_is_told_what_is_left(
     assert result.exit_code == (1 if said else 0)
     lines = [line for line in result.stderr.splitlines() if "--go-on" in line]
     assert lines == ([f"{said}: `darkroom backfill --go-on` makes the rest"] if said else [])
+
+
+def test_who_follows_a_search_of_the_schedule_is_not_sent_to_a_persons_backfill(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+):
+    """A search looks for what is missing, as a backfill does that is asked for nothing else."""
+    begun = backfills.start(target, "stale")
+    of_the_schedule = f"{begun['execution'].rpartition(':')[0]}:{uuid.uuid4()}"
+    left = {**begun, "status": "SUCCEEDED", "not_looked_at": 3, "execution": of_the_schedule}
+    monkeypatch.setattr(backfills, "changes", lambda _: iter([left]))
+    result = darkroom("--aws", "backfill", "--follow")
+    assert result.exit_code == 1
+    said = "3 objects were not looked at: `darkroom backfill` or the next search of `reconcile_days` makes the rest"
+    assert said in result.stderr.splitlines()
 
 
 def not_started(target: Target, execution: str, name: str) -> None:
