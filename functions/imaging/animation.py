@@ -26,8 +26,8 @@ Frame = tuple[Image.Image, float]  # as a person sees it, with what lies under i
 
 
 def frames(picture: Any, data: bytes, name: str) -> Iterator[Frame]:
-    """Ends where a frame cannot be decoded, as browsers do. picture: opened, and not yet decoded. Raises what a decoder
-    raises that has too little memory: with more there would be more frames."""
+    """Ends where a frame cannot be decoded, as browsers do. picture: opened, and not yet decoded. Raises the error of a
+    decoder that has too little memory: the file may have more frames."""
     if name == "webp":
         read = _of_webp(picture)
     elif name == "avif":
@@ -78,7 +78,7 @@ def _with_alpha(data: bytes) -> bytes:
 def _of_webp(picture: Any) -> Iterator[Frame]:
     for _ in range(picture.n_frames):
         pixels, _, milliseconds = picture._get_next()
-        frame = of_webp(picture, pixels)
+        frame = of_webp(picture, pixels, is_animation=True)
         yield frame.convert("RGB") if frame.mode == "RGBX" else frame, milliseconds
 
 

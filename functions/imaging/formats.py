@@ -229,22 +229,23 @@ def load(picture: ImageFile.ImageFile) -> Image.Image:
         return ImageChops.invert(picture) if inverted else picture
     # Pillow's load() holds libwebp's two canvases, the frame's bytes and the picture at once: 16 bytes a pixel,
     # 1.6 GB at 100 MP. Taking the bytes, letting go of the canvases and using the bytes as the picture: 12.
+    is_animation = webp.is_animation(_bytes(picture))
     picture.fp = None  # libwebp has a copy
     pixels, _, _ = picture._get_next()  # type: ignore[attr-defined]
     picture._decoder = None  # type: ignore[attr-defined]
-    decoded = of_webp(picture, pixels)
+    decoded = of_webp(picture, pixels, is_animation=is_animation)
     decoded.info = picture.info
     return decoded
 
 
-def of_webp(picture: Any, pixels: bytes) -> Image.Image:
+def of_webp(picture: Any, pixels: bytes, *, is_animation: bool) -> Image.Image:
     """A frame, RGBA or RGBX, of what its decoder gave.
 
     libwebp leaves out what is transparent of a frame, and then may not say in the file that the whole has alpha. Pillow
     goes by that, and what no frame covers would be black; browsers and libvips show nothing there.
     """
     seen = Image.frombuffer("RGBA", picture.size, pixels, "raw", "RGBA", 0, 1)
-    if picture.rawmode == "RGBA" or (picture.n_frames > 1 and seen.getchannel("A").getextrema()[0] < 255):  # type: ignore[operator]
+    if picture.rawmode == "RGBA" or (is_animation and seen.getchannel("A").getextrema()[0] < 255):  # type: ignore[operator]
         return seen
     return Image.frombuffer("RGBX", picture.size, pixels, "raw", "RGBX", 0, 1)
 

@@ -12,8 +12,8 @@ from functions.imaging.patches import BACKGROUND, KEEP, PREVIOUS, Patch
 # 1.7 GB and 8 s before it shows the first frame.
 MAX_BLOCKS = 1_000_000
 
-# An application extension (section 26) as XMP lays it out (part 3, 1.1.2): the packet as it is, and not in blocks. Each
-# of its bytes passes for the length of a block, until these 258 lead whoever walks so to the block that ends it.
+# An application extension (section 26) as XMP lays it out (part 3, 1.1.2): the packet as it is, and not in blocks. Who
+# reads blocks all the same takes bytes of the packet for lengths, and comes by these 258 to the end of the extension.
 _XMP = b"!\xff\x0bXMP DataXMP"
 _XMP_END = bytes([1, *range(255, -1, -1), 0])
 

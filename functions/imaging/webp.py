@@ -34,6 +34,11 @@ def mended(data: bytes) -> bytes:
     return struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WEBP") + chunks
 
 
+def is_animation(data: bytes) -> bool:
+    """By its flags, however many frames it has: section 2.7.1."""
+    return data[12:16] == b"VP8X" and data[20] & 2 != 0
+
+
 def canvas(data: bytes) -> tuple[int, int] | None:
     """The size by its first chunk, which is the canvas or the picture itself: RFC 6386, 9.1; RFC 9649, 3.4."""
     name, body = data[12:16], data[20:30]
