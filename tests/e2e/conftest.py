@@ -82,14 +82,14 @@ class Deployed:
     def picture(self, key: str, data: bytes) -> dict[str, Any]:
         return self.settled(key, self.upload(key, data))
 
-    def execution(self, arn: str) -> dict[str, Any]:
+    def execution(self, arn: str, *, patience: float = PATIENCE) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             with suppress(NoExecutionError):
                 execution = self.aws.history(arn).described(arn)
                 return execution if execution["status"] != "RUNNING" else None
             return None
 
-        return eventually(look, f"the end of {arn}")
+        return eventually(look, f"the end of {arn}", patience=patience)
 
     def all_executions(self) -> list[dict[str, Any]]:
         """Of the image pipeline, each with what it was given and how it ended."""
@@ -259,9 +259,10 @@ def _several(one_or_more: str | list[str]) -> list[str]:
 
 
 @contextmanager
-def started_cloud(home: Path) -> Iterator[Deployed]:
-    """A cloud of one's own for as long as the block runs, with nothing in it yet."""
-    env = {**os.environ, "SFN_WAIT_SCALE": "0", "DARKROOM_ALLOWED_ORIGINS": ALLOWED}  # retries do not wait
+def started_cloud(home: Path, *, waits: float = 0) -> Iterator[Deployed]:
+    """A cloud of one's own for as long as the block runs, with nothing in it yet. `waits` is the part of their time
+    for which retries wait."""
+    env = {**os.environ, "SFN_WAIT_SCALE": str(waits), "DARKROOM_ALLOWED_ORIGINS": ALLOWED}
     cloud = local_cloud.start(home, env=env)
     try:
         yield Deployed(cloud)
@@ -270,10 +271,10 @@ def started_cloud(home: Path) -> Iterator[Deployed]:
 
 
 @contextmanager
-def own_cloud(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Deployed]:
+def own_cloud(home: Path, settings: Mapping[str, str] | None = None, *, waits: float = 0) -> Iterator[Deployed]:
     """And the stack in it, with captions, and with a webhook that takes everything. No schedule of it comes: of two
     sweeps at the same time the second leaves, and one that nobody asked for takes what a test left for its own."""
-    with receiver() as hook, started_cloud(home) as deployed:
+    with receiver() as hook, started_cloud(home, waits=waits) as deployed:
         deployed.hook = hook
         ours = {"captions.enabled": "true", "api.origins": json.dumps([ALLOWED]), "webhook.url": hook.url}
         deploy(deployed.cloud, {**ours, **(settings or {})})

@@ -1,8 +1,9 @@
-"""Breaks the steps of the deployed stack on the local cloud: the last column of docs/faults.md.
+"""Breaks the steps of the deployed stack on the local cloud: two columns of docs/faults.md, one for each `workflow`.
 
-`make faults` writes that column, and `test_faults.py` holds it. The functions are broken by `faulty.py`. A state calls
-what its machine may not call, or what Lambda throttles, by a change of the deployed definition for the one picture that
-is to meet it, and so is a time limit made short; Step Functions' event of an end is lost by switching its rule off.
+`make faults` writes them, and `test_faults.py` and `test_express.py` hold them. The functions are broken by
+`faulty.py`. A state calls what its machine may not call, or what Lambda throttles, by a change of the deployed
+definition for the one picture that is to meet it, and so is a time limit made short; Step Functions' event of an end is
+lost by switching its rule off.
 """
 
 import json
@@ -10,7 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,21 @@ import pytest
 
 from darkroom.local.pictures import photo
 from darkroom.pipeline.executions import visits
+from stacks.express import GIVES_UP_AFTER
 from tests.e2e.conftest import Deployed, eventually, own_cloud
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 from tests.statemachine.engine import states
-from tests.statemachine.fault_matrix import NOTHING, PAGE, lines_of_the_page
+from tests.statemachine.fault_matrix import (
+    COLUMNS,
+    LOCAL,
+    LOCAL_EXPRESS,
+    NOTHING,
+    PAGE,
+    SAME,
+    Cell,
+    lines_of_the_page,
+    local_columns,
+)
 
 FOLDER = "raw/faults/"
 OLDER = "raw/an older version.png"
@@ -47,19 +59,17 @@ ENDS = ("aborted", "undelivered")
 TASK_LIMIT, EXECUTION_LIMIT = "timeout", "timed out"
 LIMITS = {TASK_LIMIT: 5, EXECUTION_LIMIT: 10}  # seconds; the second is of all steps up to the one that is held
 HELD = "out of time"  # a function that is at work until its execution was ended
-SAME = "same"
 NOT_ASKED = "-"  # how an Express execution ended
 SECONDS = 12  # of each function: longer than a cold start on a busy machine, and than any limit above
 NAMES_OF_CALLED = {"FunctionName", "TableName", "QueueUrl", "Bucket", "StateMachineArn"}
-
-Cell = tuple[str, str]  # step, fault
+WAITS = 0.03  # of their time for which retries wait with Express: a throttled call is still waiting at the limit above
 
 
 class Observed(NamedTuple):
-    execution: str
     row: str
     shown: str
     letters: str
+    execution: str = NOT_ASKED
 
 
 @dataclass(frozen=True)
@@ -110,9 +120,14 @@ CASES = (
 )
 
 
-# With `workflow: express`, of what has another course there: after an error, and after the end of the time. What is
-# throttled waits for the end of the time, but the local cloud's retries do not wait.
+# With `workflow: express`: nobody can abort an execution, and deletions are as with Standard.
 EXPRESS_CASES = (
+    *(case for case in CASES if not case.of_a_deletion and not case.ends),
+    Case("Take", "refused"),
+)
+
+# Of what has another course there: after an error, and after the end of the time.
+EXPRESS_SAMPLE = (
     Case("Validate", "raises"),
     Case("Validate", EXECUTION_LIMIT),
     *(Case(step, "refused") for step in ("Claim", "Take", "RecordFailure", "DeadLetter")),
@@ -145,6 +160,7 @@ class Matrix:
             for _ in range(2):
                 self._schedule()
             observed = self._look()
+            self._check_met(broken)
         for letter in self._letters():
             self.deployed.forget(letter)
         return observed
@@ -166,9 +182,6 @@ class Matrix:
                 begun[case] = self._begin(case)
         for case, execution in begun.items():
             self._end(case, execution)
-            [state] = [one for one in visits(self.deployed.aws, execution) if one.name == case.state]
-            at_the_limit = state.exited is None or state.failures[0]["error"] == "States.Timeout"
-            assert at_the_limit, f"{case.state} kept its limit: {state}"
 
     def _way(self, case: Case, broken: Broken) -> None:
         execution = self._begin(case)
@@ -203,12 +216,19 @@ class Matrix:
         return str(eventually(owner, f"the execution of {case.key}", patience=PATIENCE))
 
     def _end(self, case: Case, execution: str) -> None:
-        eventually(
-            lambda: self.deployed.aws.states.describe_execution(executionArn=execution)["status"] != "RUNNING",
-            f"the end of the execution of {case.key}",
-            patience=PATIENCE,
-        )
+        self.deployed.execution(execution, patience=PATIENCE)
         self._executions[case.key] = execution
+        if case.fault in (*OF_A_TARGET, *LIMITS):
+            met = [one for one in visits(self.deployed.aws, execution) if one.name == case.state]
+            errors = {failure["error"] for one in met for failure in one.failures}
+            broken = "States.Timeout" in errors if case.fault in LIMITS else bool(errors)
+            assert broken or any(one.exited is None for one in met), f"{case.key} was not {case.fault}: {met}"
+
+    def _check_met(self, broken: Broken) -> None:
+        """All faults of functions: some pictures end as without one."""
+        planned = {subject for case in self.cases for _, subject, _ in case.plans()}
+        unmet = planned - {fault["subject"] for fault in broken.faults()}
+        assert not unmet, f"nothing broke for {unmet}"
 
     def _make_older_versions(self) -> None:
         """One that succeeds, and for each case a row like its own, with files like its own."""
@@ -262,10 +282,10 @@ class Matrix:
         rows = {case.cell: self.deployed.row(case.key) for case in self.cases}
         return {
             case.cell: Observed(
-                self._status(case),
                 rows[case.cell]["status"],
                 self._shown(rows[case.cell]),
                 ", ".join(reasons[case.key]) or "none",
+                self._status(case),
             )
             for case in self.cases
         }
@@ -366,25 +386,39 @@ class Matrix:
 
 class ExpressMatrix(Matrix):
     """Nobody is told how an execution ended, so that the schedule alone comes. It finds every row old, and comes only
-    when nothing is at work. What it starts again finds the functions whole."""
+    when nothing is at work. What it starts again finds the functions whole, but a call that is throttled still is."""
 
     def observe(self, expected: Mapping[Cell, Observed]) -> dict[Cell, Observed]:
         self._make_older_versions()
+        throttled = [case for case in self.cases if case.fault == "throttled" and case.state not in GIVES_UP_AFTER]
+        limited = [case for case in self.cases if case.fault in LIMITS]
+        others = [case for case in self.cases if case not in (*throttled, *limited)]
         old = {"sweep": {"Environment": {"SECONDS_LEFT_ALONE": "-1"}}}
+        limits = {function: {"Timeout": SECONDS} for function in FUNCTIONS.values()}
         with self._without_targets(), faulty(self.deployed, {"sweep": {}}, changes=old):
-            with faulty(self.deployed, self._plans(), changes={"validate": {"Timeout": SECONDS}}):
-                for case in self.cases:
-                    with self._limit(case) if case.fault in LIMITS else nullcontext():
-                        self._begin(case)
+            with faulty(self.deployed, self._plans(), changes=limits) as broken:
+                self._run(others, broken)
+                self._run_limited(limited)
                 self._nothing_at_work()
-            with suppress(pytest.fail.Exception):
-                wanted = {case.cell: expected[case.cell] for case in self.cases}
-                eventually(lambda: self._swept() == wanted, "all cells", patience=PATIENCE)
-            self._swept()
-            observed = self._swept()
+                self._check_met(broken)
+            self._sweep_until(expected, [*others, *limited])
+            with self._limit(Case("Validate", EXECUTION_LIMIT)):
+                self._run(throttled, broken)
+                self._sweep_until(expected, self.cases)
+                observed = self._swept()
         for letter in self._letters():
             self.deployed.forget(letter)
         return observed
+
+    def _sweep_until(self, expected: Mapping[Cell, Observed], cases: Sequence[Case]) -> None:
+        """These are as expected, or patience is over."""
+
+        def as_expected() -> bool:
+            swept = self._swept()
+            return all(swept[case.cell] == expected[case.cell] for case in cases)
+
+        with suppress(pytest.fail.Exception):
+            eventually(as_expected, "all cells", patience=PATIENCE)
 
     def _swept(self) -> dict[Cell, Observed]:
         self._schedule()
@@ -409,40 +443,45 @@ def _redirect(arguments: dict[str, Any], targets: Mapping[str, str]) -> None:
 
 def on_the_engine() -> dict[Cell, Observed]:
     """As the page has it."""
-    return {(line[0], line[1]): Observed(*line[2:6]) for line in lines_of_the_page()}
-
-
-def of_express() -> dict[Cell, Observed]:
-    """As the page has it."""
-    found = {}
-    for step, fault, _, *ends, _, express, _ in lines_of_the_page():
-        if express != "-":
-            found[step, fault] = Observed(NOT_ASKED, *(ends if express == SAME else express.split("; ")))
-    return found
-
-
-def on_the_page() -> dict[Cell, Observed]:
-    """What the page says of the local cloud, where it says more than that it cannot show the cell."""
-    there = {(line[0], line[1]): line[-1] for line in lines_of_the_page()}
-    engine = on_the_engine()
     return {
-        case.cell: engine[case.cell] if there[case.cell] == SAME else Observed(*there[case.cell].split("; "))
-        for case in CASES
+        (line["step"], line["fault"]): Observed(line["row"], line["shown"], line["letters"], line["execution"])
+        for line in lines_of_the_page()
     }
 
 
-def write(observed: Mapping[Cell, Observed]) -> None:
-    engine = on_the_engine()
+def of_express() -> dict[Cell, Observed]:
+    """As the page has it of the engine."""
+    standard = on_the_engine()
+    found = {(line["step"], line["fault"]): line["express"] for line in lines_of_the_page() if line["express"] != "-"}
+    return {
+        cell: standard[cell]._replace(execution=NOT_ASKED) if said == SAME else Observed(*said.split("; "))
+        for cell, said in found.items()
+    }
+
+
+def on_the_page(column: str, engine: Mapping[Cell, Observed]) -> dict[Cell, Observed]:
+    """What this column says of the local cloud, where it says more than that it cannot show the cell."""
+    return {
+        cell: engine[cell] if said == SAME else Observed(*said.split("; "))
+        for cell, said in local_columns()[column].items()
+    }
+
+
+def write(column: str, observed: Mapping[Cell, Observed], engine: Mapping[Cell, Observed]) -> None:
     lines = PAGE.read_text().splitlines()
     for number, line in enumerate(lines):
-        columns = line.split(" | ")
-        cell = (columns[0].removeprefix("| "), columns[1]) if len(columns) > 1 else None
+        cells = line.strip("| ").split(" | ")
+        cell = (cells[0], cells[1]) if len(cells) == len(COLUMNS) else None
         if cell in observed:
-            said = SAME if observed[cell] == engine[cell] else "; ".join(observed[cell])
-            lines[number] = " | ".join([*columns[:-1], f"{said} |"])
+            ends = "; ".join(one for one in observed[cell] if one != NOT_ASKED)
+            cells[COLUMNS.index(column)] = SAME if observed[cell] == engine[cell] else ends
+            lines[number] = f"| {' | '.join(cells)} |"
     PAGE.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="darkroom-faults-") as home, own_cloud(Path(home)) as deployed:
-        write(Matrix(deployed).observe(on_the_engine()))
+    with tempfile.TemporaryDirectory(prefix="darkroom-faults-") as home:
+        with own_cloud(Path(home, "standard")) as deployed:
+            write(LOCAL, Matrix(deployed).observe(on_the_engine()), on_the_engine())
+        with own_cloud(Path(home, "express"), {"workflow": "express"}, waits=WAITS) as deployed:
+            write(LOCAL_EXPRESS, ExpressMatrix(deployed, EXPRESS_CASES).observe(of_express()), of_express())

@@ -1,7 +1,7 @@
 """Breaks every step in every way on the engine; `make faults` writes what was observed to docs/faults.md.
 
-The last column of the page is the local cloud's: `tests/e2e/fault_matrix.py` writes it, and `edge_faults.py` the table
-after this one. Here both are kept.
+Two columns of the page are the local cloud's: `tests/e2e/fault_matrix.py` writes them, and `edge_faults.py` the table
+after this one. Here all of it is kept.
 """
 
 import io
@@ -38,25 +38,28 @@ itself), then several times by its schedule.
 
 ## How to read the table
 
-- **engine**: all columns but **local cloud** are from the deployed ASL file on moto's interpreter, with the real
-  sweep. The functions are stand-ins there. Without memory or time they do not really end: they only give the error that
-  Step Functions would see. A throttled call is tried three times more, not sixty times.
-- **local cloud**: this column is from the deployed stack with IAM on. **same** means that it showed the same as the
-  engine. **engine only** means that the local cloud cannot show it: a write there ends before any limit or abort, there
-  is no error that no Catch sees, and no DynamoDB or SQS that throttles, fails or hangs.
+- **engine**: all columns but the two of the **local cloud** are from the deployed ASL file on moto's interpreter, with
+  the real sweep. The functions are stand-ins there. Without memory or time they do not really end: they only give the
+  error that Step Functions would see. A throttled call is tried three times more, not sixty times.
+- **local cloud**: these columns are from the deployed stack with IAM on, one for each kind of
+  [`workflow`](express.md). **same** means that it showed the same as the engine. **engine only** means that the local
+  cloud cannot show it: a write there ends before any limit or abort, there is no error that no Catch sees, and no
+  DynamoDB or SQS that throttles, fails or hangs.
 - **row**, **letters**: the status of the row and the reasons of the dead letters after everything ended.
 - **shown**: whether the row then names the renditions of the older or of the newer version. On the local cloud they are
   also in the bucket.
 - **metric**: the metric that follows from the status of the execution (`Executions…`, of Step Functions), or from the
   calls of the sweep (`Swept`). Letters also count in the queue's `ApproximateNumberOfMessagesVisible`. No metric was
   read from CloudWatch.
-- **express**: row, shown and letters with [`workflow: express`](express.md), or **same** if they are the same as
-  those before. It is from the engine too. The tests also try six lines of it on the local cloud, whose course is
-  another than with Standard: Validate raises and timed out; Claim, Take, RecordFailure and DeadLetter refused. Nobody
-  can abort an Express execution, and Step Functions tells nothing of its end, so only the schedule comes. It starts a
-  picture again that ran out of time, three times at most. A fault that ends an execution happens once here, so the
-  picture is made then; what is throttled runs out of time each time. Deletions always run on a Standard workflow. Take
-  is there in an Express workflow only.
+- **express**: row, shown and letters with `workflow: express`, or **same** if they are the same as those before.
+  Nobody can abort an Express execution, and Step Functions tells nothing of its end, so only the schedule comes. It
+  starts a picture again that ran out of time, three times at most. A fault that ends an execution happens once here, so
+  the picture is made then; what is throttled runs out of time each time. On the local cloud that time is 10 seconds,
+  and retries wait for 3 % of theirs. Deletions always run on a Standard workflow. Take is there in an Express workflow
+  only.
+- `make faults` tries every line that names the local cloud. `make test` tries all of them with Standard, and with
+  Express six, whose course is another: Validate raises and timed out; Claim, Take, RecordFailure and DeadLetter
+  refused.
 
 The faults:
 
@@ -118,6 +121,11 @@ ENDINGS = {
 ABORTS = {name for name, how in ENDINGS.items() if how == "ABORTED"}
 FAULTS = (*SERVICE, "timeout", *FUNCTION, "nonsense", *ENDINGS)
 ENGINE_ONLY, SAME = "engine only", "same"
+LOCAL, LOCAL_EXPRESS = "local cloud", "express, local cloud"
+COLUMNS = (
+    *("step", "fault", "execution", "row", "shown", "letters", "metric"),
+    *(LOCAL, "express", LOCAL_EXPRESS),
+)
 NOTHING = "nothing"
 EXPRESS_ONLY = "Take"
 OTHERS = "\n## The functions that no state machine calls\n"  # the heading of the other table
@@ -128,6 +136,8 @@ CONTEXT = SimpleNamespace(
     aws_request_id="request",
     get_remaining_time_in_millis=lambda: 840_000,
 )
+
+Cell = tuple[str, str]  # step, fault
 
 
 class Observed(NamedTuple):
@@ -353,24 +363,24 @@ class account:
         self._patch.undo()
 
 
-def page(observed: list[Observed], local: Mapping[tuple[str, str], str]) -> str:
-    lines = [
-        "| step | fault | execution | row | shown | letters | metric | express | local cloud |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+def page(observed: list[Observed], local: Mapping[str, Mapping[Cell, str]]) -> str:
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for one in observed:
         letters = "**LOST**" if one.is_lost else one.letters
         shown = "**GONE**" if one.is_gone else one.shown
-        there = "-" if one.execution == "-" else local.get((one.step, one.fault), ENGINE_ONLY)
-        columns = (one.step, one.fault, one.execution, one.row, shown, letters, one.metric, one.express, there)
-        lines.append(f"| {' | '.join(columns)} |")
+        there, express_there = (
+            "-" if engine == "-" else local[column].get((one.step, one.fault), ENGINE_ONLY)
+            for column, engine in ((LOCAL, one.execution), (LOCAL_EXPRESS, one.express))
+        )
+        ends = (one.execution, one.row, shown, letters, one.metric)
+        lines.append(f"| {' | '.join((one.step, one.fault, *ends, there, one.express, express_there))} |")
     return INTRODUCTION + "\n" + "\n".join(lines) + "\n" + "".join(_page()[1:])
 
 
-def lines_of_the_page() -> list[list[str]]:
-    """Of its first table, each as its columns."""
+def lines_of_the_page() -> list[dict[str, str]]:
+    """Of its first table, each by its columns."""
     lines = [line.strip("| ").split(" | ") for line in _page()[0].splitlines() if line.startswith("| ")]
-    return lines[1:]
+    return [dict(zip(COLUMNS, line, strict=True)) for line in lines[1:]]
 
 
 def _page() -> tuple[str, str, str]:
@@ -378,11 +388,15 @@ def _page() -> tuple[str, str, str]:
     return PAGE.read_text().partition(OTHERS)
 
 
-def local_column() -> dict[tuple[str, str], str]:
-    """As it stands."""
-    return {(line[0], line[1]): line[-1] for line in lines_of_the_page() if line[-1] != ENGINE_ONLY}
+def local_columns() -> dict[str, dict[Cell, str]]:
+    """What they say as they stand, where that is more than that the local cloud cannot show it."""
+    lines, nothing = lines_of_the_page(), {ENGINE_ONLY, "-"}
+    return {
+        column: {(line["step"], line["fault"]): line[column] for line in lines if line[column] not in nothing}
+        for column in (LOCAL, LOCAL_EXPRESS)
+    }
 
 
 if __name__ == "__main__":
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "faults")
-    PAGE.write_text(page(list(observations()), local_column()))
+    PAGE.write_text(page(list(observations()), local_columns()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.statemachine.fault_matrix import PAGE, local_column, observations, page
+from tests.statemachine.fault_matrix import PAGE, local_columns, observations, page
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
@@ -15,4 +15,4 @@ def test_the_page_is_what_is_observed(monkeypatch):
     assert [(one.step, one.fault) for one in observed if one.is_lost] == []
     assert [(one.step, one.fault) for one in observed if one.is_gone] == []
     assert [(one.step, one.fault, one.express) for one in observed if "**" in one.express] == []
-    assert page(observed, local_column()) == PAGE.read_text()
+    assert page(observed, local_columns()) == PAGE.read_text()
