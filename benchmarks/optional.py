@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stacks.settings import Settings
@@ -15,3 +17,14 @@ def packages() -> Path:
     machine = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return build_layer(architecture=machine, python_version=version, decoders=list(Settings().decoders)) / "python"
+
+
+@contextmanager
+def importable() -> Iterator[None]:
+    """Behind all that is installed here: some are under the GPL, and nobody needs them for development."""
+    folder = str(packages())
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

@@ -1,21 +1,29 @@
 """What is yours: the setting `kms_key`, and beside that stack another one with `uploads_bucket`, in one local cloud.
 
 The key is one of the local cloud's, which encrypts nothing with it. The bucket was there before, and keeps no versions.
+The first stack has the decoders of all settings too, in the layer that the tests of pictures build.
 """
 
+import importlib
+import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from botocore.exceptions import ClientError
+from PIL import Image
 
+from benchmarks import optional
 from darkroom.local.cloud import ACCOUNT, REGION
 from darkroom.local.deploy import deploy
-from darkroom.local.pictures import photo
+from darkroom.local.pictures import encoded, landscape, photo
+from functions.imaging.formats import OPTIONAL
 from tests.e2e.conftest import Deployed, FunctionRole, eventually, started_cloud
 from tests.e2e.permissions import ROLES, Stack, denials, expected_denials
+from tests.functions.imaging.test_render import difference
 from tests.receiver import Receiver, receiver
 
 POLICY = Path(__file__).resolve().parents[2] / "docs" / "key-policy.json"
@@ -33,7 +41,8 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
     with receiver() as hook, started_cloud(tmp_path_factory.mktemp("encrypted")) as deployed:
         policy = POLICY.read_text().replace("ACCOUNT", ACCOUNT).replace("REGION", REGION)
         key = deployed.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
-        deploy(deployed.cloud, {"kms_key": key, "captions.enabled": "true", "webhook.url": hook.url})
+        ours = {"kms_key": key, "captions.enabled": "true", "webhook.url": hook.url}
+        deploy(deployed.cloud, {**ours, **dict.fromkeys(OPTIONAL, "true")})
         yield Encrypted(deployed, key, hook)
 
 
@@ -55,6 +64,47 @@ def test_a_picture_goes_its_way_with_a_key_of_ones_own(encrypted: Encrypted):
     assert asked["Attributes"]["KmsMasterKeyId"] == key
     groups = deployed.client("logs").describe_log_groups()["logGroups"]
     assert {group["kmsKeyId"] for group in groups} == {key}
+
+
+@pytest.fixture
+def with_encoder() -> Iterator[None]:
+    with optional.importable():
+        importlib.import_module("pillow_jxl")  # which makes Pillow write JPEG XL
+        yield
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a layer holds Linux's own code")
+@pytest.mark.usefixtures("with_encoder")
+def test_jpeg_xl_goes_its_way_where_its_setting_is_on(encrypted: Encrypted):
+    """Without and with loss, with transparency, with 16 bits; and half of one."""
+    deployed, plain = encrypted.deployed, landscape(90, 60)
+    see_through, deep = plain.convert("RGBA"), Image.new("I;16", plain.size, 30_000)
+    see_through.putalpha(100)
+    files = {
+        "lossless": encoded(plain, "JXL", lossless=True),
+        "lossy": (lossy := encoded(plain, "JXL", quality=80)),
+        "see-through": encoded(see_through, "JXL", lossless=True),
+        "deep": encoded(deep, "JXL", lossless=True),
+        "half": lossy[: len(lossy) // 2],
+    }
+    versions = {name: deployed.upload(f"raw/{name}.jxl", data) for name, data in files.items()}
+    rows = {name: deployed.settled(f"raw/{name}.jxl", version) for name, version in versions.items()}
+    half = rows.pop("half")
+    assert (half["status"], half["error"]["code"]) == ("REJECTED", "corrupt")
+    assert {row["status"] for row in rows.values()} == {"SUCCEEDED"}
+    assert {(row["format"], row["width"], row["height"]) for row in rows.values()} == {("jxl", 90, 60)}
+    assert rows["deep"]["metadata"]["bits"] == 16
+    grey = Image.new("L", plain.size, 180)  # what 30,000 of 65,535 is of light itself
+    for name, drawn in {"lossless": plain, "lossy": plain, "see-through": see_through, "deep": grey}.items():
+        assert difference(shown(deployed, rows[name]), drawn) < 8, name  # which WebP takes of so few pixels
+
+
+def shown(deployed: Deployed, row: dict[str, Any]) -> Image.Image:
+    """The rendition that has its pixels."""
+    [key] = (one["key"] for one in row["renditions"].values() if one["width"] == row["width"])
+    rendition = deployed.rendition(key)
+    assert rendition, key
+    return Image.open(io.BytesIO(rendition["Body"].read()))
 
 
 @pytest.mark.parametrize("role", ROLES.values())

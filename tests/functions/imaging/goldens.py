@@ -1,7 +1,8 @@
 """What tools that share no code with Darkroom make of pictures that are drawn here: test_goldens.py compares.
 
 `python -m tests.functions.imaging.goldens PART...` writes golden/PART.json again, all of them without a PART. It needs
-what the tests do not: pyvips with its library, ImageHash, NumPy, exiftool, and ffmpeg with zimg.
+what the tests do not: pyvips with its library, ImageHash, NumPy, exiftool, ffmpeg with zimg, heif-enc with x265 and
+heif-convert (Debian's libheif-examples), and ImageMagick 6.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,12 @@ def packed(pixels: bytes) -> str:
 
 def unpacked(text: str) -> bytes:
     return zlib.decompress(base64.b64decode(text))
+
+
+def see_through(picture: Image.Image) -> Image.Image:
+    picture = picture.copy()
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    return picture
 
 
 # --- Animations -----------------------------------------------------------------------------------------------------
@@ -204,6 +212,63 @@ def _to_xyz(primaries: str) -> Any:
     return columns * numpy.linalg.solve(columns, white)
 
 
+# --- Profiles -------------------------------------------------------------------------------------------------------
+
+
+def profiles() -> Golden:
+    """libvips' profile of Display P3, and the signals in sRGB as ImageMagick brings them there by it."""
+    pyvips = importlib.import_module("pyvips")
+    plain = pyvips.Image.black(8, 8, bands=3).copy(interpretation="srgb")
+    wide, srgb = (plain.icc_export(output_profile=name).get("icc-profile-data") for name in ("p3", "srgb"))
+    with tempfile.TemporaryDirectory() as folder:
+        file, target = Path(folder, "a.png"), Path(folder, "srgb.icc")
+        file.write_bytes(encoded(signals(), "PNG", icc_profile=wide))
+        target.write_bytes(srgb)
+        raw = _output("convert", str(file), "-profile", str(target), "-depth", "8", "rgb:-")
+    made_by = [_vips_version(), _version("convert", "-version")]
+    return {"made_by": made_by, "display p3": {"profile": packed(wide), "shown": packed(raw)}}
+
+
+def signals() -> Image.Image:
+    return Image.frombytes("RGB", (len(SIGNALS), 1), bytes(sum(SIGNALS, ())))
+
+
+# --- HEIC -----------------------------------------------------------------------------------------------------------
+
+DRAWN = landscape(48, 32)
+
+
+def _ramp(size: tuple[int, int]) -> Image.Image:
+    """From black to white, of 16 bits."""
+    count = size[0] * size[1]
+    return Image.frombytes("I;16", size, struct.pack(f"<{count}H", *(65535 * at // (count - 1) for at in range(count))))
+
+
+HEIC = {
+    "usual": (DRAWN, ["-q", "90"]),
+    "grey": (DRAWN.convert("L"), ["-q", "90"]),
+    "see-through": (see_through(DRAWN), ["-q", "90", "-p", "chroma=444"]),
+    "of 10 bits": (_ramp(DRAWN.size), ["-q", "95", "-b", "10"]),
+    "without loss": (DRAWN, ["-L", "-p", "chroma=444", "--matrix_coefficients=0"]),
+}
+
+
+def heic() -> Golden:
+    """Pictures that heif-enc wrote, and the pixels that heif-convert reads in them, as RGBA."""
+    found = {}
+    for name, (picture, how) in HEIC.items():
+        with tempfile.TemporaryDirectory() as folder:
+            drawn, file, read_by = (Path(folder, name) for name in ("a.png", "a.heic", "b.png"))
+            drawn.write_bytes(encoded(picture, "PNG"))
+            _output("heif-enc", *how, "-o", str(file), str(drawn))
+            _output("heif-convert", str(file), str(read_by))
+            with Image.open(read_by) as shown:
+                if shown.mode == "I;16":
+                    shown = Image.frombytes("L", shown.size, shown.tobytes()[1::2])
+                found[name] = {"file": packed(file.read_bytes()), "pixels": packed(shown.convert("RGBA").tobytes())}
+    return {"made_by": [_version("dpkg-query", "-W", "libheif1")], "files": found}
+
+
 # --- Crops ----------------------------------------------------------------------------------------------------------
 
 
@@ -259,12 +324,6 @@ def hashes() -> Golden:
 UNDER = landscape(60, 40)
 
 
-def see_through() -> Image.Image:
-    picture = UNDER.copy()
-    picture.putalpha(Image.linear_gradient("L").resize(UNDER.size))
-    return picture
-
-
 def logo(by: int = 1) -> Image.Image:
     """20 by 12 pixels, softer towards its right end, with a green that is not to be seen."""
     alpha = Image.linear_gradient("L").rotate(90).resize((20 * by, 12 * by))
@@ -277,9 +336,9 @@ def logo(by: int = 1) -> Image.Image:
 MARKS = {
     "opaque": (UNDER, 1, 1.0, "bottom-right", (38, 26)),
     "half": (UNDER, 1, 0.5, "top-left", (2, 2)),
-    "see-through": (see_through(), 1, 1.0, "bottom-right", (38, 26)),
-    "half, see-through": (see_through(), 1, 0.5, "center", (20, 14)),
-    "smaller": (see_through(), 4, 0.8, "bottom-right", (38, 26)),
+    "see-through": (see_through(UNDER), 1, 1.0, "bottom-right", (38, 26)),
+    "half, see-through": (see_through(UNDER), 1, 0.5, "center", (20, 14)),
+    "smaller": (see_through(UNDER), 4, 0.8, "bottom-right", (38, 26)),
 }
 
 
@@ -359,8 +418,10 @@ PARTS: dict[str, Callable[[], Golden]] = {
     "colours": colours,
     "crops": crops,
     "hashes": hashes,
+    "heic": heic,
     "marks": marks,
     "metadata": metadata,
+    "profiles": profiles,
 }
 
 

@@ -1,8 +1,11 @@
 """What Darkroom makes of drawn pictures, beside what other tools make of them: goldens.py has the tools."""
 
+import sys
+
 import pytest
 from PIL import Image, ImageChops
 
+from benchmarks import optional
 from darkroom.local.pictures import encoded
 from functions.imaging import Limits, Target, animation, examine, formats, render, watermark
 from functions.imaging.crop import LOOKING, about
@@ -12,7 +15,7 @@ from tests.functions.imaging.test_animation import shown
 from tests.functions.imaging.test_render import opened, with_chunk
 
 LIMITS = Limits(10**7, 10**6)
-ANIMATIONS, COLOURS, CROPS, HASHES, MARKS, FILES = (
+ANIMATIONS, COLOURS, CROPS, HASHES, MARKS, FILES, HEIC, WIDE = (
     goldens.read(part)[name]
     for part, name in [
         ("animation", "animations"),
@@ -21,6 +24,8 @@ ANIMATIONS, COLOURS, CROPS, HASHES, MARKS, FILES = (
         ("hashes", "hashes"),
         ("marks", "marks"),
         ("metadata", "files"),
+        ("heic", "files"),
+        ("profiles", "display p3"),
     ]
 )
 
@@ -60,12 +65,45 @@ def test_each_frame_is_shown_as_long_and_all_of_it_as_often_as_another_tool_says
 def test_colours_of_hdr_are_what_the_standards_say(name):
     """Within 4 of 255, at the edge of sRGB's colours; elsewhere within 1."""
     primaries, _, transfer = name.rpartition(" ")
-    picture = Image.frombytes("RGB", (len(goldens.SIGNALS), 1), bytes(sum(goldens.SIGNALS, ())))
+    picture = goldens.signals()
     numbers = bytes([goldens.NAMED[0][primaries], goldens.NAMED[1][transfer], 0, 1])
     made = opened(render(with_chunk(encoded(picture, "PNG"), b"cICP", numbers), Target("png", *picture.size)))
     found = list(zip(*[iter(made.convert("RGB").tobytes())] * 3, strict=True))
     for signal, ours, theirs in zip(goldens.SIGNALS, found, COLOURS[name], strict=True):
         assert ours == pytest.approx(theirs, abs=4), signal
+
+
+@pytest.mark.parametrize("how", ["by its profile", "by its numbers"])
+def test_wide_colours_are_what_imagemagick_makes_of_them(how):
+    picture = goldens.signals()
+    if how == "by its profile":
+        data = encoded(picture, "PNG", icc_profile=goldens.unpacked(WIDE["profile"]))
+    else:
+        data = with_chunk(encoded(picture, "PNG"), b"cICP", bytes([goldens.NAMED[0]["Display P3"], 13, 0, 1]))
+    ours = opened(render(data, Target("png", *picture.size)))
+    theirs = Image.frombytes("RGB", picture.size, goldens.unpacked(WIDE["shown"]))
+    assert furthest(ours, theirs.convert("RGBA")) <= 2
+
+
+@pytest.fixture
+def _heic_decoder():
+    with optional.importable():
+        yield
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a layer holds Linux's own code")
+@pytest.mark.usefixtures("_heic_decoder")
+@pytest.mark.parametrize("name", HEIC)
+def test_a_heic_of_another_tool_is_shown_as_that_shows_it(name):
+    data, size = goldens.unpacked(HEIC[name]["file"]), goldens.DRAWN.size
+    known = examine(data, Limits(10**7, 10**6, {"heic"}))
+    ours = opened(render(data, Target("png", *size)))
+    [theirs] = pixels(HEIC[name]["pixels"], size)
+    assert (known.format, known.width, known.height) == ("heic", *size)
+    assert (known.metadata["has_alpha"], known.metadata["bits"]) == (name == "see-through", 10 if "10" in name else 8)
+    assert furthest(ours, theirs) <= 2
+    if name == "without loss":
+        assert furthest(ours, goldens.DRAWN.convert("RGBA")) <= 1
 
 
 @pytest.mark.parametrize("name", CROPS)

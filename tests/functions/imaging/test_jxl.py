@@ -27,12 +27,10 @@ LIMITS = Limits(max_bytes=10**7, max_pixels=10**6, optional={"jxl"})
 
 @pytest.fixture(scope="module", autouse=True)
 def with_decoder():
-    """Behind all that is installed here: its wheel is under the GPL, and nobody needs it for development."""
-    sys.path.append(str(optional.packages()))
-    import pillow_jxl  # noqa: F401  which makes Pillow write them
+    with optional.importable():
+        import pillow_jxl  # noqa: F401  which makes Pillow write them
 
-    yield
-    sys.path.remove(str(optional.packages()))
+        yield
 
 
 def drawn(picture, **options):
