@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import struct
 import sys
 import tempfile
-import zlib
 from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -21,7 +19,7 @@ from unittest.mock import patch
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from darkroom.local.pictures import animated_gif, encoded, landscape, photo, transparent_png
+from darkroom.local.pictures import animated_gif, encoded, landscape, photo, transparent_png, with_chunk
 from functions.imaging import Limits, RenditionSetting, Target, code_points, examine, plan, render, watermark
 from functions.imaging.color import to_srgb
 from functions.imaging.watermark import Watermark
@@ -105,10 +103,7 @@ def hdr(picture: Image.Image) -> bytes:
     lights = [code_points.pq(signal / 255) for signal in range(256)]
     seen = [code_points.srgb(value / 255) for value in range(256)]
     signals = [bisect(lights, 203 * light + 797 * light**6) - 1 for light in seen]
-    said = b"cICP" + bytes([1, 16, 0, 1])
-    chunk = struct.pack(">I", 4) + said + struct.pack(">I", zlib.crc32(said))
-    data = encoded(picture.point(signals * 3), "PNG")
-    return data[:33] + chunk + data[33:]  # behind the header
+    return with_chunk(encoded(picture.point(signals * 3), "PNG"), b"cICP", bytes([1, 16, 0, 1]))
 
 
 def logo() -> Image.Image:

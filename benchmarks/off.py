@@ -8,11 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -30,7 +28,7 @@ from benchmarks.cold_start import ENVIRONMENT
 from benchmarks.local import ROOT, worktree
 from benchmarks.process import Usage, in_new_process
 from benchmarks.report import Figure, begin, show, tick
-from darkroom.local.pictures import animated_gif, encoded, landscape
+from darkroom.local.pictures import animated_gif, encoded, landscape, with_chunk
 from functions.imaging import RenditionSetting, plan
 from stacks.settings import FREED, Settings, read_settings
 
@@ -79,7 +77,7 @@ def parts() -> Iterator[Part]:
     yield Part("animated (large)", gif, gif, {"renditions.large.animated": "true"})
     png = encoded(landscape(*SMALL), "PNG")
     yield Part(f"{OFF}: PNG", png, png)
-    numbered = _numbered(png)
+    numbered = with_chunk(png, b"cICP", PQ_OF_BT2020)
     yield Part("HDR: PQ and BT.2020", numbered, numbered)
 
 
@@ -88,12 +86,6 @@ def _photo(width: int, height: int) -> bytes:
     exif = Image.Exif()
     exif.get_ifd(GPS).update({1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)})
     return encoded(landscape(width, height), "JPEG", quality=90, exif=exif)
-
-
-def _numbered(png: bytes) -> bytes:
-    """With its colours named, in a chunk behind the header of 33 bytes."""
-    named = b"cICP" + PQ_OF_BT2020
-    return png[:33] + struct.pack(">I", len(PQ_OF_BT2020)) + named + struct.pack(">I", zlib.crc32(named)) + png[33:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ import struct
 import pytest
 from PIL import Image
 
-from darkroom.local.pictures import encoded, landscape
+from darkroom.local.pictures import encoded, landscape, with_chunk
 from functions.imaging import Limits, Target, examine, render
 from functions.imaging.code_points import hlg, pq, profile, toned
-from tests.functions.imaging.test_render import opened, with_chunk
+from tests.functions.imaging.test_render import opened
 
 BT709, BT2020, P3, PQ, HLG = 1, 9, 12, 16, 18
 

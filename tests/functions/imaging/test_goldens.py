@@ -6,13 +6,13 @@ import pytest
 from PIL import Image, ImageChops
 
 from benchmarks import optional
-from darkroom.local.pictures import encoded
+from darkroom.local.pictures import encoded, with_chunk
 from functions.imaging import Limits, Target, animation, examine, formats, render, watermark
 from functions.imaging.crop import LOOKING, about
 from functions.imaging.watermark import Watermark, marked
 from tests.functions.imaging import goldens
 from tests.functions.imaging.test_animation import shown
-from tests.functions.imaging.test_render import opened, with_chunk
+from tests.functions.imaging.test_render import opened
 
 LIMITS = Limits(10**7, 10**6)
 ANIMATIONS, COLOURS, CROPS, HASHES, MARKS, FILES, HEIC, WIDE = (

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageStat
 
-from darkroom.local.pictures import ORIENTATION, STORED, animated_gif, encoded, landscape, photo
+from darkroom.local.pictures import ORIENTATION, STORED, animated_gif, encoded, landscape, photo, with_chunk
 from functions.imaging import Limits, Target, examine, for_caption, plan, render
 from functions.imaging.plan import RenditionSetting
 
@@ -178,11 +178,6 @@ def test_cmyk_without_adobes_marker_is_not_inverted():
 
 def chunk(name, body):
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def with_chunk(data, name, body):
-    """A PNG with one more chunk behind its header."""
-    return data[:33] + chunk(name, body) + data[33:]
 
 
 # By hand, for 100, 150, 50: .1274 .3050 .0319 in light; the matrix from Display P3 to linear sRGB (both D65)
