@@ -40,7 +40,8 @@ class Header(NamedTuple):
     """`size` is as it is stored; `orientation`, a number of EXIF, has three bits, from `turn_at` on. `bits` and
     `is_float` are a sample's. `alpha` is `A`, `a` if the colours are multiplied by it, or empty. `extra` channels are
     those beside the colours, alpha too. `is_xyb`: with loss, if it is no JPEG. `code_points`: colour primaries and
-    transfer, numbers of ITU-T H.273, where the file names its colours so."""
+    transfer, numbers of ITU-T H.273, where the file names its colours so. `end`: the bit behind it, where the first
+    frame is; None where a profile or a preview stands between, whose end nobody knows who does not decode it."""
 
     size: tuple[int, int]
     orientation: int = 1
@@ -52,6 +53,7 @@ class Header(NamedTuple):
     alpha: str = ""
     is_xyb: bool = True
     code_points: bytes = _SRGB
+    end: int | None = None
 
 
 class Jxl(ImageFile.ImageFile):
@@ -73,8 +75,9 @@ class Jxl(ImageFile.ImageFile):
     def check(self, max_pixels: int) -> None:
         """Raises Rejected for more memory, or more time, than its size explains."""
         samples = self.width * self.height * (self._header.colours + self._header.extra)
-        if samples > MAX_SAMPLES * max_pixels and not (self._header.is_xyb or self._is_jpeg):
-            what = f"JPEG XL of {samples / 1e6:,.6g} million samples without loss"
+        has_loss = self._header.is_xyb or self._is_jpeg
+        if samples > MAX_SAMPLES * max_pixels and (not has_loss or is_modular(self._code, self._header.end)):
+            what = f"JPEG XL of {samples / 1e6:,.6g} million samples without loss or in modular mode"
             raise Rejected("too_costly", f"{what}, limit {MAX_SAMPLES * max_pixels / 1e6:,.6g} million")
         held = self.width * self.height * _bytes_of_a_pixel(self._header)
         if held > MAX_HELD * max_pixels:
@@ -145,14 +148,15 @@ def header(code: bytes) -> Header:
     read = _Bits(code, 8 * len(CODE))
     size = _size(read)
     if read.flag():
-        return Header(size)
-    orientation, turn_at, has_more = 1, 0, read.flag()
+        _skip_transforms(read, is_xyb=True)
+        return Header(size, end=read.at)
+    orientation, turn_at, has_more, has_preview = 1, 0, read.flag(), False
     if has_more:
         turn_at = read.at
         orientation = 1 + read.number(3)
         if read.flag():
             _size(read)  # which somebody would rather see it in
-        if read.flag():
+        if has_preview := read.flag():
             _skip_preview(read)
         if read.flag():
             raise Rejected("unsupported_format", "JPEG XL that moves: its decoder gives no more than the last frame")
@@ -168,10 +172,27 @@ def header(code: bytes) -> Header:
     space, code_points = _colours(read)
     if space == _GREY and is_float and alpha:
         raise Rejected("unsupported_format", "JPEG XL in grey with alpha, floating point")
+    if has_more and not read.flag():
+        read.number(3 * 16 + 1)  # how bright it is meant to be
+    extensions = sum(read.long() for _ in range(read.long().bit_count()))
+    read.at += extensions
+    _skip_transforms(read, is_xyb=is_xyb)
     if code_points is None:
-        _check_profile(read, has_more=has_more, is_xyb=is_xyb)
-    colours = 1 if space == _GREY else 3
-    return Header(size, orientation, turn_at, bits, is_float, colours, len(extra), alpha, is_xyb, code_points or b"")
+        _check_profile(read)
+    return Header(
+        *(size, orientation, turn_at, bits, is_float, 1 if space == _GREY else 3, len(extra), alpha, is_xyb),
+        code_points=code_points or b"",
+        end=None if code_points is None or has_preview else read.at,
+    )
+
+
+def is_modular(code: bytes, at: int | None) -> bool:
+    """Whether the frame is a picture that is stored as those without loss are, although some have loss. False where
+    that is not known, and for frames that others are made with: 18181-1, F.2."""
+    if at is None:
+        return False
+    read = _Bits(code, at + -at % 8)
+    return not read.flag() and read.number(2) == 0 and read.flag()
 
 
 class _Bits:
@@ -256,17 +277,24 @@ def _colours(read: _Bits) -> tuple[int, bytes | None]:
     if read.flag():
         return 0, _SRGB
     has_profile, space = read.flag(), read.enum()
-    if has_profile or space == _XYB:
-        return space, None if has_profile else b""
-    white = read.enum()
-    if white == _CUSTOM:
-        _skip_places(read, 1)
-    primaries = 1 if space == _GREY else read.enum()
-    if primaries == _CUSTOM:
-        _skip_places(read, 3)
-    is_gamma = read.flag()
-    is_named = white == _D65 and primaries in _PRIMARIES and not is_gamma
-    return space, bytes([_PRIMARIES[primaries], read.enum()]) if is_named else b""
+    if has_profile:
+        return space, None
+    points = b""
+    if space != _XYB:
+        white = read.enum()
+        if white == _CUSTOM:
+            _skip_places(read, 1)
+        primaries = 1 if space == _GREY else read.enum()
+        if primaries == _CUSTOM:
+            _skip_places(read, 3)
+        if read.flag():
+            read.number(24)  # a gamma
+        else:
+            transfer = read.enum()
+            if white == _D65 and primaries in _PRIMARIES:
+                points = bytes([_PRIMARIES[primaries], transfer])
+    read.enum()  # what is meant to happen to colours that a screen does not have
+    return space, points
 
 
 def _skip_places(read: _Bits, count: int) -> None:
@@ -274,17 +302,16 @@ def _skip_places(read: _Bits, count: int) -> None:
         read.choice((19, 0), (19, 1 << 19), (20, 1 << 20), (21, 1 << 21))
 
 
-def _check_profile(read: _Bits, *, has_more: bool, is_xyb: bool) -> None:
-    """Its size stands behind all else. Raises Rejected for more than LARGEST_PROFILE."""
-    if has_more and not read.flag():
-        read.number(3 * 16 + 1)  # how bright it is meant to be
-    extensions = sum(read.long() for _ in range(read.long().bit_count()))
-    read.at += extensions
+def _skip_transforms(read: _Bits, *, is_xyb: bool) -> None:
     if not read.flag():
         if is_xyb and not read.flag():
             read.number(16 * 16)  # how XYB becomes RGB
         weights = read.number(3)
         read.number(16 * sum(count for bit, count in ((1, 15), (2, 55), (4, 210)) if weights & bit))
+
+
+def _check_profile(read: _Bits) -> None:
+    """Raises Rejected for one of more than LARGEST_PROFILE."""
     if (size := read.long()) > LARGEST_PROFILE:
         raise Rejected("too_costly", f"JPEG XL with a profile of {size:,} bytes, limit {LARGEST_PROFILE:,} bytes")
 

@@ -70,6 +70,7 @@ def enum(number):
 
 SMALL = [(1, 1), (1, 5), (4, 3)]  # 16 rows, and half as many columns more
 USUAL, NO_MORE = [(1, 1)], [(0, 1)]
+USUAL_FRAME = b"\1"
 EIGHT, SIXTEEN, FLOAT = [(0, 1), (0, 2)], [(0, 1), (3, 2), (15, 6)], [(1, 1), (0, 2), (7, 4)]
 LINEAR, SRGB = 8, 13
 NO_CHANNEL, ALPHA = [(0, 2)], [(1, 2), (1, 1)]
@@ -224,6 +225,10 @@ def long(number):
     return [*fields, (0, 1)]
 
 
+LONG_EXTENSIONS = [*long(5), *long(3), *long(70_000), (0, 70_003)]
+WEIGHTS = [(0, 1), (7, 3), (0, 16 * 280)]
+
+
 def test_the_size_of_a_profile_is_found_behind_everything_that_may_stand_before_it():
     """Named channels, a preview, brightness, extensions, and weights of one's own."""
     spot = [(0, 1), *enum(2), *EIGHT, (0, 2), (1, 2), (3, 4), (0x616263, 24), (0, 64)]
@@ -245,8 +250,7 @@ def test_the_size_of_a_profile_is_found_behind_everything_that_may_stand_before_
         (1, 3),
         (0, 1),
     ]
-    weights = [(0, 1), (7, 3), (0, 16 * 280)]
-    end = [*long(5), *long(3), *long(70_000), (0, 70_003), *weights, *long(5_000_000), (0, 100)]
+    end = [*LONG_EXTENSIONS, *WEIGHTS, *long(5_000_000), (0, 100)]
     data = header(more=more, channels=[(2, 2), (0, 4), *spot, *pattern], colours=[(0, 1), (1, 1), *enum(0)], end=end)
     assert rejected(data, LIMITS) == (
         "too_costly",
@@ -262,7 +266,7 @@ def test_a_header_that_is_cut_short_is_corrupt(length):
 
 def test_what_takes_too_much_memory_is_refused_before_it_is_decoded():
     """Each channel takes some, seen or not."""
-    many = header(channels=[(3, 2), (299, 12), *CHANNEL * 300], is_xyb=True)
+    many = header(channels=[(3, 2), (299, 12), *CHANNEL * 300], is_xyb=True) + USUAL_FRAME
     message = "JPEG XL that takes 0.46656 MB of memory, limit 0.002688 MB"
     assert rejected(many, Limits(10**7, 24 * 16, optional={"jxl"})) == ("too_costly", message)
 
@@ -283,8 +287,47 @@ def test_what_is_stored_without_loss_takes_long_and_has_fewer_samples(mode, samp
     code, message = rejected(data, Limits(10**7, enough - 1, optional={"jxl"}))
     assert (code, message.partition(",")[0]) == (
         "too_costly",
-        f"JPEG XL of {all_samples / 1e6:,.6g} million samples without loss",
+        f"JPEG XL of {all_samples / 1e6:,.6g} million samples without loss or in modular mode",
     )
+
+
+@pytest.mark.parametrize(
+    "pretend",
+    [
+        lambda data: contained(data, box(b"jbrd", b"nonsense")),
+        lambda data: with_header(data, header(), header(is_xyb=True)),
+    ],
+    ids=["a JPEG", "with loss"],
+)
+def test_what_is_stored_as_without_loss_is_limited_so_whatever_else_its_header_says(pretend):
+    """As some programs store a picture with loss too."""
+    code, message = rejected(pretend(drawn(colours())), Limits(10**7, 24 * 16 * 9 // 2 - 1, optional={"jxl"}))
+    assert (code, message.partition(",")[0]) == (
+        "too_costly",
+        "JPEG XL of 0.001152 million samples without loss or in modular mode",
+    )
+
+
+PLACE = [(0, 2), (7, 19)]
+IN_OTHER_COLOURS = {
+    "usual": USUAL,
+    "named": named(9, 16),
+    "grey": grey(SRGB),
+    "by a gamma": [(0, 2), *enum(0), *enum(1), *enum(1), (1, 1), (45_455 << 8, 24), (1, 2)],
+    "by places": [(0, 2), *enum(0), *enum(2), *PLACE * 2, *enum(2), *PLACE * 6, (0, 1), *enum(13), *enum(2)],
+    "XYB": [(0, 2), *enum(2), (1, 2)],
+}
+
+
+@pytest.mark.parametrize("name", IN_OTHER_COLOURS)
+def test_the_first_frame_is_found_behind_the_header(name):
+    """Whether it is a picture, and in modular mode: its bits two to four."""
+    for more, end in ((NO_MORE, ((0, 2), (1, 1))), (turned(3), [*LONG_EXTENSIONS, *WEIGHTS])):
+        whole = header(colours=IN_OTHER_COLOURS[name], more=more, end=end)
+        at = jxl.header(whole).end
+        assert -(-at // 8) == len(whole)
+        seen = {first: jxl.is_modular(whole + bytes([first]), at) for first in (0b0000, 0b1000, 0b1010, 0b1001)}
+        assert seen == {0b0000: False, 0b1000: True, 0b1010: False, 0b1001: False}
 
 
 # Its boxes
