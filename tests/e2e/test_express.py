@@ -148,6 +148,7 @@ def test_the_log_is_as_the_doctor_wants_it(deployed: Deployed):
         return next((one["state"], one["found"]) for one in checks if one["name"] == "log of executions")
 
     assert said() == ("ok", "has every event")
+    eventually(lambda: not deployed.at_work(), "the end of all executions")  # which the log would not have
     errors_only: Any = {**configured, "level": "ERROR"}
     deployed.aws.states.update_state_machine(stateMachineArn=machine, loggingConfiguration=errors_only)
     try:
