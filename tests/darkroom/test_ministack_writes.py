@@ -42,13 +42,19 @@ class Turn:
         self._lock = threading.RLock()
         self.tell: Act = str
 
-    def __enter__(self) -> None:
+    def acquire(self) -> None:
         if not self._lock.acquire(blocking=False):
             self.tell()
             self._lock.acquire()
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
         self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class Meanwhile:
@@ -365,8 +371,9 @@ def test_a_point_that_comes_while_old_ones_go_stays(meanwhile, points):
 
 @pytest.fixture
 def executions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What EventBridge is told of them."""
-    ministack.prepared(monkeypatch, history, time_limit, execution_names)
+    """What EventBridge is told of them. None of them begins by itself."""
+    ministack.prepared(monkeypatch, history, time_limit)
+    monkeypatch.setattr(stepfunctions, "threading", SimpleNamespace(Thread=lambda **_: SimpleNamespace(start=str)))
     told: list[str] = []
     monkeypatch.setattr(
         eventbridge,
@@ -383,43 +390,39 @@ def machine() -> str:
     return str(said(created)["stateMachineArn"])
 
 
-def at_its_next_look_at_the_clock(monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
-    """Of this thread."""
-    now, here = stepfunctions.now_iso, threading.current_thread()
-    acts = [act]
-
-    def looked() -> str:
-        if threading.current_thread() is here and acts:
-            acts.pop()()
-        return str(now())
-
-    monkeypatch.setattr(stepfunctions, "now_iso", looked)
+@pytest.fixture
+def while_one_starts(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """Once MiniStack has looked for the name, and before it has written it down."""
+    meanwhile, now = Meanwhile([turn := Turn()]), stepfunctions.now_iso
+    execution_names.add(lambda: turn)
+    monkeypatch.setattr(stepfunctions, "now_iso", lambda: (meanwhile(), now())[1])
+    return meanwhile
 
 
-def started(monkeypatch: pytest.MonkeyPatch, **asked: str) -> Any:
-    """An execution whose thread does not begin."""
-    with monkeypatch.context() as patch:
-        patch.setattr(stepfunctions, "_run_execution", str)
-        return stepfunctions._start_execution(asked)
-
-
-def test_of_two_starts_with_one_name_one_is_refused(monkeypatch, executions):
+def test_of_two_starts_with_one_name_only_one_runs(executions, while_one_starts):
     asked = {"stateMachineArn": machine(), "name": "one"}
-    answers: list[Any] = []
-    at_its_next_look_at_the_clock(monkeypatch, lambda: answers.append(started(monkeypatch, **asked)))
-    answers.append(started(monkeypatch, **asked))
-    (refused, _, body), (begun, _, _) = answers
-    assert (refused, json.loads(body)["__type"], begun) == (400, "ExecutionAlreadyExists", 200)
+    while_one_starts.will(lambda: stepfunctions._start_execution(asked))
+    said(stepfunctions._start_execution(asked))
+    status, _, body = while_one_starts.end()
+    assert (status, json.loads(body)["__type"]) == (400, "ExecutionAlreadyExists")
     assert executions == ["RUNNING"]
-    assert json.loads(started(monkeypatch, **asked)[2])["message"] == json.loads(body)["message"]
 
 
-def test_a_name_whose_start_was_refused_is_free(monkeypatch, executions):
-    """And two names do not stand in each other's way."""
-    asked = {"stateMachineArn": machine(), "name": "one"}
-    at_its_next_look_at_the_clock(monkeypatch, lambda: said(started(monkeypatch, **{**asked, "name": "two"})))
-    said(started(monkeypatch, **asked))
-    assert executions == ["RUNNING", "RUNNING"]
+@pytest.mark.usefixtures("executions")
+def test_who_hears_of_a_start_may_start_another(monkeypatch, while_one_starts):
+    """In the same thread, as a rule does, or in another one."""
+    asked = {"stateMachineArn": machine()}
+
+    def heard(*_: Any, **__: Any) -> None:
+        if len(stepfunctions._executions) == 1:
+            said(stepfunctions._start_execution(asked))
+            while_one_starts.will(lambda: said(stepfunctions._start_execution(asked)))
+            while_one_starts()
+            assert while_one_starts.doing.done()
+
+    monkeypatch.setattr(eventbridge, "_put_events", heard)
+    said(stepfunctions._start_execution(asked))
+    assert len(stepfunctions._executions) == 3
 
 
 def stop(arn: str) -> Any:
@@ -434,7 +437,7 @@ def time_out(arn: str) -> Any:
 @pytest.mark.parametrize(("end", "looks"), [(stop, 2), (time_out, 1)])
 def test_an_execution_ends_once(monkeypatch, executions, end: Callable[[str], Any], looks: int):
     """Who wants to end it has seen it at work, and comes just before its own last event, or just after."""
-    arn = said(started(monkeypatch, stateMachineArn=machine()))["executionArn"]
+    arn = said(stepfunctions._start_execution({"stateMachineArn": machine()}))["executionArn"]
     at_the_end, go_on = threading.Event(), threading.Event()
     write, here = history._write, threading.current_thread()
     running = threading.Thread(target=contextvars.copy_context().run, args=(stepfunctions._run_execution, arn))
@@ -491,3 +494,17 @@ def test_objects_may_come_while_a_map_lists_their_bucket(monkeypatch):
     serving.join(PATIENCE)
     loop.close()
     assert [one["Key"] for one in items] == ["raw/a.jpg"]
+
+
+def test_of_writes_of_an_object_that_may_not_be_there_one_is_taken():
+    """S3 needs no lock: it answers in one thread, and waits for nothing in the middle of it."""
+
+    async def at_once() -> list[int]:
+        put = {"if-none-match": "*"}
+        await s3.handle_request("PUT", "/images", {}, b"", {})
+        writes = [s3.handle_request("PUT", "/images/raw/a.jpg", put, b"a", {}) for _ in range(4)]
+        return [status for status, _, _ in await asyncio.gather(*writes)]
+
+    statuses = asyncio.run(at_once())
+    s3.reset()
+    assert sorted(statuses) == [200, 412, 412, 412]

@@ -1,37 +1,38 @@
-"""Of two starts with one name at the same time, one is refused.
+"""Of two starts with one name at the same time only one runs.
 
 MiniStack looks for an execution of that name first, and writes its own down some time later. One start may come from a
-request, the other from an execution that starts one: then both ran, on the same picture.
+request, the other from an execution that starts one: then both ran, on the same picture. The other is refused, as
+MiniStack refuses a later one. AWS does so too, except where the first is running with the same input: then it answers
+as to the first.
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import error_response_json
 from ministack.services import stepfunctions
 
-Json = dict[str, Any]
 
-
-def add() -> None:
+def add(new_lock: Callable[[], Any] = threading.Lock) -> None:
     this: Any = stepfunctions
-    start = this._start_execution
-    starting: set[tuple[str, str]] = set()
-    lock = threading.Lock()  # not held while one starts, which tells EventBridge, and so whoever listens
+    start, tell = this._start_execution, this._emit_execution_status_event
+    lock, here = new_lock(), threading.local()
 
-    def started(asked: Json) -> Any:
-        machine, name = this._resolve_state_machine_arn(asked.get("stateMachineArn", "")), asked.get("name")
-        if not machine or not name:
-            return start(asked)
-        with lock:
-            if (machine, name) in starting:
-                arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
-                return error_response_json("ExecutionAlreadyExists", f"Execution already exists: '{arn}'", 400)
-            starting.add((machine, name))
+    def let_go() -> None:
+        if vars(here).pop("starts", False):
+            lock.release()
+
+    def started(asked: Any) -> Any:
+        lock.acquire()
+        here.starts = True
         try:
             return start(asked)
         finally:
-            with lock:
-                starting.remove((machine, name))
+            let_go()
 
-    this._start_execution = started
+    def told(execution: Any) -> None:
+        """It is written down, and who listens may start others."""
+        let_go()
+        tell(execution)
+
+    this._start_execution, this._emit_execution_status_event = started, told
