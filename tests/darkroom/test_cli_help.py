@@ -1,9 +1,11 @@
 """A person who knows nothing finds the way: help, examples that are right, a hint for what was mistyped, completion."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -120,6 +122,19 @@ def test_the_help_imports_nothing_slow():
     looks = "import sys, darkroom.cli; print(*{name.partition('.')[0] for name in sys.modules})"
     imported = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True).stdout.split()
     assert {"boto3", "botocore", "rich", "ministack", "PIL", "trustme"} & set(imported) == set()
+
+
+@pytest.mark.parametrize(("command", "has_it"), [("status", False), ("--aws status", True)])
+def test_only_with_an_account_a_command_has_the_common_runtime_of_aws(tmp_path: Path, command: str, has_it: bool):
+    """Which is slow to import, and which only a profile of `aws login` needs."""
+    runs = (
+        f"import darkroom.cli; from typer.testing import CliRunner; CliRunner().invoke(darkroom.cli.app, {command!r})"
+    )
+    looks = "; import botocore.compat; print(botocore.compat.HAS_CRT)"
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    theirs |= {"DARKROOM_HOME": str(tmp_path), "AWS_CONFIG_FILE": os.devnull}  # so that no region is known
+    ran = subprocess.run([sys.executable, "-c", runs + looks], env=theirs, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [str(has_it)]
 
 
 def test_the_package_says_where_each_command_is():
