@@ -36,7 +36,12 @@ STORES: dict[str, Callable[[], parts.State]] = {
         "stream_records": scoped(results=[{"eventID": "1"}]),
         "stream_trimmed": scoped(results=5),
     },
-    "sqs": lambda: {"queues": scoped(letters={"name": "letters", "messages": [{"body": "a", "visible_at": 0}]})},
+    "sqs": lambda: {
+        "queues": scoped(
+            letters={"attributes": {}, "messages": []},
+            posts={"attributes": {"RedrivePolicy": "{}"}, "messages": [{"body": "a", "visible_at": 0}]},
+        )
+    },
     "cloudwatch_logs": lambda: {
         "log_groups": scoped(group={"arn": "a", "streams": {"[1]é": {"events": events(2 * parts.TOGETHER + 1)}}})
     },
@@ -91,6 +96,18 @@ def test_of_what_grows_a_mark_tells_that_it_has_changed_and_of_what_else_nothing
         1,
     )
     assert before != after
+
+
+@pytest.mark.parametrize("after", range(1, 5))
+def test_a_message_that_becomes_a_dead_letter_meanwhile_is_in_one_queue_at_least(after: int):
+    stores = STORES["sqs"]()
+    letters, posts = stores["queues"]._data.values()
+    seen = []
+    for number, part in enumerate(parts.taken_apart("sqs", stores)):
+        if number == after:
+            letters["messages"].append(posts["messages"].pop())
+        seen += part.value if part.record[3] == "messages" else []
+    assert seen
 
 
 def test_an_item_of_a_table_that_was_being_made_is_left_out():
