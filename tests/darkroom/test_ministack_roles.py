@@ -11,7 +11,7 @@ from ministack.core.responses import set_request_account_id, set_request_region
 from ministack.services import eventbridge, iam, sqs, stepfunctions
 
 from darkroom.local.cloud import ACCOUNT, REGION
-from darkroom.local.ministack import rule_targets, workflow_roles
+from darkroom.local.ministack import roles, rule_targets, workflow_roles
 
 HERE = f"{REGION}:{ACCOUNT}"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/asked"
@@ -110,6 +110,18 @@ def test_a_state_machine_needs_a_role_that_it_may_take():
     role("states", "*", "*", source="arn:aws:states:*:*:stateMachine:another")
     refused = ended("arn:aws:states:::dynamodb:updateItem", KEY)
     assert (refused["status"], refused["error"]) == ("FAILED", "States.Permissions")
+
+
+IN_CLEAR = {"Action": "*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+
+
+def test_services_call_each_other_over_tls():
+    """Also where no request came before, as of a schedule. Buckets and queues refuse all else."""
+    role("states", "dynamodb:UpdateItem", TABLE)
+    iam._roles["asked"]["InlinePolicies"]["encrypted"] = document(Effect="Deny", **IN_CLEAR)
+    assert "not authorized" not in ended("arn:aws:states:::dynamodb:updateItem", KEY).get("cause", "")
+    in_clear = json.loads(document(Principal="*", **IN_CLEAR))
+    assert not roles.accepts(in_clear, "events", "sqs:SendMessage", QUEUE, source=MACHINE)
 
 
 LETTERS = f"arn:aws:sqs:{HERE}:letters"

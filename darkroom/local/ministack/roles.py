@@ -1,7 +1,8 @@
 """What IAM says to a service that calls another, with a role that it was given or in its own name.
 
 MiniStack asks IAM about what comes in over its endpoint, and about no call among its own services. What is asked here
-is asked of its own evaluation of policies.
+is asked of its own evaluation of policies. AWS's services call each other over TLS, also where no request came before:
+of a schedule.
 """
 
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ def refusal(call: Call, *, role: str, session: str) -> str | None:
         action=action,
         resource_arn=iam_actions.extract_resource_arn(*call, region, account),
         region=region,
+        secure_transport=True,
         service_context={key.lower(): value for key, value in _conditions(call, action).items()},
     )
     limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
@@ -89,6 +91,7 @@ def accepts(
         action=action,
         resource_arn=resource,
         region=get_region(),
+        secure_transport=True,
         service_context={
             "aws:sourcearn": source,
             "aws:sourceaccount": get_account_id(),
