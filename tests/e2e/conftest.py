@@ -278,11 +278,23 @@ def own_cloud(home: Path, settings: Mapping[str, str] | None = None, *, waits: f
         deployed.hook = hook
         ours = {"captions.enabled": "true", "api.origins": json.dumps([ALLOWED]), "webhook.url": hook.url}
         deploy(deployed.cloud, {**ours, **(settings or {})})
-        events = deployed.client("events")
-        for rule in events.list_rules()["Rules"]:
-            if "ScheduleExpression" in rule:
-                events.disable_rule(Name=rule["Name"])
-        yield deployed
+        with rules_off(deployed, "OperationsSweeps", "OperationsReconciles"):
+            yield deployed
+
+
+@contextmanager
+def rules_off(deployed: Deployed, *names: str) -> Iterator[None]:
+    """Those of the stack that have one of these in their names, for as long as the block runs."""
+    events = deployed.client("events")
+    rules = [one["Name"] for one in events.list_rules()["Rules"] if any(name in one["Name"] for name in names)]
+    assert rules, f"no rule of {names}"
+    for rule in rules:
+        events.disable_rule(Name=rule)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            events.enable_rule(Name=rule)
 
 
 @pytest.fixture(scope="session")

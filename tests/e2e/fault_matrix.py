@@ -21,7 +21,7 @@ import pytest
 from darkroom.local.pictures import photo
 from darkroom.pipeline.executions import visits
 from stacks.express import GIVES_UP_AFTER
-from tests.e2e.conftest import Deployed, eventually, own_cloud
+from tests.e2e.conftest import Deployed, eventually, own_cloud, rules_off
 from tests.e2e.faulty import ALWAYS, Broken, Plan, faulty
 from tests.statemachine.engine import states
 from tests.statemachine.fault_matrix import (
@@ -153,7 +153,7 @@ class Matrix:
             limited = [case for case in self.cases if case.fault in LIMITS]
             self._run([case for case in self.cases if case.fault != "undelivered" and case not in limited], broken)
             self._run_limited(limited)
-            with self._rule_off("Ended"):
+            with rules_off(self.deployed, "OperationsEnded"):
                 self._run([case for case in self.cases if case.fault == "undelivered"], broken)
             self._schedule()
             with suppress(pytest.fail.Exception):
@@ -373,16 +373,6 @@ class Matrix:
         )
         functions.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
         return str(created["FunctionArn"])
-
-    @contextmanager
-    def _rule_off(self, name: str) -> Iterator[None]:
-        events = self.deployed.client("events")
-        [rule] = [one["Name"] for one in events.list_rules()["Rules"] if f"Operations{name}" in one["Name"]]
-        events.disable_rule(Name=rule)
-        try:
-            yield
-        finally:
-            events.enable_rule(Name=rule)
 
 
 class ExpressMatrix(Matrix):

@@ -5,9 +5,9 @@
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from darkroom.local.pictures import photo
 from darkroom.pipeline import backfill as backfills
 from darkroom.pipeline.backfill import Only
 from darkroom.pipeline.executions import picture_key
-from tests.e2e.conftest import Deployed, eventually, own_cloud
+from tests.e2e.conftest import Deployed, eventually, own_cloud, rules_off
 from tests.e2e.load import letters
 
 PICTURES = 1000
@@ -27,16 +27,9 @@ SETTING = {"quality.webp": "60"}  # that is changed
 News = Callable[[str], object]
 
 
-@contextmanager
-def lost_events(deployed: Deployed) -> Iterator[None]:
+def lost_events(deployed: Deployed) -> AbstractContextManager[None]:
     """Those of all uploads, for as long as the block runs."""
-    events = deployed.client("events")
-    [rule] = [one["Name"] for one in events.list_rules()["Rules"] if "IntakeUploaded" in one["Name"]]
-    events.disable_rule(Name=rule)
-    try:
-        yield
-    finally:
-        events.enable_rule(Name=rule)
+    return rules_off(deployed, "IntakeUploaded")
 
 
 class Filled:
