@@ -481,7 +481,7 @@ JXL: dict[str, Maker] = {
     "noise without loss": lambda: _jxl(_noise("RGB", (4_000, 4_000)), lossless=True),
     "deep grey without loss": lambda: _jxl(_deep_grey(), lossless=True),
     "more of them": lambda: _jxl(_photo("RGB", 6_000), lossless=True, effort=1),
-    "noise": lambda: _jxl(_noise("RGB", (6_800, 6_800)), quality=50),
+    "noise": lambda: _jxl(_noise("RGB", (6_300, 6_300)), quality=50),
     "noise with alpha": lambda: _jxl(_noise("RGBA", (4_000, 4_000)), quality=50),
     "boxes": lambda: _boxed_jxl(*[_jxl_box(b"free", b"")] * 19_900),
     "compressed boxes": _packed_boxes,

@@ -22,7 +22,7 @@ CODE = b"\xff\x0a"  # what the code of the pixels begins with, and so a file wit
 
 MAX_METADATA = 1 << 20  # bytes of a compressed box, before and after
 LARGEST_PROFILE = 1 << 22  # bytes, as it is stored; those of presses have 2.5 MB
-MAX_HELD = 7  # bytes of memory for each pixel that is taken: a noisy photo of 49 megapixels takes a rendition 6.1 s
+MAX_HELD = 6  # bytes of memory for each pixel that is taken: a noisy photo of 46 megapixels takes a rendition 5.5 s
 
 # Samples for each pixel that is taken, of what is stored without loss: of a photo of 25 megapixels a rendition takes
 # 6.4 s, five times what one of a lossy picture takes.
