@@ -40,8 +40,9 @@ class Listed(TypedDict):
 
 
 class Asked(TypedDict):
-    """`backfill`: the name of its execution, except in a count. `since`: what was written later is done already, if all
-    are asked for. `recipe`: to count what would be stale by other settings than today's."""
+    """`backfill`: the name of its execution; not in a count, nor if it began before the last deployment. `since`: what
+    was written later is done already, if all are asked for. `recipe`: to count what would be stale by other settings
+    than today's."""
 
     backfill: NotRequired[str]
     only: Only
@@ -102,7 +103,7 @@ def handler(event: Batch, context: LambdaContext, using: Services | None = None)
     start = _caption if asked["only"] == "captions" else _picture
     started = [one for key in keys if (one := start(using, key, rows.get(key)))]
     logger.info("looked", extra={"only": asked["only"], "objects": len(pictures), "started": len(started)})
-    return {"at_once": asked["pictures_at_once"], "backfill": asked["backfill"], "pictures": started}
+    return {"at_once": asked["pictures_at_once"], "backfill": asked.get("backfill"), "pictures": started}
 
 
 def _is_picture(listed: Listed, settings: Settings) -> bool:

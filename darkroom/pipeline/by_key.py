@@ -71,11 +71,12 @@ def look(target: Target, status: str | None = None, *, prefix: str, since: str, 
     """As `results.look`. Below a prefix with few keys it looks at all of them, whatever their times."""
     if prefix:
         try:
-            few = page(target, status, prefix=prefix, limit=FEW)
+            few = keys(target, status, prefix=prefix, limit=FEW)
         except NoIndexError:
-            few = Page([], prefix, 0)
+            few = Keys([], prefix, 0)
         if few.after is None:
-            found = [row for row in few.rows if since <= row["updated_at"] < until]
+            read = (row for row in results.of(target, few.keys) if status in (None, row["status"]))
+            found = [row for row in read if since <= row["updated_at"] < until]
             found.sort(key=lambda row: str(row["updated_at"]), reverse=True)
             return Look(found[:limit], len(found) > limit, None)
     return results.look(target, status, prefix=prefix, since=since, until=until, limit=limit)

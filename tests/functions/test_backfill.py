@@ -242,3 +242,10 @@ def test_an_error_of_the_table_is_an_error(bucket: Bucket, table: Any):
 def test_of_a_row_no_more_is_read_than_tells():
     """A hundred rows come at once, and what they show may be long."""
     assert {"renditions", "placeholder", "notes"}.isdisjoint(JUDGED_BY.replace(",", "").split())
+
+
+def test_a_backfill_that_began_before_the_last_deployment_goes_on(bucket: Bucket):
+    """Its definition says nothing of its name."""
+    bucket.put("raw/new.jpg")
+    asked = {"only": "missing", "since": OLD, "pictures_at_once": 7}
+    assert len(bucket.ask("missing", BatchInput=asked)["pictures"]) == 1
