@@ -20,8 +20,6 @@ _KEY_FRAMES = 3, 5
 # Milliseconds that a frame of a WebP is shown at most (RFC 9649, 2.7.1.5: 24 bits), and that libwebp counts in all.
 _LONGEST, _LONGEST_IN_ALL = (1 << 24) - 1, (1 << 31) - 1
 
-_EFFORT = 4  # libwebp's own default, as for a still picture
-
 Frame = tuple[Image.Image, float]  # as a person sees it, with what lies under it, and its milliseconds
 
 
@@ -52,13 +50,13 @@ def plays(picture: Any, data: bytes, name: str) -> int:
     return min(png.plays(data) if name == "png" else picture.info.get("loop", 0), 65535)
 
 
-def encoded(frames: Iterable[Frame], plays: int, quality: int, exif: bytes = b"") -> bytes | None:
-    """None of fewer than two frames. quality: 1 to 100."""
+def encoded(frames: Iterable[Frame], plays: int, quality: int, effort: int, exif: bytes = b"") -> bytes | None:
+    """None of fewer than two frames. quality: 1 to 100. effort: libwebp's `method`, 0 to 6."""
     encoder, count, shown_at, is_opaque = None, 0, 0.0, True
     for frame, milliseconds in frames:
         encoder = encoder or _webp.WebPAnimEncoder(frame.size, 0, plays, False, *_KEY_FRAMES, False, False)
         pixels = frame if frame.mode in ("RGB", "RGBA") else frame.convert("RGBA" if frame.mode == "LA" else "RGB")
-        encoder.add(pixels.getim(), round(shown_at), False, quality, 100, _EFFORT)
+        encoder.add(pixels.getim(), round(shown_at), False, quality, 100, effort)
         is_opaque = is_opaque and _is_opaque(pixels)
         shown_at = min(shown_at + min(milliseconds, _LONGEST), _LONGEST_IN_ALL)
         count += 1

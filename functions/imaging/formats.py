@@ -181,19 +181,20 @@ def named_profile(points: bytes, embedded: bytes | None) -> bytes | None:
         return embedded
 
 
-def shrink(picture: ImageFile.ImageFile, part: int, mode: str | None = None) -> int:
+def shrink(picture: ImageFile.ImageFile, part: int, *, as_stored: bool = False) -> int:
     """Have a JPEG decoded at 1/2, 1/4 or 1/8: all of its entropy code is read, but only that many pixels are made.
 
-    Returns by how much it will be: a lossless JPEG, and any other format, cannot. `mode` may be `YCbCr`, to leave the
-    colours as they are stored, or `L`, for their brightness alone; it counts only where they are stored so.
+    Returns by how much it will be: a lossless JPEG, and any other format, cannot. as_stored: where brightness and
+    colours are stored apart, they stay so, as YCbCr.
     """
     if picture.format != "JPEG" or _is_lossless(picture):
         return 1
-    picture.draft(mode if is_ycc(picture) else None, (max(1, picture.width // part), max(1, picture.height // part)))
+    mode = "YCbCr" if as_stored and _is_ycc(picture) else None
+    picture.draft(mode, (max(1, picture.width // part), max(1, picture.height // part)))
     return cast(int, picture.decoderconfig[0])  # of a picture of 3 rows it can make 2, but not 1/8
 
 
-def is_ycc(picture: ImageFile.ImageFile) -> bool:
+def _is_ycc(picture: ImageFile.ImageFile) -> bool:
     """Whether libjpeg takes a JPEG's components for Y, Cb and Cr, by the rules of its default_decompress_parms()."""
     components: list[tuple[int, ...]] = getattr(picture, "layer", [])
     if len(components) != 3 or _is_lossless(picture):
@@ -207,11 +208,6 @@ def is_ycc(picture: ImageFile.ImageFile) -> bool:
 
 def _is_lossless(picture: ImageFile.ImageFile) -> bool:
     return jpeg.frame(_bytes(picture))[0] == jpeg.LOSSLESS
-
-
-def again(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:
-    """The same JPEG, to be decoded a second time."""
-    return open_picture(_bytes(picture), "jpeg")
 
 
 def _bytes(picture: ImageFile.ImageFile) -> bytes:

@@ -8,16 +8,14 @@ from dataclasses import dataclass, fields
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageChops, ImageFile
+from PIL import Image, ImageFile
 
 from functions.imaging import crop, jpeg, tags
 from functions.imaging.color import straight, to_srgb
 from functions.imaging.crop import Box, Point, Size
 from functions.imaging.formats import (
     MOVING,
-    again,
     copyright_tags,
-    is_ycc,
     load,
     open_picture,
     orientation,
@@ -34,8 +32,9 @@ if TYPE_CHECKING:
 # 0.0015 less is worth a fifth of the CPU.
 LEAST_SCALING_AFTER_SHRINKING = {8: 1.8, 4: 1.8, 2: 1.3}
 
-# At 1/4 of this the colours are within 5 % of the half of the rendition's size that it keeps of them.
-LEAST_SCALING_APART = 1.9
+# A lossy rendition keeps half the rows and half the columns of colour. They are averaged down to that, or to 5 % less:
+# a photo of 12 megapixels is 3.94 times as wide as half of 2048, and by 4 this takes a quarter less than by 3.
+COLOURS_AVERAGED_BEYOND = 1.05
 
 # After a full decode, below this, Lanczos costs 1.6 times as much as bicubic for 0.0025 of SSIM; above it the
 # picture is first averaged to twice its final size, and Lanczos is cheap.
@@ -47,28 +46,27 @@ AVERAGED_TO = 2.0
 # Rows, after averaging, of a picture with transparency that are worked on at once: they stay in the processor's cache.
 STRIP = 64
 
-# Bits by which a pixel of transparency differs from its neighbour: shapes, shadows and gradients have fewer than 3. On
-# noise, which has 8, libwebp's usual effort takes a second more and saves nothing.
-NOISE, EFFORT_FOR_NOISE = 6.0, 2
-
 # Pixels. Below it there is next to nothing to save, and what is left out could be seen, or counts among so few bytes.
-LEAST_SIDE_TO_SAVE_ON = 512
+LEAST_SIDE_TO_SAVE_ON, LEAST_SIDE_TO_SAVE_MORE_ON = 512, 1024
 
 # How much an encoder tries, at the quality it is given.
 _ENCODERS: dict[str, dict[str, Any]] = {
-    "webp": {"method": 4},  # libwebp's own default, and libvips'
+    "webp": {},  # see _effort
     "jpeg": {"progressive": True, "optimize": True},  # 5 % smaller than baseline
     # libavif's own default speed; 5 takes 4 times as long for 1 % less. One thread, one tile: a function has one CPU.
     "avif": {"speed": 6, "max_threads": 1, "autotiling": False},
     "png": {},
 }
 
+# libwebp's `method`; 4 is its own default. With 2 it chooses blocks by how they look, and no longer also by what they
+# take: less than half the CPU, 2 % more bytes, 0.002 less SSIM. So the scaling of a WebP has to be the sharper one.
+_EFFORT, _EFFORT_FOR_THE_LARGEST = 4, 2
+
 # libaom then quantises with trellis what it keeps, and no longer all that it tries: a sixth less CPU, 0.6 % more bytes.
 _LARGE_AVIF = {"disable-trellis-quant": "2"}
 
 # Blocks that are not square are then not tried: a fifth less CPU again, 0.4 % more bytes. A smaller one needs them.
 _LARGEST_AVIF = {**_LARGE_AVIF, "enable-rect-partitions": "0"}
-LEAST_SIDE_OF_SQUARE_BLOCKS = 1024  # pixels
 
 # EXIF 2.32, 4.6.4: how the stored rows and columns lie; the operation that turns them upright.
 _TURNS = {
@@ -181,14 +179,12 @@ def _scaled(picture: ImageFile.ImageFile, target: Target, turn: int) -> Image.Im
     (width, height), size = picture.size, _size_as_stored(target, turn)
     box = _kept(picture.size, target, turn)
     scaling = (box[2] - box[0]) / size[0]
-    if _is_cheaper_apart(picture, scaling, size, target):
-        return _resized_apart(picture, size, box)
     part = next((part for part, least in LEAST_SCALING_AFTER_SHRINKING.items() if scaling / part >= least), 1)
-    shrunk = shrink(picture, part, "YCbCr" if target.format != "png" else None)
+    shrunk = shrink(picture, part, as_stored=target.format != "png")
     pixels = straight(load(picture))
     box = _divided(box, shrunk)
     box = _moved(pixels, box, (width / shrunk, height / shrunk), target, picture.info.get("icc_profile"))
-    return _resized(pixels, size, box, shrunk=shrunk > 1)
+    return _resized(pixels, size, box, sharp=shrunk > 1 or target.format == "webp")
 
 
 def _animated(data: bytes, target: Target) -> bytes | None:
@@ -207,12 +203,13 @@ def _animated(data: bytes, target: Target) -> bytes | None:
             pixels = straight(frame)
             if number == 0:
                 box = _moved(pixels, box, picture.size, target, profile)
-            colours, _ = to_srgb(_resized(pixels, size, box, shrunk=False), profile)
+            colours, _ = to_srgb(_resized(pixels, size, box, sharp=False), profile)
             yield _marked(upright(colours, turn), target), milliseconds
 
     kept = copyright_tags(picture) if target.keep_copyright else {}
     exif = _exif(kept).tobytes() if kept else b""
-    return animation.encoded(made(), animation.plays(picture, data, name), target.quality or 80, exif)
+    plays, effort = animation.plays(picture, data, name), _effort(size)
+    return animation.encoded(made(), plays, target.quality or 80, effort, exif)
 
 
 def _size_as_stored(target: Target, turn: int) -> Size:
@@ -237,13 +234,13 @@ def _divided(box: Box, by: int) -> Box:
     return box[0] / by, box[1] / by, box[2] / by, box[3] / by
 
 
-def _resized(picture: Image.Image, size: Size, box: Box, *, shrunk: bool) -> Image.Image:
+def _resized(picture: Image.Image, size: Size, box: Box, *, sharp: bool) -> Image.Image:
     if size == picture.size:
         return picture
     if picture.mode == "YCbCr":
-        return _resized_planes(picture, size, box, shrunk=shrunk)
+        return _resized_planes(picture, size, box, sharp=sharp)
     averaged = (box[2] - box[0]) / size[0] >= LEAST_SCALING_FOR_AVERAGING
-    how = Image.Resampling.LANCZOS if shrunk or averaged else Image.Resampling.BICUBIC
+    how = Image.Resampling.LANCZOS if sharp or averaged else Image.Resampling.BICUBIC
     if picture.mode in ("LA", "RGBA"):
         by = max(1, int(min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / AVERAGED_TO))
         return _weighted(picture, by).resize(size, how, _divided(box, by)).convert(picture.mode)
@@ -259,49 +256,29 @@ def _weighted(picture: Image.Image, by: int) -> Image.Image:
     return weighted
 
 
-def _resized_planes(picture: Image.Image, size: Size, box: Box, *, shrunk: bool) -> Image.Image:
+def _resized_planes(picture: Image.Image, size: Size, box: Box, *, sharp: bool) -> Image.Image:
     """The eye takes its detail from the brightness, so that the colours can do with a cheaper filter."""
-    brightness, *colours = picture.split()
-    planes = [_resized_brightness(brightness, size, box, shrunk=shrunk)]
+    brightness = _resized_brightness(picture.getchannel("Y"), size, box, sharp=sharp)
     if min(size) < LEAST_SIDE_TO_SAVE_ON:
-        planes += [plane.resize(size, Image.Resampling.HAMMING, box, reducing_gap=2.0) for plane in colours]
+        _, *colours = picture.split()
+        resized = [plane.resize(size, Image.Resampling.HAMMING, box, reducing_gap=2.0) for plane in colours]
     else:
-        planes += [_half_colour(plane, size, box) for plane in colours]
-    return Image.merge("YCbCr", planes)
+        resized = _half_colours(picture, size, box)
+    return Image.merge("YCbCr", [brightness, *resized])
 
 
-def _half_colour(plane: Image.Image, size: Size, box: Box) -> Image.Image:
+def _half_colours(picture: Image.Image, size: Size, box: Box) -> list[Image.Image]:
     """A lossy rendition keeps half the rows and half the columns of colour (4:2:0): no more is worked out."""
     half = (size[0] + 1) // 2, (size[1] + 1) // 2
-    return plane.resize(half, Image.Resampling.BILINEAR, box, reducing_gap=1.5).resize(size, Image.Resampling.NEAREST)
+    by = max(1, int((box[2] - box[0]) / half[0] * COLOURS_AVERAGED_BEYOND))
+    _, *colours = picture.reduce(by).split()
+    kept = [plane.resize(half, Image.Resampling.BILINEAR, _divided(box, by)) for plane in colours]
+    return [plane.resize(size, Image.Resampling.NEAREST) for plane in kept]
 
 
-def _is_cheaper_apart(picture: ImageFile.ImageFile, scaling: float, size: Size, target: Target) -> bool:
-    """Where 1/2 of the brightness would be too little but 1/4 of the colours is enough. A progressive JPEG costs too
-    much to decode twice."""
-    return (
-        LEAST_SCALING_APART <= scaling < 2 * LEAST_SCALING_AFTER_SHRINKING[2]
-        and min(size) >= LEAST_SIDE_TO_SAVE_ON
-        and target.format != "png"
-        and (target.crop not in crop.LOOKING or target.focus is not None)
-        and "progressive" not in picture.info
-        and is_ycc(picture)
-    )
-
-
-def _resized_apart(picture: ImageFile.ImageFile, size: Size, box: Box) -> Image.Image:
-    """Decode twice: the brightness whole, the colours at 1/4. A fifth less CPU than decoding and splitting both."""
-    colours = again(picture)
-    shrink(picture, 1, "L")
-    quarter = shrink(colours, 4, "YCbCr")
-    planes = [_resized_brightness(load(picture), size, box, shrunk=False)]
-    planes += [_half_colour(plane, size, _divided(box, quarter)) for plane in load(colours).split()[1:]]
-    return Image.merge("YCbCr", planes)
-
-
-def _resized_brightness(plane: Image.Image, size: Size, box: Box, *, shrunk: bool) -> Image.Image:
-    """Rows first; then columns, of a full decode with the cheaper filter: less CPU for 0.0015 of SSIM."""
-    how = Image.Resampling.LANCZOS if shrunk else Image.Resampling.BICUBIC
+def _resized_brightness(plane: Image.Image, size: Size, box: Box, *, sharp: bool) -> Image.Image:
+    """Rows first; then columns, if they need not be sharp with the cheaper filter: less CPU for 0.0015 of SSIM."""
+    how = Image.Resampling.LANCZOS if sharp else Image.Resampling.BICUBIC
     rows = _resized_rows(plane, size[1], (box[1], box[3]))
     return rows.resize(size, how, (box[0], 0, box[2], size[1]))
 
@@ -326,9 +303,9 @@ def _encoded(picture: Image.Image, target: Target, kept: tags.Tags) -> bytes:
     picture.info = {}  # Pillow would write profiles, comments and resolutions that it finds here
     settings = dict(_ENCODERS[target.format])
     if target.format == "avif" and min(picture.size) >= LEAST_SIDE_TO_SAVE_ON:
-        settings["advanced"] = _LARGEST_AVIF if min(picture.size) >= LEAST_SIDE_OF_SQUARE_BLOCKS else _LARGE_AVIF
-    if target.format == "webp" and _has_noise_for_alpha(picture):
-        settings["method"] = EFFORT_FOR_NOISE
+        settings["advanced"] = _LARGEST_AVIF if min(picture.size) >= LEAST_SIDE_TO_SAVE_MORE_ON else _LARGE_AVIF
+    if target.format == "webp":
+        settings["method"] = _effort(picture.size)
     if target.quality is not None:
         settings["quality"] = target.quality
     if kept:
@@ -339,11 +316,8 @@ def _encoded(picture: Image.Image, target: Target, kept: tags.Tags) -> bytes:
     return file.getvalue()
 
 
-def _has_noise_for_alpha(picture: Image.Image) -> bool:
-    if picture.mode not in ("LA", "RGBA"):
-        return False
-    alpha = picture.getchannel("A")
-    return ImageChops.subtract_modulo(alpha, ImageChops.offset(alpha, 1, 0)).entropy() > NOISE
+def _effort(size: Size) -> int:
+    return _EFFORT if min(size) < LEAST_SIDE_TO_SAVE_MORE_ON else _EFFORT_FOR_THE_LARGEST
 
 
 def _exif(kept: tags.Tags) -> Image.Exif:

@@ -242,7 +242,7 @@ def test_what_is_shown_for_longer_than_a_webp_can_say_is_shown_as_long_as_it_can
     _, times = shown(render(png_of_squares([KEEP] * 3, delay=(65535, 1)), Target("webp", 48, 32, animated=True)).data)
     assert times == [(1 << 24) - 1] * 4
     many = ((Image.new("RGB", (8, 8), (number, 0, 255 - number)), 1e9) for number in range(200))
-    _, times = shown(animation.encoded(many, 0, 50))
+    _, times = shown(animation.encoded(many, 0, 50, 4))
     assert sum(times) == (1 << 31) - 1
 
 

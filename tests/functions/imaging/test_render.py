@@ -374,20 +374,6 @@ def test_transparency_is_averaged_in_strips_as_it_is_as_a_whole(mode):
     assert difference(shown, whole) < 0.5
 
 
-def test_noise_for_alpha_is_written_with_less_effort_and_a_gradient_is_not():
-    """On noise the usual effort takes twice as long, and saves nothing."""
-
-    def written(alpha, method):
-        drawn = Image.merge("RGBA", [Image.linear_gradient("L")] * 3 + [alpha])
-        expected = encoded(drawn, "WEBP", quality=80, method=method)
-        return render(encoded(drawn, "PNG"), Target("webp", 256, 256, quality=80)).data, expected
-
-    shown, expected = written(Image.effect_noise((256, 256), 200), 2)
-    assert shown == expected
-    shown, expected = written(Image.radial_gradient("L"), 4)
-    assert shown == expected
-
-
 @pytest.mark.parametrize("background", ["#ffffff", "#102030"])
 def test_jpeg_shows_the_background_through(background):
     drawn = Image.new("RGBA", (40, 40), (*RED, 128))
@@ -641,6 +627,13 @@ def test_a_large_rendition_is_the_picture_however_little_of_it_is_decoded(format
     plain = Image.open(io.BytesIO(data)).resize((520, 520), Image.Resampling.LANCZOS)
     different = ImageStat.Stat(ImageChops.difference(rendition(data, 520, 520, format_name).convert("RGB"), plain)).mean
     assert max(different) < 3, different
+
+
+@pytest.mark.parametrize(("width", "height", "method"), [(1023, 1100, 4), (1100, 1024, 2)])
+def test_a_webp_is_written_with_less_effort_if_both_its_sides_are_large(width, height, method):
+    drawn = landscape(width, height)
+    rendered = render(encoded(drawn, "PNG"), Target("webp", width, height, quality=80))
+    assert rendered.data == encoded(drawn, "WEBP", quality=80, method=method)
 
 
 def test_a_target_comes_from_an_item_of_the_plan():
