@@ -1,4 +1,5 @@
-"""The three that make the same rendition of the same bytes, with the same encoder settings, on one thread."""
+"""The three that make the same rendition of the same bytes, each on one thread. Pillow and libvips encode with the same
+effort, ours with less for a large WebP or AVIF."""
 
 from __future__ import annotations
 

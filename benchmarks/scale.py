@@ -43,7 +43,7 @@ ITEMS = {"Renditions": 4, "Captions": 0, "Leftovers": 0}
 CHOSEN = {"Accepted?": "Renditions"}
 
 # Seconds of a call, which vary by half. Lambda's are an assumption: 2.0 for the five calls of a photo, where
-# `make bench` measures 0.55 s of CPU here; AWS's processors are slower, and S3 takes its time.
+# `make bench` measures 0.41 s of CPU here; AWS's processors are slower, and S3 takes its time.
 SECONDS = {"lambda": 0.4, "dynamodb": 0.01}
 COLD_START = 1.1  # seconds more, once for each place
 STATE = 0.02  # seconds from one state to the next

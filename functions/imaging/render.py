@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 # 0.0015 less is worth a fifth of the CPU.
 LEAST_SCALING_AFTER_SHRINKING = {8: 1.8, 4: 1.8, 2: 1.3}
 
-# A lossy rendition keeps half the rows and half the columns of colour. They are averaged down to that, or to 5 % less:
-# a photo of 12 megapixels is 3.94 times as wide as half of 2048, and by 4 this takes a quarter less than by 3.
+# A lossy rendition keeps half the rows and half the columns of colour. The colours are averaged to that size, or to up
+# to 5 % below it: a photo of 12 megapixels is 3.94 times as wide as half of 2048, and 4 takes a quarter less than 3.
 COLOURS_AVERAGED_BEYOND = 1.05
 
-# After a full decode, below this, Lanczos costs 1.6 times as much as bicubic for 0.0025 of SSIM; above it the
-# picture is first averaged to twice its final size, and Lanczos is cheap.
+# After a full decode, below this, Lanczos costs 1.6 times as much as bicubic for 0.0025 of SSIM: only a still WebP gets
+# it. Above it the picture is first averaged to twice its final size, and Lanczos is cheap.
 LEAST_SCALING_FOR_AVERAGING = 4.0
 
 # How many times its final size a picture still has when it has been averaged.
@@ -46,7 +46,8 @@ AVERAGED_TO = 2.0
 # Rows, after averaging, of a picture with transparency that are worked on at once: they stay in the processor's cache.
 STRIP = 64
 
-# Pixels. Below it there is next to nothing to save, and what is left out could be seen, or counts among so few bytes.
+# Pixels of the shorter side, from which colours and encoding are made cheaper, and from which yet more is left out. A
+# smaller rendition takes little CPU, and is the one that is seen most.
 LEAST_SIDE_TO_SAVE_ON, LEAST_SIDE_TO_SAVE_MORE_ON = 512, 1024
 
 # How much an encoder tries, at the quality it is given.
@@ -58,8 +59,8 @@ _ENCODERS: dict[str, dict[str, Any]] = {
     "png": {},
 }
 
-# libwebp's `method`; 4 is its own default. With 2 it chooses blocks by how they look, and no longer also by what they
-# take: less than half the CPU, 2 % more bytes, 0.002 less SSIM. So the scaling of a WebP has to be the sharper one.
+# libwebp's `method`; 4 is its own default. 2 chooses blocks by their squared error, and does not count the bits that
+# they take: less than half the CPU, 2 % more bytes, 0.002 less SSIM. A sharper scaling makes up for a part of that.
 _EFFORT, _EFFORT_FOR_THE_LARGEST = 4, 2
 
 # libaom then quantises with trellis what it keeps, and no longer all that it tries: a sixth less CPU, 0.6 % more bytes.
@@ -277,7 +278,7 @@ def _half_colours(picture: Image.Image, size: Size, box: Box) -> list[Image.Imag
 
 
 def _resized_brightness(plane: Image.Image, size: Size, box: Box, *, sharp: bool) -> Image.Image:
-    """Rows first; then columns, if they need not be sharp with the cheaper filter: less CPU for 0.0015 of SSIM."""
+    """Rows first, then columns. Those that need not be sharp get the cheaper filter: less CPU for 0.0015 of SSIM."""
     how = Image.Resampling.LANCZOS if sharp else Image.Resampling.BICUBIC
     rows = _resized_rows(plane, size[1], (box[1], box[3]))
     return rows.resize(size, how, (box[0], 0, box[2], size[1]))

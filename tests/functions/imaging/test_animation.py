@@ -246,6 +246,14 @@ def test_what_is_shown_for_longer_than_a_webp_can_say_is_shown_as_long_as_it_can
     assert sum(times) == (1 << 31) - 1
 
 
+@pytest.mark.parametrize(("side", "effort"), [(1023, 4), (1024, 2)])
+def test_large_frames_are_written_with_less_effort(side, effort):
+    frames = [drawn(number).convert("RGB").resize((side, side)) for number in range(2)]
+    data = moving("PNG", frames=frames, times=[40, 200], loop=0)
+    made = animation.encoded(zip(frames, [40.0, 200.0], strict=True), 0, 80, effort)
+    assert render(data, Target("webp", side, side, animated=True, quality=80)).data == made
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
 def test_a_still_picture_stays_one(form):
     data = encoded(drawn(0).convert("RGB"), form)
