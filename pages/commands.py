@@ -3,6 +3,7 @@
 `python -m pages.commands` does it; a test fails where the page has anything else.
 """
 
+from enum import Enum
 from typing import Any
 
 import typer
@@ -38,13 +39,17 @@ def _entry(name: str, command: Any) -> str:
 def _row(one: Any) -> str:
     said = _text(getattr(one, "help", None) or "")
     if one.default is not None and not isinstance(one.default, bool):
-        said += f" The default is {one.default}."
+        said += f" The default is `{getattr(one.default, 'value', one.default)}`."
     if one.param_type_name == "option":
         named = ", ".join([*one.opts, *one.secondary_opts])
-        takes = "" if one.is_flag else f" {one.metavar or 'NUMBER'}"
+        takes = "" if one.is_flag else f" {_text(one.metavar or _kind(one.type_descriptor.annotation))}"
     else:
         named, takes = one.metavar or one.name.upper(), ""
     return f"| `{named}{takes}` | {said} |"
+
+
+def _kind(taken: Any) -> str:
+    return "|".join(choice.value for choice in taken) if issubclass(taken, Enum) else "NUMBER"
 
 
 def _text(said: str) -> str:

@@ -128,7 +128,7 @@ class Rendition(Group):
         if self.crop != "center" and self.fit != "cover":
             raise ValueError(f"crop is {self.crop}, which needs fit to be cover: inside keeps all of a picture")
         if self.animated and "webp" not in self.formats:
-            raise ValueError(f"animated needs webp in formats, which are {', '.join(self.formats)}: none of them moves")
+            raise ValueError(f"animated needs webp in formats, which are {', '.join(self.formats)}")
         return self
 
 
@@ -473,7 +473,8 @@ def _parsed(name: str, value: Any) -> Any:
 def _put(settings: dict[str, Any], path: list[str], value: Any) -> None:
     *groups, name = path
     for group in groups:
-        found = settings.get(group, {})
+        found = settings.get(group)
+        found = {} if found is None else found  # such as the watermark of a rendition that has none yet
         if not isinstance(found, dict):
             raise SettingsError(f"{group} = {json.dumps(found)}: is a group, of which {'.'.join(path)} is a member")
         settings[group] = {**found}

@@ -70,7 +70,7 @@ def upload(
     from darkroom.pipeline import files, uploads
 
     if focus is not None and not uploads.FOCUS.fullmatch(focus):
-        raise typer.BadParameter("is no point such as 0.3,0.6, each from 0 to 1", param_hint=f"--focus {focus}")
+        raise typer.BadParameter("must be two numbers from 0 to 1, such as 0.3,0.6", param_hint=f"--focus {focus}")
     target: Target = ctx.obj.target()
     chosen = files.choose(paths, target.upload_prefix, everything=everything)
     say_left_out(chosen)

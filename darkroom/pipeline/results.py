@@ -387,6 +387,8 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, object]]:
             yield from _flat(f"{name}.{member}", value[member])
     elif isinstance(value, bool):
         yield name, "yes" if value else "no"
+    elif isinstance(value, list):  # notes; or a focus, as it is given
+        yield name, ("; " if name == "notes" else ",").join(map(str, value))
     else:
         yield name, value
 

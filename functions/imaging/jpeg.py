@@ -51,7 +51,8 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"  # XMP, part 3, 1.1.3
 
 # What is said about the picture: APP0 to APP15, and COM. libjpeg needs of it whether the colours are Y, Cb and Cr.
-_ABOUT, _NEEDED = {*range(0xE0, 0xF0), 0xFE}, ((0xE0, b"JFIF"), (0xEE, b"Adobe"))
+# Each with the bytes that it must begin with and the least that it must have, or libjpeg does not heed it.
+_ABOUT, _NEEDED = {*range(0xE0, 0xF0), 0xFE}, ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
 
 
 def apart(data: bytes) -> tuple[bytes, dict[str, Any]]:
@@ -66,7 +67,7 @@ def apart(data: bytes) -> tuple[bytes, dict[str, Any]]:
         if marker == SCAN:
             break
         body = _body(data, place)
-        if marker not in _ABOUT or any(marker == needed and body.startswith(name) for needed, name in _NEEDED):
+        if marker not in _ABOUT or _is_needed(marker, body):
             kept.append(data[place - 4 : place + len(body)])
         elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
             said.setdefault("exif", body)
@@ -84,6 +85,10 @@ def apart(data: bytes) -> tuple[bytes, dict[str, Any]]:
     if profile and len(profile[0]) > 1 and profile[0][1] == len(profile):
         said["icc_profile"] = b"".join(piece[2:] for piece in profile)
     return b"".join([*kept, memoryview(data)[place - 4 :]]), said
+
+
+def _is_needed(marker: int, body: bytes) -> bool:
+    return any(marker == one and body.startswith(name) and len(body) >= least for one, name, least in _NEEDED)
 
 
 def frame(data: bytes, at: int = 0, most: int = MAX_SEGMENTS) -> tuple[int, tuple[int, int]]:

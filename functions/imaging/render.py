@@ -36,8 +36,8 @@ LEAST_SCALING_AFTER_SHRINKING = {8: 1.8, 4: 1.8, 2: 1.3}
 # to 5 % below it: a photo of 12 megapixels is 3.94 times as wide as half of 2048, and 4 takes a quarter less than 3.
 COLOURS_AVERAGED_BEYOND = 1.05
 
-# After a full decode, below this, Lanczos costs 1.6 times as much as bicubic for 0.0025 of SSIM: only a still WebP gets
-# it. Above it the picture is first averaged to twice its final size, and Lanczos is cheap.
+# After a full decode, below this, Lanczos costs 1.6 times as much as bicubic for 0.0025 of SSIM: only the largest WebP
+# gets it. Above it the picture is first averaged to twice its final size, and Lanczos is cheap.
 LEAST_SCALING_FOR_AVERAGING = 4.0
 
 # How many times its final size a picture still has when it has been averaged.
@@ -185,7 +185,7 @@ def _scaled(picture: ImageFile.ImageFile, target: Target, turn: int) -> Image.Im
     pixels = straight(load(picture))
     box = _divided(box, shrunk)
     box = _moved(pixels, box, (width / shrunk, height / shrunk), target, picture.info.get("icc_profile"))
-    return _resized(pixels, size, box, sharp=shrunk > 1 or target.format == "webp")
+    return _resized(pixels, size, box, sharp=shrunk > 1 or (target.format == "webp" and _effort(size) < _EFFORT))
 
 
 def _animated(data: bytes, target: Target) -> bytes | None:

@@ -225,6 +225,17 @@ OF_TWO_VERSIONS = {
 }
 
 
+def test_a_list_is_said_as_a_person_would_say_it():
+    row = {"key": "one.jpg", "status": "SUCCEEDED", "metadata": {"focus": [Decimal("0.3"), Decimal("0.6")]}}
+    assert dict(results.facts({**row, "notes": []})) == {
+        "key": "one.jpg",
+        "status": "SUCCEEDED",
+        "metadata.focus": "0.3,0.6",
+        "notes": "",
+    }
+    assert dict(results.facts({**row, "notes": ["a profile, ignored", "late"]}))["notes"] == "a profile, ignored; late"
+
+
 def test_what_is_shown_is_never_taken_for_the_newest_versions():
     """Neither its pixels beside the other's size, nor its caption or its renditions as that upload's own."""
     facts = dict(results.main_facts(OF_TWO_VERSIONS))

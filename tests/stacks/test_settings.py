@@ -179,7 +179,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"renditions": {"a": {"width": 9, "height": 9, "animated": True, "formats": ["jpeg", "avif"]}}},
-        "animated needs webp in formats, which are jpeg, avif: none of them moves",
+        "animated needs webp in formats, which are jpeg, avif",
     ),
     ({"renditions": {"a": {"width": 9, "height": 9, "crop": "face"}}}, 'crop = "face": must be one of center, entropy'),
     ({"renditions": {"a": {"width": 9, "height": 9, "watermark": {}}}}, "renditions.a.watermark.file: is missing"),
@@ -231,6 +231,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"map-concurrency": 3}, "map-concurrency: there is no such setting"),
     ({"cli": 1}, "cli: there is no such setting"),
     ({"captions": True, "captions.enabled": "true"}, "captions = true: is a group"),
+    (
+        {
+            "renditions": {"a": {"width": 9, "height": 9, "watermark": None}},
+            "renditions.a.watermark.file": "none.png",
+        },
+        'renditions.a.watermark.file = "none.png": there is no such file',
+    ),
     ({"captions.prompt": "é" * 1500}, "éé…: 3,002 bytes as JSON, limit 3,000"),
     (
         {"functions.resize": {"reserved_concurrency": 2, "provisioned_concurrency": 3}},

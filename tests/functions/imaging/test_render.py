@@ -529,6 +529,17 @@ def test_jpegs_of_every_kind_keep_their_colours(options, format_name):
         near(shown.getpixel(point), colour, 6)
 
 
+@pytest.mark.parametrize("body", [b"JFIF\0\1\1", b"JFIF\0\1\1\0\0\1\0\1\0", b"JFIFX\1\1\0\0\1\0\1\0\0"])
+@pytest.mark.parametrize("format_name", ["webp", "jpeg", "avif", "png"])
+def test_colours_of_a_jpeg_that_only_seems_to_be_jfif_are_what_libjpeg_takes_them_for(body, format_name):
+    """It heeds no JFIF marker of fewer than 14 bytes, or without a zero behind the name."""
+    red_green_blue = encoded(Image.new("RGB", (64, 48), RED), "JPEG", keep_rgb=True, quality=95)
+    marker = b"\xff\xe0" + struct.pack(">H", len(body) + 2) + body
+    data = red_green_blue[:2] + marker + red_green_blue[2:]
+    assert examine(data, Limits(10**6, 10**6)).width == 64
+    near(rendition(data, 32, 24, format_name).convert("RGB").getpixel((16, 12)), RED, 6)
+
+
 def lossless_jpeg(side):
     """ITU T.81, annex H: every sample is the one before it, the first 128, so that each costs the one bit 0."""
     frame = struct.pack(">BHHB", 8, side, side, 3) + b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
