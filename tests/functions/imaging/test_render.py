@@ -640,6 +640,24 @@ def test_a_large_rendition_is_the_picture_however_little_of_it_is_decoded(format
     assert max(different) < 3, different
 
 
+@pytest.mark.parametrize(("side", "how", "method"), [(1000, "BICUBIC", 4), (1024, "LANCZOS", 2)])
+def test_only_a_webp_that_is_written_with_less_effort_is_scaled_with_the_sharper_filter(side, how, method):
+    drawn = landscape(1536, 1536)
+    rendered = render(encoded(drawn, "PNG"), Target("webp", side, side, quality=80))
+    assert rendered.data == encoded(
+        drawn.resize((side, side), Image.Resampling[how]), "WEBP", quality=80, method=method
+    )
+
+
+def test_for_the_largest_webp_a_jpeg_is_decoded_whole_where_half_of_it_would_lose_detail():
+    """Noise is detail of every size. Half of it differs by 6 of 255, and is decoded for a WebP that is smaller."""
+    drawn = Image.effect_noise((2800, 2800), 60)
+    data = encoded(drawn, "JPEG", quality=95)
+    plain = drawn.resize((1024, 1024), Image.Resampling.LANCZOS)
+    shown = opened(render(data, Target("webp", 1024, 1024, quality=100))).convert("L")
+    assert ImageStat.Stat(ImageChops.difference(shown, plain)).mean[0] < 2
+
+
 @pytest.mark.parametrize(("width", "height", "method"), [(1023, 1100, 4), (1100, 1024, 2)])
 def test_a_webp_is_written_with_less_effort_if_both_its_sides_are_large(width, height, method):
     drawn = landscape(width, height)
