@@ -37,7 +37,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     sizes = {"renditions": '{"thumb": {"width": 16, "height": 16}}', "captions.enabled": "false"}
     with own_cloud(tmp_path_factory.mktemp("killed"), sizes) as deployed:
         file = deployed.cloud.home / "data" / "state" / "memory.sqlite"
-        asked = "SELECT 1 FROM records WHERE service = 'cloudformation' AND instr(value, 'ResultsTableName')"
+        asked = "SELECT 1 FROM records WHERE store = 'stacks' AND instr(value, 'ResultsTableName')"
         with closing(sqlite3.connect(file)) as journal:
             eventually(lambda: journal.execute(asked).fetchone(), "that the stack is written down")
         yield deployed
