@@ -268,7 +268,7 @@ def _resized_planes(picture: Image.Image, size: Size, box: Box, *, sharp: bool) 
     """The eye takes its detail from the brightness, so that the colours can do with a cheaper filter."""
     brightness = _resized_brightness(picture.getchannel("Y"), size, box, sharp=sharp)
     if min(size) < LEAST_SIDE_TO_SAVE_ON:
-        _, *colours = picture.split()
+        colours = (picture.getchannel(name) for name in ("Cb", "Cr"))
         resized = [plane.resize(size, Image.Resampling.HAMMING, box, reducing_gap=2.0) for plane in colours]
     else:
         resized = _half_colours(picture, size, box)
