@@ -375,11 +375,13 @@ def executions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     ministack.prepared(monkeypatch, history, time_limit)
     monkeypatch.setattr(stepfunctions, "threading", SimpleNamespace(Thread=lambda **_: SimpleNamespace(start=str)))
     told: list[str] = []
-    monkeypatch.setattr(
-        eventbridge,
-        "_put_events",
-        lambda asked, **_: told.append(json.loads(asked["Entries"][0]["Detail"])["status"]),
-    )
+
+    def put_events(asked: Any, **_: Any) -> None:
+        detail = json.loads(asked["Entries"][0]["Detail"])
+        if detail["executionArn"] in stepfunctions._executions:  # one of another test may end only now
+            told.append(detail["status"])
+
+    monkeypatch.setattr(eventbridge, "_put_events", put_events)
     yield told
     stepfunctions.reset()
 
